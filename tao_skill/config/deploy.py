@@ -1,0 +1,110 @@
+"""The `export` and `gen_trt_engine` sections."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from tao_skill.config.parameter import SECTION, parameter
+
+__all__ = ["Calibration", "Export", "GenTrtEngine", "TensorRT"]
+
+
+@dataclass(config=SECTION)
+class Export:
+    """How a trained model becomes an ONNX file."""
+
+    batch_size: Annotated[
+        int, parameter("Batch size of the ONNX model; -1 leaves it open.", title="Batch size", ge=-1)
+    ] = -1
+    checkpoint: Annotated[str | None, parameter("Checkpoint to export.", title="Checkpoint")] = None
+    gpu_id: Annotated[int, parameter("Index of the GPU that traces the model.", title="GPU index", ge=0)] = 0
+    onnx_file: Annotated[str | None, parameter("ONNX file to write.", title="ONNX file")] = None
+    on_cpu: Annotated[bool, parameter("Trace the model on the CPU.", title="On the CPU")] = False
+    opset_version: Annotated[int, parameter("ONNX operator set of the file.", title="Opset", ge=18, le=23)] = 18
+    verbose: Annotated[bool, parameter("Log each step of the export.", title="Verbose")] = True
+    results_dir: Annotated[
+        str | None,
+        parameter("Folder of this action's files; empty means `<results_dir>/export`.", title="Results folder"),
+    ] = None
+
+
+@dataclass(config=SECTION)
+class Calibration:
+    """Images from which value ranges for INT8 are measured."""
+
+    cal_image_dir: Annotated[
+        list[str], parameter("Folders of calibration images.", title="Calibration images", automl=False)
+    ] = Field(default_factory=list)
+    cal_cache_file: Annotated[str, parameter("File that keeps the measured ranges.", title="Calibration cache")] = "???"
+    cal_batch_size: Annotated[
+        int, parameter("Images in a calibration batch.", title="Calibration batch size", ge=1, popular=True)
+    ] = 1
+    cal_batches: Annotated[
+        int, parameter("Number of calibration batches.", title="Calibration batches", ge=1, popular=True)
+    ] = 1
+
+
+@dataclass(config=SECTION)
+class TensorRT:
+    """How TensorRT builds the engine."""
+
+    workspace_size: Annotated[int, parameter("Memory that the builder may use, in MB.", title="Workspace", ge=0)] = 1024
+    min_batch_size: Annotated[
+        int, parameter("Smallest batch that the engine takes.", title="Smallest batch", ge=1, popular=True)
+    ] = 1
+    opt_batch_size: Annotated[
+        int, parameter("Batch size for which the engine is tuned.", title="Optimum batch", ge=1, popular=True)
+    ] = 1
+    max_batch_size: Annotated[
+        int, parameter("Largest batch that the engine takes.", title="Largest batch", ge=1, popular=True)
+    ] = 1
+    layers_precision: Annotated[
+        list[str] | None,
+        parameter(
+            "Precision of single layers, as `layer:precision`; `*` stands for any text.",
+            title="Layer precisions",
+            automl=False,
+        ),
+    ] = Field(default_factory=list)
+    data_type: Annotated[
+        Literal["FP32", "FP16", "INT8"],
+        parameter("Precision of the engine.", title="Data type", tao_type="categorical"),
+    ] = "FP32"
+    calibration: Calibration = Field(
+        default_factory=Calibration, title="Calibration", description="Images for INT8 calibration."
+    )
+
+
+@dataclass(config=SECTION)
+class GenTrtEngine:
+    """How an ONNX file becomes a TensorRT engine."""
+
+    results_dir: Annotated[
+        str | None,
+        parameter(
+            "Folder of this action's files; empty means `<results_dir>/gen_trt_engine`.",
+            title="Results folder",
+        ),
+    ] = ""
+    gpu_id: Annotated[
+        int, parameter("Index of the GPU that builds the engine.", title="GPU index", ge=0, popular=True)
+    ] = 0
+    onnx_file: Annotated[str, parameter("ONNX file to build from.", title="ONNX file")] = "???"
+    trt_engine: Annotated[str | None, parameter("Engine file to write.", title="TensorRT engine")] = "???"
+    timing_cache: Annotated[
+        str | None, parameter("File that keeps kernel timings between builds.", title="Timing cache")
+    ] = ""
+    batch_size: Annotated[
+        int,
+        parameter(
+            "Batch size of the engine; -1 takes the profile of tensorrt.",
+            title="Batch size",
+            ge=-1,
+            popular=True,
+        ),
+    ] = -1
+    verbose: Annotated[bool, parameter("Log each step of the build.", title="Verbose")] = False
+    tensorrt: TensorRT = Field(
+        default_factory=TensorRT, title="TensorRT", description="Profile, precision and calibration."
+    )

@@ -1,0 +1,176 @@
+"""The `train.optim` section: optimizers, learning-rate schedule, loss and miner margins."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from tao_skill.config.parameter import SECTION, Search, parameter
+
+__all__ = ["LearningRate", "Optim"]
+
+
+@dataclass(config=SECTION)
+class LearningRate:
+    """The optimizer settings of one part of the model, trunk or embedder."""
+
+    bias_lr_factor: Annotated[
+        float,
+        parameter(
+            "Factor on the learning rate of bias terms.",
+            title="Bias learning-rate factor",
+            ge=1.0,
+            le=10.0,
+            math_cond=">= 1",
+            automl=True,
+            search=Search(1.0, 4.0),
+        ),
+    ] = 1.0
+    base_lr: Annotated[
+        float,
+        parameter(
+            "Learning rate after the warm-up and before the first decay.",
+            title="Base learning rate",
+            gt=0,
+            le=1.0,
+            math_cond="> 0.0",
+            automl=True,
+            search=Search(1e-5, 1e-2, log=True),
+        ),
+    ] = 3.5e-4
+    momentum: Annotated[
+        float,
+        parameter(
+            "Momentum of SGD; the Adam family does not read it.",
+            title="Momentum",
+            ge=0.0,
+            le=1.0,
+            math_cond="> 0.0",
+            automl=True,
+            search=Search(0.8, 0.99),
+        ),
+    ] = 0.9
+    weight_decay: Annotated[
+        float,
+        parameter(
+            "L2 penalty on weights.",
+            title="Weight decay",
+            ge=0.0,
+            le=1.0,
+            math_cond="> 0.0",
+            automl=True,
+            search=Search(1e-6, 1e-2, log=True),
+        ),
+    ] = 5e-4
+    weight_decay_bias: Annotated[
+        float,
+        parameter(
+            "L2 penalty on bias terms.",
+            title="Weight decay of biases",
+            ge=0.0,
+            le=1.0,
+            math_cond="> 0.0",
+            automl=True,
+            search=Search(1e-6, 1e-2, log=True),
+        ),
+    ] = 5e-4
+
+
+@dataclass(config=SECTION)
+class Optim:
+    """How weights are updated, and what the loss asks of them."""
+
+    name: Annotated[
+        Literal["Adam", "SGD", "Adamax"],
+        parameter(
+            "Optimizer of both trunk and embedder.",
+            title="Optimizer",
+            option_weights=(0.6, 0.3, 0.1),
+            tao_type="categorical",
+        ),
+    ] = "Adam"
+    steps: Annotated[
+        list[int],
+        parameter(
+            "Epochs, counted from 0 and ascending, at whose start the learning rates are multiplied by gamma.",
+            title="Decay epochs",
+            automl=False,
+        ),
+    ] = Field(default_factory=lambda: [40, 70])
+    gamma: Annotated[
+        float,
+        parameter(
+            "Factor on the learning rates at each decay epoch.",
+            title="Decay factor",
+            gt=0,
+            le=1.0,
+            math_cond="> 0.0",
+            automl=True,
+            search=Search(0.05, 0.5, log=True),
+        ),
+    ] = 0.1
+    warmup_factor: Annotated[
+        float,
+        parameter(
+            "Share of the base learning rate at which the warm-up starts.",
+            title="Warm-up factor",
+            gt=0,
+            le=1.0,
+            math_cond="> 0.0",
+            automl=True,
+            search=Search(1e-3, 0.5, log=True),
+        ),
+    ] = 0.01
+    warmup_iters: Annotated[
+        int,
+        parameter(
+            "Length of the warm-up, in epochs.",
+            title="Warm-up epochs",
+            ge=1,
+            le=10000,
+            math_cond="> 0",
+            automl=True,
+            search=Search(1, 20),
+        ),
+    ] = 10
+    warmup_method: Annotated[
+        Literal["linear", "constant"],
+        parameter(
+            "Shape of the warm-up: a straight line up to the base learning rate, or one low value until it ends.",
+            title="Warm-up method",
+            option_weights=(0.8, 0.2),
+            tao_type="categorical",
+        ),
+    ] = "linear"
+    triplet_loss_margin: Annotated[
+        float,
+        parameter(
+            "Distance by which a negative must be farther from the anchor than a positive (unit vectors, L2).",
+            title="Triplet loss margin",
+            gt=0,
+            le=2.0,
+            math_cond="> 0.0",
+            automl=True,
+            search=Search(0.02, 1.0),
+        ),
+    ] = 0.3
+    embedder: LearningRate = Field(
+        default_factory=LearningRate,
+        title="Embedder",
+        description="Optimizer settings of the embedding head.",
+    )
+    trunk: LearningRate = Field(
+        default_factory=LearningRate, title="Trunk", description="Optimizer settings of the trunk."
+    )
+    miner_function_margin: Annotated[
+        float,
+        parameter(
+            "How much easier than the hardest opposite pair a pair may be and still be mined (cosine similarity).",
+            title="Miner margin",
+            gt=0,
+            le=2.0,
+            math_cond="> 0.0",
+            automl=True,
+            search=Search(0.02, 0.5),
+        ),
+    ] = 0.1

@@ -1,0 +1,74 @@
+"""The `evaluate` and `inference` sections."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from tao_skill.config.parameter import SECTION, parameter
+
+__all__ = ["Evaluate", "Inference"]
+
+
+@dataclass(config=SECTION)
+class Engine:
+    """Where and with which weights embeddings are computed."""
+
+    num_gpus: Annotated[
+        int,
+        parameter("Number of GPUs; without one, the CPU is used.", title="Number of GPUs", ge=1, popular=True),
+    ] = 1
+    gpu_ids: Annotated[
+        list[Annotated[int, Field(ge=0)]],
+        parameter(
+            "Indices of the GPUs, as many as num_gpus; follows num_gpus where only that is given.",
+            title="GPU indices",
+            automl=False,
+            popular=True,
+            min_length=1,
+        ),
+    ] = Field(default_factory=lambda: [0])
+    num_nodes: Annotated[int, parameter("Number of machines.", title="Number of nodes", ge=1, popular=True)] = 1
+    checkpoint: Annotated[str, parameter("Checkpoint of a trained model.", title="Checkpoint")] = "???"
+    trt_engine: Annotated[
+        str | None, parameter("TensorRT engine to use instead of a checkpoint.", title="TensorRT engine")
+    ] = ""
+    results_dir: Annotated[
+        str | None,
+        parameter("Folder of this action's files; empty means `<results_dir>/<action>`.", title="Results folder"),
+    ] = ""
+    topk: Annotated[
+        int,
+        parameter("Number of nearest reference images that are looked at for each query.", title="Top k", ge=1),
+    ] = 1
+
+
+@dataclass(config=SECTION)
+class Evaluate(Engine):
+    """How a trained model is measured."""
+
+    batch_size: Annotated[int, parameter("Images embedded at once.", title="Batch size", ge=1)] = 4
+    report_accuracy_per_class: Annotated[
+        bool, parameter("Write the metrics of each class to per_class.csv.", title="Report per class")
+    ] = True
+    open_set: Annotated[
+        bool,
+        parameter(
+            "Allow queries whose class the reference lacks; they are counted, and left out of the averages.",
+            title="Open set",
+        ),
+    ] = False
+
+
+@dataclass(config=SECTION)
+class Inference(Engine):
+    """Which images are recognised."""
+
+    batch_size: Annotated[int, parameter("Images embedded at once.", title="Batch size", ge=1)] = 1
+    input_path: Annotated[
+        str, parameter("Image, folder of images, or folder of class folders to recognise.", title="Input")
+    ] = "???"
+    inference_input_type: Annotated[
+        Literal["image", "image_folder", "classification_folder"],
+        parameter("What input_path is.", title="Kind of input", tao_type="categorical"),
+    ] = "classification_folder"

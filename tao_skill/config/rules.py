@@ -1,0 +1,202 @@
+"""Rules that bind several keys of a spec together: one short function each."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tao_skill.config.placeholder import is_given, is_placeholder
+from tao_skill.errors import Problem
+
+__all__ = ["cross_field_problems"]
+
+# A rule reads a spec, which is an instance of the action's dataclass, and yields what breaks it.
+Rule = Callable[[Any], Iterator[Problem]]
+
+
+def cross_field_problems(action: str, spec: Any) -> list[Problem]:
+    """Return every broken rule of an action; ``spec`` is an instance of its dataclass."""
+    return [problem for rule in _RULES[action] for problem in rule(spec)]
+
+
+def _batch_holds_whole_classes(spec: Any) -> Iterator[Problem]:  # R41
+    batch, instances = spec.train.batch_size, spec.dataset.num_instance
+    if batch % instances:
+        nearest = sorted({max(1, batch // instances) * instances, (batch // instances + 1) * instances})
+        yield Problem(
+            "train.batch_size",
+            batch,
+            f"a multiple of dataset.num_instance = {instances}, such as {' or '.join(map(str, nearest))}",
+        )
+
+
+def _batch_has_negatives(spec: Any) -> Iterator[Problem]:
+    batch, instances = spec.train.batch_size, spec.dataset.num_instance
+    if spec.train.cross_batch_memory_size == 0 and batch // instances < 2 and batch % instances == 0:
+        yield Problem(
+            "train.batch_size",
+            batch,
+            f"at least {2 * instances}, two classes of dataset.num_instance = {instances} images: one class has no "
+            "negatives; or train.cross_batch_memory_size = -1, which takes negatives from earlier batches",
+        )
+
+
+def _batch_has_positives(spec: Any) -> Iterator[Problem]:
+    if spec.dataset.num_instance < 2 and spec.train.cross_batch_memory_size == 0:
+        yield Problem(
+            "dataset.num_instance",
+            spec.dataset.num_instance,
+            "at least 2, since one image has no positive; or train.cross_batch_memory_size = -1",
+        )
+
+
+def _something_learns(spec: Any) -> Iterator[Problem]:
+    if not spec.train.train_trunk and not spec.train.train_embedder:
+        yield Problem(
+            "train.train_embedder", False, "true, or train.train_trunk true: with both off nothing is learned"
+        )
+
+
+def _steps_ascend(spec: Any) -> Iterator[Problem]:
+    steps = spec.train.optim.steps
+    if any(later <= earlier for earlier, later in itertools.pairwise(steps)) or any(s < 1 for s in steps):
+        yield Problem("train.optim.steps", steps, "epochs of 1 and more in ascending order, such as [40, 70]")
+
+
+def _blur_fits(spec: Any) -> Iterator[Problem]:
+    blur, model = spec.dataset.gaussian_blur, spec.model
+    if blur.enabled:
+        if any(size % 2 == 0 for size in blur.kernel):
+            yield Problem("dataset.gaussian_blur.kernel", blur.kernel, "odd sizes, such as [15, 15]")
+        if blur.kernel[0] > model.input_width or blur.kernel[1] > model.input_height:
+            largest = [model.input_width, model.input_height]
+            yield Problem(
+                "dataset.gaussian_blur.kernel",
+                blur.kernel,
+                f"at most the input's width and height, {largest}",
+            )
+    if blur.sigma[0] > blur.sigma[1]:
+        yield Problem("dataset.gaussian_blur.sigma", blur.sigma, "the smaller value first, such as [0.3, 0.7]")
+
+
+def _pixels_match_channels(spec: Any) -> Iterator[Problem]:
+    channels = spec.model.input_channels
+    if channels == 2:
+        yield Problem("model.input_channels", 2, "3 for colour or 1 for gray")
+        return
+    for key, values in (("pixel_mean", spec.dataset.pixel_mean), ("pixel_std", spec.dataset.pixel_std)):
+        # Three values serve gray images too: their average is taken.
+        if len(values) not in (channels, 3):
+            yield Problem(f"dataset.{key}", values, f"one value for each of the {channels} channels")
+
+
+def _gpus_are_listed(section: str) -> Rule:
+    def rule(spec: Any) -> Iterator[Problem]:
+        part = getattr(spec, section)
+        if len(part.gpu_ids) != part.num_gpus:
+            yield Problem(
+                f"{section}.gpu_ids",
+                part.gpu_ids,
+                f"as many indices as {section}.num_gpus = {part.num_gpus}, such as {list(range(part.num_gpus))}",
+            )
+        if len(set(part.gpu_ids)) != len(part.gpu_ids):
+            yield Problem(f"{section}.gpu_ids", part.gpu_ids, "each GPU once")
+
+    return rule
+
+
+def _required(key: str, expected: str) -> Rule:
+    def rule(spec: Any) -> Iterator[Problem]:
+        value = spec
+        for part in key.split("."):
+            value = getattr(value, part)
+        if not is_given(value):
+            instead = "a value in place of the placeholder: " if is_placeholder(value) else ""
+            yield Problem(key, value, f"{instead}{expected}")
+
+    return rule
+
+
+def _weights(section: str) -> Rule:
+    def rule(spec: Any) -> Iterator[Problem]:
+        part, model = getattr(spec, section), spec.model
+        given = [f"{section}.{name}" for name in ("checkpoint", "trt_engine") if is_given(getattr(part, name))]
+        names = ("pretrained_model_path", "pretrained_trunk_path", "pretrained_embedder_path")
+        given += [f"model.{name}" for name in names if is_given(getattr(model, name))]
+        if not given:
+            yield Problem(
+                f"{section}.checkpoint",
+                part.checkpoint,
+                "a trained checkpoint, the job that wrote one (--parent-job-id), or model.pretrained_trunk_path to "
+                "measure a model without training",
+            )
+        elif len({key.split(".")[-1].partition("_")[0] for key in given}) > 1:
+            yield Problem(
+                f"{section}.checkpoint",
+                part.checkpoint,
+                f"one source of weights, but {', '.join(given)} are given",
+            )
+
+    return rule
+
+
+def _profile_ascends(spec: Any) -> Iterator[Problem]:
+    profile = spec.gen_trt_engine.tensorrt
+    sizes = [profile.min_batch_size, profile.opt_batch_size, profile.max_batch_size]
+    if sizes != sorted(sizes):
+        yield Problem("gen_trt_engine.tensorrt.opt_batch_size", sizes, "smallest ≤ optimum ≤ largest batch")
+
+
+def _calibration_is_complete(spec: Any) -> Iterator[Problem]:
+    if spec.gen_trt_engine.tensorrt.data_type == "INT8":
+        yield from _required(
+            "gen_trt_engine.tensorrt.calibration.cal_image_dir", "folders of calibration images, for INT8"
+        )(spec)
+        yield from _required("gen_trt_engine.tensorrt.calibration.cal_cache_file", "a file to write, for INT8")(spec)
+
+
+_NEEDS_BOTH = (
+    "a folder of class folders. Required. Evaluation requires reference and query datasets for retrieval metrics"
+)
+_REFERENCE = _required("dataset.val_dataset.reference", _NEEDS_BOTH)
+_QUERY = _required("dataset.val_dataset.query", _NEEDS_BOTH)
+
+_RULES: dict[str, tuple[Rule, ...]] = {
+    "train": (
+        _required("dataset.train_dataset", "a folder with one folder of images for each class"),
+        _REFERENCE,
+        _QUERY,
+        _batch_holds_whole_classes,
+        _batch_has_negatives,
+        _batch_has_positives,
+        _something_learns,
+        _steps_ascend,
+        _blur_fits,
+        _pixels_match_channels,
+        _gpus_are_listed("train"),
+    ),
+    "evaluate": (
+        _REFERENCE,
+        _QUERY,
+        _weights("evaluate"),
+        _pixels_match_channels,
+        _gpus_are_listed("evaluate"),
+    ),
+    "inference": (
+        _required("dataset.val_dataset.reference", "a folder of class folders to compare with"),
+        _required("inference.input_path", "an image, a folder of images, or a folder of class folders"),
+        _weights("inference"),
+        _pixels_match_channels,
+        _gpus_are_listed("inference"),
+    ),
+    "export": (
+        _required("export.checkpoint", "a trained checkpoint, or the job that wrote one (--parent-job-id)"),
+        _pixels_match_channels,
+    ),
+    "gen_trt_engine": (
+        _required("gen_trt_engine.onnx_file", "an ONNX file, or the export job that wrote one (--parent-job-id)"),
+        _required("gen_trt_engine.trt_engine", "an engine file to write"),
+        _profile_ascends,
+        _calibration_is_complete,
+        _pixels_match_channels,
+    ),
+}

@@ -1,0 +1,201 @@
+"""The `train` section."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from tao_skill.config.optim import Optim
+from tao_skill.config.parameter import SECTION, parameter
+
+__all__ = ["Checkpointer", "CuDNN", "Train"]
+
+LARGEST_SEED = 2**32 - 1
+
+
+@dataclass(config=SECTION)
+class CuDNN:
+    """Behaviour of NVIDIA's convolution library; without effect on a CPU."""
+
+    benchmark: Annotated[
+        bool,
+        parameter("Time several convolution algorithms at the start and keep the fastest.", title="Benchmark"),
+    ] = False
+    deterministic: Annotated[
+        bool, parameter("Use only convolution algorithms whose results repeat.", title="Deterministic")
+    ] = True
+
+
+@dataclass(config=SECTION)
+class Checkpointer:
+    """Which best checkpoints are kept beside the periodic ones."""
+
+    enable_topk: Annotated[
+        bool,
+        parameter("Keep the best checkpoints under names of their own.", title="Keep the best checkpoints"),
+    ] = False
+    replace_periodic: Annotated[
+        bool,
+        parameter("Keep no periodic checkpoints but the latest.", title="Replace periodic checkpoints"),
+    ] = False
+    monitor: Annotated[
+        str | None,
+        parameter("Metric that ranks checkpoints; null means `val Precision at Rank 1`.", title="Monitored metric"),
+    ] = None
+    mode: Annotated[
+        Literal["min", "max"] | None,
+        parameter(
+            "Whether small or large values of the metric are better; null: `max`, or `min` where its name says loss.",
+            title="Monitor mode",
+            tao_type="categorical",
+        ),
+    ] = None
+    save_top_k: Annotated[
+        int, parameter("Number of best checkpoints that are kept.", title="Number of best checkpoints", ge=1)
+    ] = 1
+    filename: Annotated[
+        str,
+        parameter(
+            "Name pattern of the best checkpoints; `{epoch}`, `{step}` and metric names are filled in.",
+            title="Name pattern",
+            min_length=1,
+        ),
+    ] = "model_best_{epoch:03d}"
+    dirpath: Annotated[
+        str | None,
+        parameter("Folder of the best checkpoints; null means the results folder.", title="Folder"),
+    ] = None
+    auto_insert_metric_name: Annotated[
+        bool,
+        parameter("Write each pattern's field as `name=value` instead of the value alone.", title="Insert names"),
+    ] = False
+
+
+@dataclass(config=SECTION)
+class Train:
+    """How the model learns."""
+
+    num_gpus: Annotated[
+        int,
+        parameter(
+            "Number of GPUs; without one, training runs on the CPU.",
+            title="Number of GPUs",
+            ge=1,
+            popular=True,
+        ),
+    ] = 1
+    gpu_ids: Annotated[
+        list[Annotated[int, Field(ge=0)]],
+        parameter(
+            "Indices of the GPUs, as many as num_gpus; follows num_gpus where only that is given.",
+            title="GPU indices",
+            automl=False,
+            popular=True,
+            min_length=1,
+        ),
+    ] = Field(default_factory=lambda: [0])
+    num_nodes: Annotated[int, parameter("Number of machines.", title="Number of nodes", ge=1, popular=True)] = 1
+    seed: Annotated[
+        int,
+        parameter(
+            "Seed of every random choice; -1 takes a new one for each run.",
+            title="Seed",
+            ge=-1,
+            le=LARGEST_SEED,
+        ),
+    ] = 1234
+    cudnn: CuDNN = Field(default_factory=CuDNN, title="cuDNN", description="NVIDIA's convolution library.")
+    num_epochs: Annotated[
+        int,
+        parameter("Number of passes over the training images.", title="Number of epochs", ge=1, popular=True),
+    ] = 10
+    checkpoint_interval: Annotated[
+        int,
+        parameter(
+            "A checkpoint is written after every so many epochs or steps, and at the end.",
+            title="Checkpoint interval",
+            ge=1,
+            popular=True,
+        ),
+    ] = 1
+    checkpoint_interval_unit: Annotated[
+        Literal["epoch", "step"],
+        parameter("Unit of checkpoint_interval.", title="Unit of the interval", tao_type="categorical"),
+    ] = "epoch"
+    validation_interval: Annotated[
+        int,
+        parameter(
+            "Validation runs after every so many epochs, and after the last.",
+            title="Validation interval",
+            ge=1,
+            popular=True,
+        ),
+    ] = 1
+    resume_training_checkpoint_path: Annotated[
+        str | None,
+        parameter("Checkpoint from which an interrupted training goes on.", title="Resume checkpoint"),
+    ] = ""
+    results_dir: Annotated[
+        str | None,
+        parameter("Folder of this action's files; empty means `<results_dir>/train`.", title="Results folder"),
+    ] = ""
+    checkpointer: Checkpointer = Field(
+        default_factory=Checkpointer, title="Checkpointer", description="Which best checkpoints are kept."
+    )
+    optim: Optim = Field(default_factory=Optim, title="Optimization", description="Optimizers, schedule and margins.")
+    clip_grad_norm: Annotated[
+        float,
+        parameter(
+            "Largest L2 norm of the gradients of trunk and embedder together; 0 switches clipping off.",
+            title="Gradient clipping",
+            ge=0.0,
+            math_cond=">= 0.0",
+        ),
+    ] = 0.0
+    report_accuracy_per_class: Annotated[
+        bool, parameter("Write the validation metrics of each class to a file.", title="Report per class")
+    ] = True
+    smooth_loss: Annotated[
+        bool,
+        parameter(
+            "Use the smooth triplet loss, softplus(d_ap - d_an + margin), instead of the hinge.",
+            title="Smooth loss",
+        ),
+    ] = True
+    batch_size: Annotated[
+        int,
+        parameter(
+            "Images in a batch on each GPU; a multiple of dataset.num_instance.",
+            title="Batch size",
+            ge=1,
+            popular=False,
+        ),
+    ] = 4
+    val_batch_size: Annotated[
+        int, parameter("Images embedded at once during validation.", title="Validation batch size", ge=1)
+    ] = 4
+    train_trunk: Annotated[
+        bool | None,
+        parameter("Update the trunk; false freezes its weights and its batch statistics.", title="Train the trunk"),
+    ] = True
+    train_embedder: Annotated[
+        bool | None, parameter("Update the embedding head; false freezes it.", title="Train the embedder")
+    ] = True
+    cross_batch_memory_size: Annotated[
+        int,
+        parameter(
+            "Embeddings of earlier batches that serve as further negatives and positives; 0 is none, "
+            "-1 is automatic: 1024 where a batch holds fewer than two classes, else 0.",
+            title="Cross-batch memory size",
+            ge=-1,
+        ),
+    ] = -1
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        parameter(
+            "Number format of the forward and backward pass; auto is bf16 where the processor or GPU computes in it, "
+            "else fp32; fp16 needs a GPU.",
+            title="Precision",
+            tao_type="categorical",
+        ),
+    ] = "auto"

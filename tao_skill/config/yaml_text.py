@@ -1,0 +1,54 @@
+"""YAML in and out, the same for specs, templates and override values."""
+
+import re
+from typing import Any
+
+import yaml
+
+from tao_skill.errors import SpecError
+
+__all__ = ["dump_yaml", "load_yaml"]
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, with numbers as YAML 1.2 reads them: 1e-4 is a number, not a text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_FLOAT = re.compile(
+    r"""^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?
+        |\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?
+        |[0-9][0-9_]*[eE][-+]?[0-9]+
+        |\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$""",
+    re.VERBOSE,
+)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+class _Dumper(yaml.SafeDumper):
+    """The safe dumper, with list items indented below their key."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+        super().increase_indent(flow, False)
+
+
+def load_yaml(text: str, source: str = "the text") -> Any:
+    """Parse one YAML document; JSON is YAML too.
+
+    Raises:
+        SpecError: the text is not YAML; the message names the source and the line.
+    """
+    try:
+        # _Loader is a SafeLoader: it builds plain data only.
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise SpecError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def dump_yaml(value: Any) -> str:
+    """Write plain data as YAML, keys in the order given."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return text
