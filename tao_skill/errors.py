@@ -51,7 +51,7 @@ class Problem:
 
 
 class TaoSkillError(Exception):
-    """Carry a message, all problems found, and the next command to type."""
+    """Something went wrong that has no kind of its own; all errors carry their problems and a next step."""
 
     code = "error"
     exit_code = 1

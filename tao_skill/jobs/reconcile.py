@@ -1,0 +1,97 @@
+"""Find out how a job ended whose runner died before it could write that down."""
+
+import json
+import math
+import platform
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tao_skill.jobs.files import read_tail
+from tao_skill.jobs.identity import is_alive
+from tao_skill.jobs.record import JobRecord, JobStatus, RecordedError
+
+STATUS_FILE = "status.json"
+RESULTS_FILE = "results.json"
+LOG_FILE = "log.txt"
+
+
+def action_folder(record: JobRecord) -> Path:
+    """Return the folder that the job's action writes into."""
+    section = record.spec.get(record.action)
+    named = section.get("results_dir") if isinstance(section, dict) else None
+    return Path(named) if named else Path(record.results_dir) / record.action
+
+
+def verdict(record: JobRecord) -> dict[str, Any] | None:
+    """Return the fields that change, ``status`` and ``reason`` among them; None where the record still holds.
+
+    A job of another machine is left alone, and so is one whose runner or whose own process lives. An action that
+    went on without its runner and reported success is COMPLETE.
+    """
+    if record.status not in (JobStatus.PENDING, JobStatus.RUNNING):
+        return None
+    if record.host not in (None, platform.node()) or record.runner_pid is None:
+        return None
+    if is_alive(record.runner_pid, record.runner_start_time) or is_alive(record.pid, record.process_start_time):
+        return None
+    folder = action_folder(record)
+    if record.pid is None:
+        return _failed(record, folder, f"the runner (process {record.runner_pid}) ended before the action started")
+    last = _last_status(folder / STATUS_FILE, _running_since(record))
+    if last.get("status") == "SUCCESS":
+        return {
+            "status": JobStatus.COMPLETE,
+            "reason": f"the runner (process {record.runner_pid}) died; the action went on and reported success",
+            **_results(folder / RESULTS_FILE),
+        }
+    said = f", and said last: {last['message']}" if last.get("message") else ""
+    gone = f"the runner (process {record.runner_pid}) and the action (process {record.pid}) are gone"
+    return _failed(record, folder, f"{gone}{said}")
+
+
+def _failed(record: JobRecord, folder: Path, reason: str) -> dict[str, Any]:
+    resume = f"python -m tao_skill jobs resume {record.job_id}"
+    message = f"Job {record.job_id} broke off: {reason}."
+    return {
+        "status": JobStatus.ERROR,
+        "reason": reason,
+        "error": RecordedError(code="job_error", message=message, next_step=resume if record.pid else ""),
+        "log_tail": read_tail(folder / LOG_FILE),
+    }
+
+
+def _running_since(record: JobRecord) -> float:
+    """Return when the job last began to run, in seconds since 1970."""
+    times = [step.at for step in record.transitions if step.to_status is JobStatus.RUNNING]
+    return datetime.fromisoformat(times[-1]).timestamp() if times else 0.0
+
+
+def _last_status(path: Path, since: float) -> dict[str, Any]:
+    """Return the last line of status.json if it was written after ``since``, else {}."""
+    try:
+        if path.stat().st_mtime < since:
+            return {}
+    except OSError:
+        return {}
+    for line in reversed(read_tail(path, lines=3)):
+        try:
+            document = json.loads(line)
+        except ValueError:
+            continue
+        return document if isinstance(document, dict) else {}
+    return {}
+
+
+def _results(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(document, dict):
+        return {}
+    metrics = document.get("metrics")
+    found = metrics.items() if isinstance(metrics, dict) else ()
+    kept = {str(key): value for key, value in found if isinstance(value, int | float) and math.isfinite(value)}
+    checkpoint = document.get("checkpoint")
+    return {"metrics": kept, "checkpoint": checkpoint if isinstance(checkpoint, str) else None}

@@ -1,0 +1,1 @@
+"""Learn to recognise: data, model, training, retrieval."""

@@ -1,0 +1,75 @@
+"""The actions of the recogniser: a checked spec and a folder in, results out."""
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tao_skill.config.build import build_spec
+from tao_skill.config.keys import get_leaf
+from tao_skill.config.placeholder import is_given
+from tao_skill.config.yaml_text import dump_yaml
+from tao_skill.errors import NotAvailableError
+from tao_skill.metric_learning.retrieval.report import write_results_json
+from tao_skill.metric_learning.status import StatusLog
+
+__all__ = ["action_folder", "run_action"]
+
+log = logging.getLogger(__name__)
+
+
+def run_action(action: str, spec: Mapping[str, Any], *, results_dir: Path) -> dict[str, Any]:
+    """Run an action of a nested spec with local paths and return its results document.
+
+    Files go to ``<results_dir>/<action>``, or to ``<action>.results_dir`` where the spec sets it. A spec of a child
+    action may leave out model.* and dataset.pixel_*: they come from its checkpoint.
+
+    Raises:
+        TaoSkillError: with all problems; also written to status.json.
+    """
+    folder = action_folder(action, spec, results_dir)
+    status = StatusLog(folder / "status.json")
+    status.started(f"{action} starts.")
+    try:
+        results = _action(action)(spec, folder, status)
+    except BaseException as error:
+        status.failure(f"{action} failed: {error}")
+        raise
+    document = {"action": action, "status": "COMPLETE", "results_dir": str(folder), **results}
+    write_results_json(folder / "results.json", document)
+    status.success(f"{action} is done.", kpi=results.get("metrics"))
+    return document
+
+
+def action_folder(action: str, spec: Mapping[str, Any], results_dir: Path) -> Path:
+    """Return where an action writes."""
+    own = get_leaf(spec, f"{action}.results_dir")
+    return Path(own) if is_given(own) else results_dir / action
+
+
+Runner = Callable[[Mapping[str, Any], Path, StatusLog], dict[str, Any]]
+
+
+def _action(action: str) -> Runner:
+    """Return an action's function, importing only what it needs."""
+    if action == "train":
+        return _train
+    if action == "evaluate":
+        from tao_skill.metric_learning.evaluate import evaluate
+
+        return evaluate
+    if action == "inference":
+        from tao_skill.metric_learning.inference import infer
+
+        return infer
+    raise NotAvailableError(f"{action} can be planned, but this version can't run it.")
+
+
+def _train(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str, Any]:
+    from tao_skill.metric_learning.training.fit import train
+
+    spec, warnings = build_spec("train", given)
+    for warning in warnings:
+        log.warning("%s", warning)
+    (folder / "spec.yaml").write_text(dump_yaml(given), encoding="utf-8")
+    return train(spec, folder, status)

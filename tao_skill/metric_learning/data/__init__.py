@@ -1,0 +1,1 @@
+"""Turn folders of images into batches: find, check, decode, augment, draw."""

@@ -1,0 +1,204 @@
+"""Find everything that is wrong with the data before training starts, and say it all at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tao_skill.errors import InternalError
+from tao_skill.metric_learning.data.bad_images import Progress, find_undecodable, with_decodable_images
+from tao_skill.metric_learning.data.findings import NAMED_AT_MOST, Findings
+from tao_skill.metric_learning.data.image_set import ImageSet, image_set, name_some, share_classes
+
+__all__ = [
+    "CheckedRetrieval",
+    "CheckedSets",
+    "Findings",
+    "Progress",
+    "check_retrieval_sets",
+    "check_training_sets",
+    "find_undecodable",
+]
+
+
+@dataclass(frozen=True)
+class CheckedSets:
+    """Sets fit for training; reference and query share one list of class names. Warnings are for the user's eyes."""
+
+    train: ImageSet
+    reference: ImageSet | None
+    query: ImageSet | None
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class CheckedRetrieval:
+    """Sets fit for evaluation (with ``query``) or inference (with ``images``)."""
+
+    reference: ImageSet
+    query: ImageSet | None
+    images: list[Path]
+    warnings: list[str]
+
+
+def check_training_sets(
+    train: ImageSet | None,
+    reference: ImageSet | None,
+    query: ImageSet | None,
+    *,
+    batch_size: int,
+    num_instance: int,
+    on_bad_image: str,
+    workers: int,
+    world_size: int = 1,
+    progress: Progress | None = None,
+    findings: Findings | None = None,
+) -> CheckedSets:
+    """Check that the sets can be trained and validated with; ``batch_size`` is that of each process.
+
+    A set is None only where there is none, or where ``findings`` already hold the reason.
+
+    Raises:
+        DataError: with all problems of all sets.
+    """
+    findings = _with_warnings_of([train, reference, query], findings)
+    train, reference, query = with_decodable_images(
+        [train, reference, query], on_bad_image, workers, progress, findings
+    )
+    if train is not None:
+        _check_batches(train, batch_size, num_instance, world_size, findings)
+    reference, query = _check_pair(reference, query, None, findings)
+    findings.raise_if_any()
+    if train is None:
+        raise InternalError("training sets were checked without a training set")
+    return CheckedSets(train, reference, query, findings.warnings)
+
+
+def check_retrieval_sets(
+    reference: ImageSet | None,
+    query: ImageSet | None,
+    *,
+    open_set: bool,
+    topk: int,
+    on_bad_image: str,
+    workers: int,
+    images: Sequence[Path] = (),
+    action: str = "evaluate",
+    progress: Progress | None = None,
+    findings: Findings | None = None,
+) -> CheckedRetrieval:
+    """Check that queries, or the ``images`` of inference, can be looked up in the reference.
+
+    Raises:
+        DataError: with all problems of all sets.
+    """
+    findings = _with_warnings_of([reference, query], findings)
+    asked = _loose_set(images)
+    reference, query, asked = with_decodable_images(
+        [reference, query, asked], on_bad_image, workers, progress, findings
+    )
+    if reference is not None and topk > len(reference):
+        findings.problem(f"{action}.topk", topk, f"at most {len(reference)}, the number of reference images")
+    reference, query = _check_pair(reference, query, open_set, findings)
+    findings.raise_if_any()
+    if reference is None:
+        raise InternalError("retrieval sets were checked without a reference set")
+    return CheckedRetrieval(reference, query, asked.paths if asked else [], findings.warnings)
+
+
+def _with_warnings_of(sets: Sequence[ImageSet | None], findings: Findings | None) -> Findings:
+    findings = findings if findings is not None else Findings()
+    for images in sets:
+        findings.warnings += images.warnings if images is not None else []
+    return findings
+
+
+def _loose_set(images: Sequence[Path]) -> ImageSet | None:
+    if not images:
+        return None
+    return image_set(Path(), "inference.input_path", [("", path) for path in images])
+
+
+def _check_batches(train: ImageSet, batch_size: int, num_instance: int, world_size: int, findings: Findings) -> None:
+    num_classes, key = len(train.classes), "train.batch_size"
+    if num_classes < 2:
+        hint = _nested_hint(train)
+        findings.problem(train.key, f"one class: {train.classes[0]}", f"at least two classes to tell apart{hint}")
+    if num_instance < 1 or batch_size < 1 or batch_size % num_instance:
+        findings.problem(key, batch_size, f"a multiple of dataset.num_instance = {num_instance}")
+    elif batch_size // num_instance * world_size > num_classes:
+        most = num_instance * (num_classes // world_size)
+        each = f" in each of {world_size} processes" if world_size > 1 else ""
+        expected = f"at most {most}{each}: {num_classes} classes with dataset.num_instance = {num_instance} images each"
+        findings.problem(key, batch_size, expected)
+    if batch_size * world_size > len(train):
+        expected = f"at most {len(train) // world_size}, since the training set has {len(train)} images"
+        findings.problem(key, batch_size, expected)
+    _warn_of_small_classes(train, num_instance, findings)
+
+
+def _warn_of_small_classes(train: ImageSet, num_instance: int, findings: Findings) -> None:
+    counts = train.images_per_class()
+    single = [name for name, count in zip(train.classes, counts, strict=True) if count == 1 < num_instance]
+    few = [name for name, count in zip(train.classes, counts, strict=True) if 1 < count < num_instance]
+    if single:
+        findings.warnings.append(
+            f"{train.key}: {len(single)} classes have one image, so their positive pairs are two augmentations of it: "
+            f"{name_some(single)}"
+        )
+    if few:
+        findings.warnings.append(
+            f"{train.key}: {len(few)} classes have fewer than dataset.num_instance = {num_instance} images, which "
+            f"repeat within a batch: {name_some(few)}"
+        )
+
+
+def _check_pair(
+    reference: ImageSet | None, query: ImageSet | None, open_set: bool | None, findings: Findings
+) -> tuple[ImageSet | None, ImageSet | None]:
+    """Compare the class names of reference and query and put both in one name space.
+
+    ``open_set`` is None in training, where queries of unknown classes can't be allowed.
+    """
+    if reference is None or query is None:
+        return reference, query
+    if reference.root.resolve() == query.root.resolve():
+        findings.warnings.append(f"{query.key} is the same folder as {reference.key}: every query finds itself")
+    missing = [name for name in query.classes if name not in set(reference.classes)]
+    if len(missing) == len(query.classes):
+        expected = f"class names of {reference.key}, which are {name_some(reference.classes, 5)}; not one is in both"
+        findings.problem(query.key, name_some(missing, 5), expected + _similar_hint(missing, reference.classes))
+    elif missing and open_set:
+        findings.warnings.append(
+            f"{query.key}: {len(missing)} classes are not in the reference and count as unknown: "
+            f"{name_some(missing, NAMED_AT_MOST)}"
+        )
+    elif missing:
+        way = "add reference images of them, or remove them from the query"
+        way += ", or set evaluate.open_set=true" if open_set is not None else ""
+        hint = _similar_hint(missing, reference.classes)
+        findings.problem(
+            query.key, name_some(missing, NAMED_AT_MOST), f"classes that are in the reference: {way}{hint}"
+        )
+    return share_classes(reference, query)
+
+
+def _similar_hint(names: Sequence[str], known: Sequence[str]) -> str:
+    """Point out names that differ from known ones in case, spaces and punctuation only."""
+    plain = {_plain(name): name for name in known}
+    pairs = [f"{name} and {plain[_plain(name)]}" for name in names if _plain(name) in plain]
+    return f" (alike but for case or punctuation: {name_some(pairs, 5)}; see dataset.class_map)" if pairs else ""
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).casefold()
+
+
+def _nested_hint(images: ImageSet) -> str:
+    depths = {len(path.relative_to(images.root).parts) for path in images.paths}
+    if min(depths) < 3:
+        return ""
+    folder = images.root / images.paths[0].relative_to(images.root).parts[0]
+    return f"; should the path be {folder}, whose folders hold the images?"

@@ -1,0 +1,109 @@
+"""Decode image files to arrays, whatever their colour mode; say why a file can't be decoded."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from tao_skill.errors import DataError, Problem
+
+__all__ = ["IMAGE_FORMATS", "decode_image", "undecodable_reason"]
+
+#: Pillow's names of the formats that are tried. The list is closed because some of Pillow's other plugins start
+#: external programs (EPS starts Ghostscript), which a data set must not be able to do.
+IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+
+_ORIENTATION_TAG = 0x0112
+_WHITE = (255, 255, 255, 255)
+
+
+def decode_image(path: str | Path, channels: int = 3) -> NDArray[np.uint8]:
+    """Decode a file to ``(height, width, channels)`` uint8: RGB for 3 channels, luma (ITU-R 601) for 1.
+
+    The EXIF orientation is applied; alpha is composited on white; 16-bit gray keeps its upper 8 bits; of an animation
+    the first frame is taken.
+
+    Raises:
+        DataError: the file can't be read, is no image of a known format, is cut off, or has more pixels than
+            ``PIL.Image.MAX_IMAGE_PIXELS``.
+    """
+    try:
+        with _open(path) as image:
+            image.load()
+            return _pixels(_upright(image), channels)
+    except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
+        reason = _reason(path, error)
+        raise DataError(
+            f"{path} can't be decoded: {reason}",
+            problems=[Problem(str(path), reason, "an image file that decodes")],
+            next_step="replace or remove the file, or set dataset.on_bad_image=skip",
+        ) from error
+
+
+def undecodable_reason(path: str | Path) -> str | None:
+    """Return why the file can't be decoded, or None: all of it is read, JPEGs at an eighth of their size."""
+    try:
+        with _open(path) as image:
+            image.draft("RGB", (max(1, image.width // 8), max(1, image.height // 8)))
+            image.load()
+            _pixels(image, 3)
+    except Exception as error:  # as above
+        return _reason(path, error)
+    return None
+
+
+def _open(path: str | Path) -> Image.Image:
+    image = Image.open(path, formats=IMAGE_FORMATS)
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and image.width * image.height > limit:
+        size = f"{image.width}x{image.height}"
+        image.close()
+        raise Image.DecompressionBombError(f"{size} pixels are more than the limit of {limit}")
+    return image
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation; damaged EXIF data counts as none, because the picture itself is sound."""
+    try:
+        if image.getexif().get(_ORIENTATION_TAG, 1) == 1:
+            return image
+        return ImageOps.exif_transpose(image)
+    except (OSError, ValueError, SyntaxError, KeyError, TypeError, struct.error):
+        return image
+
+
+def _pixels(image: Image.Image, channels: int) -> NDArray[np.uint8]:
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
+    elif image.mode == "F":
+        image = Image.fromarray(_float_to_bytes(np.asarray(image)))
+    elif image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, _WHITE), rgba)
+    if image.mode != mode:
+        image = image.convert("RGB").convert(mode)
+    pixels: NDArray[np.uint8] = np.asarray(image, dtype=np.uint8)
+    return pixels.reshape(image.height, image.width, channels)
+
+
+def _float_to_bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Map a float image to bytes: 0..1 where no value is above 1, else 0..255; NaN becomes black."""
+    values = np.nan_to_num(values)
+    scale = 255.0 if values.max(initial=0.0) <= 1.0 else 1.0
+    return (values * scale).clip(0, 255).astype(np.uint8)
+
+
+def _reason(path: str | Path, error: Exception) -> str:
+    file = Path(path)
+    if not file.exists():
+        return "a link to nothing" if file.is_symlink() else "no such file"
+    if file.is_file() and file.stat().st_size == 0:
+        return "the file is empty (0 bytes)"
+    if isinstance(error, UnidentifiedImageError):
+        return f"not an image (tried {', '.join(IMAGE_FORMATS)})"
+    return f"{error}" or type(error).__name__

@@ -1,0 +1,200 @@
+"""Turn decoded images into the tensors that the model takes, at random for training and fixed for everything else.
+
+The training pipeline draws from the same distributions as torchvision's transforms on PIL images, in this order:
+RandomResizedCrop, RandomHorizontalFlip, RandomRotation(0..180), ColorJitter, GaussianBlur, normalise, RandomErasing.
+Geometry is Pillow's (antialiased), colours are OpenCV's. All randomness comes from the generator given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from tao_skill.config.dataset import ColorAugmentation, TrainData
+from tao_skill.config.model import Input
+from tao_skill.errors import Problem, SpecError
+from tao_skill.metric_learning.data import colour
+
+__all__ = ["EvalTransform", "TrainTransform"]
+
+Image8 = NDArray[np.uint8]
+Box = tuple[int, int, int, int]  # left, top, width, height in pixels
+Jitter = tuple[Callable[[Image8, float], Image8], float, float]  # what to do, smallest and largest factor
+
+_CROP_AREA, _CROP_RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
+_ERASE_AREA, _ERASE_RATIO = (0.02, 0.33), (0.3, 3.3)
+_ATTEMPTS = 10
+_RESIZE_MARGIN = 1.14  # evaluation resizes to this much more than the input and cuts the centre out
+
+
+class TrainTransform:
+    """Crop, flip, rotate, recolour, blur, normalise and erase at random, as the spec says."""
+
+    def __init__(self, dataset: TrainData, model: Input) -> None:
+        self.size = (model.input_width, model.input_height)
+        self.channels = model.input_channels
+        self._normalise = _Normalise(dataset.pixel_mean, dataset.pixel_std, self.channels)
+        self._flip, self._erase, self._rotate = dataset.prob, dataset.re_prob, dataset.random_rotation
+        blur = dataset.gaussian_blur
+        self._kernel, self._sigma = (list(blur.kernel) if blur.enabled else []), tuple(blur.sigma)
+        self._jitter = _jitter_ranges(dataset.color_augmentation)
+
+    def __call__(self, image: Image8, rng: np.random.Generator) -> torch.Tensor:
+        """Map uint8 ``(height, width, channels)`` to a float tensor ``(channels, input_height, input_width)``."""
+        image = _with_channels(image, self.channels)
+        height, width, _ = image.shape
+        picture = _crop(image, crop_box(width, height, rng)).resize(self.size, Image.Resampling.BILINEAR)
+        if rng.random() < self._flip:
+            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if self._rotate:
+            picture = picture.rotate(rng.uniform(0.0, 180.0))
+        pixels = self._recolour(_pixels(picture, self.channels), rng)
+        if self._kernel:
+            pixels = colour.gaussian_blur(pixels, self._kernel, rng.uniform(self._sigma[0], self._sigma[-1]))
+        values = self._normalise(pixels)
+        if rng.random() < self._erase:
+            left, top, wide, high = erase_box(*self.size, rng)
+            values[:, top : top + high, left : left + wide] = 0.0
+        return torch.from_numpy(values)
+
+    def _recolour(self, pixels: Image8, rng: np.random.Generator) -> Image8:
+        if not self._jitter:
+            return pixels
+        for which in rng.permutation(len(self._jitter)):
+            adjust, low, high = self._jitter[which]
+            pixels = adjust(pixels, rng.uniform(low, high))
+        return pixels
+
+
+class EvalTransform:
+    """Resize to 1.14 times the input's size, both sides, cut out the centre, normalise."""
+
+    def __init__(
+        self,
+        pixel_mean: Sequence[float],
+        pixel_std: Sequence[float],
+        input_width: int,
+        input_height: int,
+        input_channels: int = 3,
+    ) -> None:
+        self.size = (input_width, input_height)
+        self.channels = input_channels
+        self._normalise = _Normalise(pixel_mean, pixel_std, input_channels)
+
+    def __call__(self, image: Image8) -> torch.Tensor:
+        """Map uint8 ``(height, width, channels)`` to a float tensor ``(channels, input_height, input_width)``."""
+        image = _with_channels(image, self.channels)
+        height, width, _ = image.shape
+        left, right = _central_share(self.size[0])
+        top, bottom = _central_share(self.size[1])
+        # Resizing only what the crop keeps gives the same pixels as resizing all and then cropping.
+        box = (left * width, top * height, right * width, bottom * height)
+        picture = _picture(image).resize(self.size, Image.Resampling.BILINEAR, box=box)
+        return torch.from_numpy(self._normalise(_pixels(picture, self.channels)))
+
+
+class _Normalise:
+    """Map uint8 ``(h, w, c)`` to float32 ``(c, h, w)``: (value / 255 - mean) / std.
+
+    One mean serves all channels; for a gray model three means and deviations are averaged.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], channels: int) -> None:
+        if channels not in (1, 3):
+            problem = Problem("model.input_channels", channels, "3 (colour) or 1 (gray)")
+            raise SpecError("the model's input can't be made", problems=[problem], next_step="correct the spec")
+        means = _per_channel("dataset.pixel_mean", mean, channels)
+        deviations = _per_channel("dataset.pixel_std", std, channels)
+        self._scale = 1.0 / (255.0 * deviations)
+        self._shift = means / deviations
+
+    def __call__(self, pixels: Image8) -> NDArray[np.float32]:
+        values = np.empty((pixels.shape[2], *pixels.shape[:2]), dtype=np.float32)
+        np.multiply(pixels.transpose(2, 0, 1), self._scale, out=values)
+        values -= self._shift
+        return values
+
+
+def crop_box(width: int, height: int, rng: np.random.Generator) -> Box:
+    """Draw a box with an area of 8 % to 100 % of the image and an aspect ratio of 3:4 to 4:3."""
+    for _ in range(_ATTEMPTS):
+        area, ratio = width * height * rng.uniform(*_CROP_AREA), _draw_ratio(_CROP_RATIO, rng)
+        wide, high = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < wide <= width and 0 < high <= height:
+            return int(rng.integers(width - wide + 1)), int(rng.integers(height - high + 1)), wide, high
+    # The image is too narrow or too flat for such boxes: the largest central one that has an allowed ratio.
+    wide = min(width, max(1, round(height * _CROP_RATIO[1])))
+    high = min(height, max(1, round(width / _CROP_RATIO[0])))
+    return (width - wide) // 2, (height - high) // 2, wide, high
+
+
+def erase_box(width: int, height: int, rng: np.random.Generator) -> Box:
+    """Draw a box with an area of 2 % to 33 % and an aspect ratio (height to width) of 0.3 to 3.3; else an empty one."""
+    for _ in range(_ATTEMPTS):
+        area, ratio = width * height * rng.uniform(*_ERASE_AREA), _draw_ratio(_ERASE_RATIO, rng)
+        high, wide = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if wide < width and high < height:
+            return int(rng.integers(width - wide + 1)), int(rng.integers(height - high + 1)), wide, high
+    return 0, 0, 0, 0
+
+
+def _draw_ratio(limits: tuple[float, float], rng: np.random.Generator) -> float:
+    return math.exp(rng.uniform(math.log(limits[0]), math.log(limits[1])))
+
+
+def _jitter_ranges(augmentation: ColorAugmentation) -> list[Jitter]:
+    """Return each colour change that has an effect, with the range its factor is drawn from."""
+    if not augmentation.enabled:
+        return []
+    factors: list[tuple[Callable[[Image8, float], Image8], float]] = [
+        (colour.adjust_brightness, augmentation.brightness),
+        (colour.adjust_contrast, augmentation.contrast),
+        (colour.adjust_saturation, augmentation.saturation),
+    ]
+    ranges = [(adjust, max(0.0, 1.0 - share), 1.0 + share) for adjust, share in factors if share > 0]
+    if augmentation.hue > 0:
+        ranges.append((colour.adjust_hue, -augmentation.hue, augmentation.hue))
+    return ranges
+
+
+def _central_share(size: int) -> tuple[float, float]:
+    """Return where, from 0 to 1, the centre crop begins and ends in the resized image."""
+    resized = round(size * _RESIZE_MARGIN)
+    start = round((resized - size) / 2.0)
+    return start / resized, (start + size) / resized
+
+
+def _per_channel(key: str, values: Sequence[float], channels: int) -> NDArray[np.float32]:
+    given = np.asarray(values, dtype=np.float32)
+    if channels == 1:
+        given = given.mean(keepdims=True)
+    if given.size not in (1, channels):
+        problem = Problem(key, list(values), f"one value, or {channels}, one for each channel")
+        raise SpecError("pixels can't be normalised", problems=[problem], next_step="correct the spec")
+    return np.broadcast_to(given, (channels,)).reshape(channels, 1, 1).copy()
+
+
+def _with_channels(image: Image8, channels: int) -> Image8:
+    if image.shape[2] == channels:
+        return image
+    code = cv2.COLOR_RGB2GRAY if channels == 1 else cv2.COLOR_GRAY2RGB
+    return np.asarray(cv2.cvtColor(image, code), dtype=np.uint8).reshape(*image.shape[:2], channels)
+
+
+def _crop(image: Image8, box: Box) -> Image.Image:
+    left, top, wide, high = box
+    return _picture(image[top : top + high, left : left + wide])
+
+
+def _picture(image: Image8) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(image if image.shape[2] == 3 else image[:, :, 0]))
+
+
+def _pixels(picture: Image.Image, channels: int) -> Image8:
+    return np.asarray(picture, dtype=np.uint8).reshape(picture.height, picture.width, channels)

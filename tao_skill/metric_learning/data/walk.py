@@ -1,0 +1,132 @@
+"""Walk through the folders of a data set without hanging on links, and note what is left out."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tao_skill.metric_learning.data.image_set import name_some
+
+__all__ = ["IMAGE_SUFFIXES", "LeftOut", "class_folders", "images_below", "images_by_class_folder", "nfc"]
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+)
+
+
+@dataclass
+class LeftOut:
+    """Collect what a scan left out."""
+
+    other_files: list[Path] = field(default_factory=list)
+    stray_images: list[Path] = field(default_factory=list)
+    hidden: list[Path] = field(default_factory=list)
+    loops: list[Path] = field(default_factory=list)
+
+    def warnings(self, key: str, empty: Sequence[str]) -> list[str]:
+        """Return a sentence for each kind of thing left out; ``empty`` names the class folders without images."""
+        kinds: list[tuple[str, Sequence[object]]] = [
+            ("class folders without an image were left out", empty),
+            ("images outside any class folder were ignored", self.stray_images),
+            ("files that are no images were ignored", self.other_files),
+            ("hidden entries were ignored", self.hidden),
+            ("links back into the data set were not followed", self.loops),
+        ]
+        return [f"{key}: {len(what)} {text}: {name_some(what)}" for text, what in kinds if what]
+
+
+def class_folders(root: Path, left_out: LeftOut) -> list[Path]:
+    """Return the folders directly below the root, sorted."""
+    folders = []
+    with os.scandir(root) as entries:
+        for entry in entries:
+            path = Path(entry.path)
+            if _is_hidden(entry.name):
+                left_out.hidden.append(path)
+            elif _kind(entry) == "folder":
+                folders.append(path)
+            else:
+                (left_out.stray_images if _is_image(entry.name) else left_out.other_files).append(path)
+    return sorted(folders)
+
+
+def images_by_class_folder(root: Path, folders: Sequence[Path], left_out: LeftOut) -> dict[str, list[Path]]:
+    """Return the images below each class folder by the folder's name; folders without any are there too."""
+    own = {folder: _identity(folder) for folder in folders}
+    images: dict[str, list[Path]] = {}
+    for folder in folders:
+        other_classes = set(own.values()) - {own[folder]}
+        images.setdefault(nfc(folder.name), []).extend(_images(folder, _outer(root) | other_classes, left_out))
+    return images
+
+
+def images_below(root: Path, left_out: LeftOut) -> list[Path]:
+    """Return all images below a folder, sorted."""
+    return sorted(_images(root, _outer(root) - {_identity(root)}, left_out))
+
+
+def _images(folder: Path, blocked: set[tuple[int, int]], left_out: LeftOut) -> list[Path]:
+    """Return the images below a folder, entering each real folder once and the blocked ones never."""
+    images: list[Path] = []
+    seen, waiting = set(blocked), [folder]
+    while waiting:
+        current = waiting.pop()
+        identity = _identity(current)
+        if identity in seen:
+            left_out.loops.append(current)
+            continue
+        seen.add(identity)
+        with os.scandir(current) as entries:
+            for entry in entries:
+                _sort_in(entry, images, waiting, left_out)
+    return images
+
+
+def _sort_in(entry: os.DirEntry[str], images: list[Path], waiting: list[Path], left_out: LeftOut) -> None:
+    path, kind = Path(entry.path), _kind(entry)
+    if _is_hidden(entry.name):
+        left_out.hidden.append(path)
+    elif kind == "folder":
+        waiting.append(path)
+    elif _is_image(entry.name) and kind in ("file", "broken link"):
+        images.append(path)  # A link to nothing too, so that the check of the images names it.
+    else:
+        left_out.other_files.append(path)
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """Say what an entry is, following links; a pipe or device is "other", since opening one may hang."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+        return "broken link" if entry.is_symlink() and not Path(entry.path).exists() else "other"
+    except OSError:  # a link to itself
+        return "broken link"
+
+
+def _outer(root: Path) -> set[tuple[int, int]]:
+    real = root.resolve()
+    return {_identity(folder) for folder in (real, *real.parents)}
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 - called once per file
+
+
+def nfc(name: str) -> str:
+    """Return the composed Unicode form, which macOS and Linux then agree on."""
+    return unicodedata.normalize("NFC", name)

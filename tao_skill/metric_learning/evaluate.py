@@ -1,0 +1,59 @@
+"""The evaluate action: retrieval metrics of a trained model."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tao_skill.metric_learning.data.load import load_evaluation_sets
+from tao_skill.metric_learning.device import choose_device
+from tao_skill.metric_learning.measure import RetrievalTask, measure_retrieval
+from tao_skill.metric_learning.model_for_spec import prepare
+from tao_skill.metric_learning.retrieval.report import write_per_class_csv
+from tao_skill.metric_learning.status import StatusLog
+
+__all__ = ["evaluate"]
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str, Any]:
+    """Measure how well queries find their class in the reference, and return the results document.
+
+    Raises:
+        SpecError, CheckpointError, DataError: with all problems, before anything is embedded.
+    """
+    model = prepare("evaluate", given)
+    spec, settings = model.spec, model.spec.evaluate
+    device = choose_device(settings.num_gpus, settings.gpu_ids, "evaluate.gpu_ids").torch_device
+    data = spec.dataset
+    sets = load_evaluation_sets(
+        data.val_dataset.reference,
+        data.val_dataset.query,
+        topk=settings.topk,
+        open_set=settings.open_set,
+        class_map=data.class_map,
+        on_bad_image=data.on_bad_image,
+        workers=max(data.workers, 1),
+    )
+    for warning in sets.warnings:
+        log.warning("%s", warning)
+    assert sets.query is not None
+    task = RetrievalTask(sets.reference, sets.query, model.transform, settings.batch_size, data.workers)
+    network = model.recogniser.to(device).to(memory_format=torch.channels_last)
+    values, full = measure_retrieval(network, task, device, "test", topk=(settings.topk,))
+    status.running("All images are embedded and compared.", kpi=values)
+    if settings.report_accuracy_per_class:
+        write_per_class_csv(folder / "per_class.csv", full.per_class)
+    return {
+        "checkpoint": model.source,
+        "epoch": model.epoch,
+        "metrics": values,
+        "num_queries": full.num_queries,
+        "num_open_set_queries": full.num_open_set,
+        "num_references": full.num_references,
+        "num_classes": full.num_classes,
+        "topk": settings.topk,
+    }

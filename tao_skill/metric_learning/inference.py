@@ -1,0 +1,66 @@
+"""The inference action: names the class of images by their nearest references."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tao_skill.metric_learning.data.load import load_inference_sets
+from tao_skill.metric_learning.device import choose_device
+from tao_skill.metric_learning.embed import embed_images
+from tao_skill.metric_learning.model_for_spec import prepare
+from tao_skill.metric_learning.retrieval.report import write_inference_results
+from tao_skill.metric_learning.retrieval.search import top_k
+from tao_skill.metric_learning.status import StatusLog
+
+__all__ = ["infer"]
+
+log = logging.getLogger(__name__)
+
+
+def infer(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str, Any]:
+    """Find the nearest references of each image, write result.csv and result.jsonl, and return the results document.
+
+    Raises:
+        SpecError, CheckpointError, DataError: with all problems, before anything is embedded.
+    """
+    model = prepare("inference", given)
+    spec, settings = model.spec, model.spec.inference
+    device = choose_device(settings.num_gpus, settings.gpu_ids, "inference.gpu_ids").torch_device
+    data = spec.dataset
+    sets = load_inference_sets(
+        data.val_dataset.reference,
+        settings.input_path,
+        settings.inference_input_type,
+        topk=settings.topk,
+        class_map=data.class_map,
+        on_bad_image=data.on_bad_image,
+        workers=max(data.workers, 1),
+    )
+    for warning in sets.warnings:
+        log.warning("%s", warning)
+    network = model.recogniser.to(device).to(memory_format=torch.channels_last)
+    gallery, images = (
+        embed_images(
+            network, paths, model.transform, batch_size=settings.batch_size, workers=data.workers, device=device
+        )
+        for paths in (sets.reference.paths, sets.images)
+    )
+    status.running("All images are embedded.")
+    distances, indices = top_k(images, gallery, settings.topk)
+    classes, labels = sets.reference.classes, sets.reference.labels
+    nearest = [[classes[labels[index]] for index in row] for row in indices.tolist()]
+    table, lines = folder / "result.csv", folder / "result.jsonl"
+    write_inference_results(table, lines, sets.images, nearest, distances)
+    return {
+        "checkpoint": model.source,
+        "metrics": {},
+        "num_images": len(sets.images),
+        "num_references": len(sets.reference),
+        "num_classes": len(classes),
+        "topk": settings.topk,
+        "result_csv": str(table),
+        "result_jsonl": str(lines),
+    }

@@ -1,0 +1,54 @@
+"""Measures retrieval: the one way in which validation and evaluation arrive at their numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from tao_skill.metric_learning.data.image_set import ImageSet
+from tao_skill.metric_learning.data.transforms import EvalTransform
+from tao_skill.metric_learning.embed import embed_images
+from tao_skill.metric_learning.retrieval.clusters import cluster_metrics
+from tao_skill.metric_learning.retrieval.metrics import RetrievalMetrics, retrieval_metrics
+from tao_skill.metric_learning.retrieval.report import metric_names
+
+__all__ = ["RetrievalTask", "measure_retrieval"]
+
+
+@dataclass(frozen=True)
+class RetrievalTask:
+    """Queries to look up in a reference set, and how to turn both into tensors."""
+
+    reference: ImageSet
+    query: ImageSet
+    transform: EvalTransform
+    batch_size: int
+    workers: int
+    seed: int = 0
+
+
+def measure_retrieval(
+    network: nn.Module,
+    task: RetrievalTask,
+    device: torch.device,
+    prefix: Literal["val", "test"],
+    topk: Sequence[int] = (),
+) -> tuple[dict[str, float], RetrievalMetrics]:
+    """Embed both sets, rank the reference for each query, and return the metrics by their public names and in full.
+
+    Raises:
+        DataError: an image can't be decoded.
+        UsageError: embeddings are not finite: the training diverged.
+    """
+    reference, query = (
+        embed_images(
+            network, images.paths, task.transform, batch_size=task.batch_size, workers=task.workers, device=device
+        )
+        for images in (task.reference, task.query)
+    )
+    metrics = retrieval_metrics(
+        query, task.query.labels, reference, task.reference.labels, class_names=task.reference.classes, topk=topk
+    )
+    return metric_names(prefix, metrics, cluster_metrics(query, task.query.labels, task.seed)), metrics

@@ -1,0 +1,1 @@
+"""The network: trunk, embedder, and the files that hold their weights."""

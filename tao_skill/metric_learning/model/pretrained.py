@@ -1,0 +1,131 @@
+"""Fits the weights of a file to a network, and reports what fitted."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from tao_skill.errors import CheckpointError, Problem
+from tao_skill.metric_learning.model.recogniser import Recogniser
+from tao_skill.metric_learning.model.weight_file import read_file, tensors_in
+
+__all__ = ["LoadReport", "load_pretrained", "load_weights"]
+
+# What training programs put before a tensor's name; the longest that helps is taken off.
+_WRAPPERS = ("", "recogniser.", "model.", "module.", "backbone.", "model.module.", "model.backbone.")
+_TRUNK_NAMES = ("trunk.", "0.", "backbone.", "model.trunk.", "model.0.", "recogniser.trunk.", "model.backbone.")
+_EMBEDDER_NAMES = ("embedder.", "1.", "model.embedder.", "model.1.", "recogniser.embedder.")
+# A classifier's weight and bias may stand behind the trunk's tensors.
+_CLASSIFIER_TENSORS = 2
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """Which tensors of a network a file filled."""
+
+    file: str
+    part: str
+    how: str
+    loaded: int
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    mismatched: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        counts = f"{self.loaded} tensors loaded by {self.how}"
+        names = (("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", self.mismatched))
+        rest = [f"{len(found)} {what} ({_some(found)})" for what, found in names if found]
+        return f"{self.file} -> {self.part}: {', '.join([counts, *rest])}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+
+
+def load_pretrained(
+    recogniser: Recogniser, *, model: str | None, trunk: str | None, embedder: str | None
+) -> list[LoadReport]:
+    """Fill a recogniser from the files that a spec's `model.pretrained_*_path` name; the parts win over the whole.
+
+    Raises:
+        CheckpointError: a file can't be read, or fits nothing in its part.
+    """
+    reports = []
+    for path, part, name in (
+        (model, recogniser, "model"),
+        (trunk, recogniser.trunk, "trunk"),
+        (embedder, recogniser.embedder, "embedder"),
+    ):
+        if path:
+            key = f"model.pretrained_{name}_path"
+            reports.append(load_weights(part, tensors_in(read_file(path, key)), file=path, key=key, part=name))
+    return reports
+
+
+def load_weights(
+    network: nn.Module, tensors: Mapping[str, Tensor], *, file: str | Path, key: str, part: str
+) -> LoadReport:
+    """Copy tensors into a network by name or, where the names are another library's, by order and shape.
+
+    Raises:
+        CheckpointError: nothing fits.
+    """
+    own = network.state_dict()
+    renamed, how = _best_names(own, tensors, part), "name"
+    if not _fitting(own, renamed):
+        renamed, how = _by_order(own, tensors), "order and shape, under other names"
+    fitting = _fitting(own, renamed)
+    if not fitting:
+        raise CheckpointError(
+            f"{file} has no tensor that fits the {part}.",
+            problems=[Problem(key, str(file), f"weights of this {part}, which has tensors such as {_some(list(own))}")],
+        )
+    network.load_state_dict(fitting, strict=False)
+    return LoadReport(
+        file=str(file),
+        part=part,
+        how=how,
+        loaded=len(fitting),
+        missing=[name for name in own if name not in renamed],
+        unexpected=[name for name in renamed if name not in own],
+        mismatched=[name for name in renamed if name in own and name not in fitting],
+    )
+
+
+def _fitting(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
+
+
+def _best_names(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """Return the tensors under the names that match most of the network's own."""
+    candidates = [_without_prefix(tensors, prefix) for prefix in _prefixes(part)]
+    if part == "model":
+        candidates += [
+            _both_parts(tensors, trunk, embedder)
+            for trunk, embedder in zip(_TRUNK_NAMES, _EMBEDDER_NAMES, strict=False)
+        ]
+    return max(candidates, key=lambda renamed: len(_fitting(own, renamed)))
+
+
+def _prefixes(part: str) -> Iterable[str]:
+    return {"trunk": (*_WRAPPERS, *_TRUNK_NAMES), "embedder": (*_WRAPPERS, *_EMBEDDER_NAMES)}.get(part, _WRAPPERS)
+
+
+def _without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _both_parts(tensors: Mapping[str, Tensor], trunk: str, embedder: str) -> dict[str, Tensor]:
+    parts = (("trunk.", _without_prefix(tensors, trunk)), ("embedder.", _without_prefix(tensors, embedder)))
+    return {f"{prefix}{name}": value for prefix, found in parts for name, value in found.items()}
+
+
+def _by_order(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Pair tensors in their order, if every shape agrees; only a classifier may be left over at the end."""
+    values = list(tensors.values())
+    left_over = len(values) - len(own)
+    if not 0 <= left_over <= _CLASSIFIER_TENSORS:
+        return {}
+    pairs = dict(zip(own, values, strict=False))
+    return pairs if all(own[name].shape == value.shape for name, value in pairs.items()) else {}

@@ -1,0 +1,101 @@
+"""The network that evaluation, inference and export use: from a checkpoint, or from pretrained weights alone."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tao_skill.config.build import build_spec
+from tao_skill.config.keys import get_leaf, merge, nest
+from tao_skill.config.placeholder import is_given
+from tao_skill.errors import CheckpointError, NotAvailableError, Problem
+from tao_skill.metric_learning.data.transforms import EvalTransform
+from tao_skill.metric_learning.model.checkpoint import Checkpoint, load_recogniser, read_checkpoint
+from tao_skill.metric_learning.model.pretrained import load_pretrained
+from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser, build_recogniser
+
+__all__ = ["ReadyModel", "prepare"]
+
+log = logging.getLogger(__name__)
+# So that a model without trained embedder is the same in each measurement.
+_UNTRAINED_SEED = 1234
+
+
+@dataclass(frozen=True)
+class ReadyModel:
+    """A recogniser in evaluation mode, the checked spec it serves, and where its weights are from."""
+
+    spec: Any
+    recogniser: Recogniser
+    transform: EvalTransform
+    source: str
+    epoch: int | None
+
+
+def prepare(action: str, given: Mapping[str, Any]) -> ReadyModel:
+    """Check a spec, complete it from its checkpoint, and load the network.
+
+    ``given`` holds what is set; model.* and dataset.pixel_* that are left out come from the checkpoint.
+
+    Raises:
+        SpecError, CheckpointError: with all problems.
+    """
+    if is_given(get_leaf(given, f"{action}.trt_engine")):
+        raise NotAvailableError(
+            f"{action}.trt_engine can't be used by this version.", next_step=f"set {action}.checkpoint instead"
+        )
+    key = f"{action}.checkpoint"
+    path = get_leaf(given, key)
+    checkpoint = read_checkpoint(path, key) if is_given(path) else None
+    complete = given if checkpoint is None else merge(given, nest(_from_checkpoint(given, checkpoint)))
+    spec, warnings = build_spec(action, complete)
+    for warning in warnings:
+        log.warning("%s", warning)
+    settings = ModelSettings.of(spec.model)
+    recogniser, source = _recogniser(spec, settings, checkpoint, key)
+    model, data = spec.model, spec.dataset
+    transform = EvalTransform(
+        data.pixel_mean, data.pixel_std, model.input_width, model.input_height, model.input_channels
+    )
+    return ReadyModel(spec, recogniser.eval(), transform, source, checkpoint.epoch if checkpoint else None)
+
+
+def _from_checkpoint(given: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what the checkpoint knows and the spec leaves open.
+
+    Raises:
+        CheckpointError: the spec sets something else; all such keys are named.
+    """
+    known = {f"model.{name}": value for name, value in checkpoint.model.items()}
+    known |= {f"dataset.{name}": value for name, value in checkpoint.transform.items()}
+    unset = object()
+    settled = {key: get_leaf(given, key, unset) for key in known}
+    problems = [
+        Problem(key, value, f"{known[key]!r}, as the checkpoint was trained with; or leave the key out")
+        for key, value in settled.items()
+        if value is not unset and value != known[key]
+    ]
+    if problems:
+        raise CheckpointError(f"The spec contradicts its checkpoint {checkpoint.path}.", problems=problems)
+    return known
+
+
+def _recogniser(spec: Any, settings: ModelSettings, checkpoint: Checkpoint | None, key: str) -> tuple[Recogniser, str]:
+    if checkpoint is not None:
+        recogniser, notes = load_recogniser(checkpoint, settings, key)
+        source = str(Path(checkpoint.path).resolve())
+    else:
+        recogniser = build_recogniser(settings, _UNTRAINED_SEED)
+        model = spec.model
+        reports = load_pretrained(
+            recogniser,
+            model=model.pretrained_model_path,
+            trunk=model.pretrained_trunk_path,
+            embedder=model.pretrained_embedder_path,
+        )
+        notes = [str(report) for report in reports]
+        source = "pretrained weights, without training"
+    for note in notes:
+        log.info("%s", note)
+    return recogniser, source

@@ -1,0 +1,141 @@
+"""Write what an evaluation or a recognition found, under the names that users and tuners read."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tao_skill.errors import InternalError, StorageError
+from tao_skill.metric_learning.retrieval.metrics import ClassMetrics, RetrievalMetrics, top_accuracy
+from tao_skill.metric_learning.status import plain
+
+__all__ = ["metric_names", "write_inference_results", "write_per_class_csv", "write_results_json"]
+
+_TITLES = {
+    "mean_average_precision": "Mean Average Precision",
+    "mean_reciprocal_rank": "Mean Reciprocal Rank",
+    "r_precision": "r-Precision",
+    "precision_at_1": "Precision at Rank 1",
+}
+
+
+def metric_names(
+    prefix: Literal["val", "test"], metrics: RetrievalMetrics, clusters: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """Return the metrics under their public names, such as ``val Precision at Rank 1`` and ``val_AMI``.
+
+    The plain name is the mean over queries, ``… (macro)`` the mean over classes; ``… Top-5 Accuracy`` is the share of
+    queries with a reference of their class among the 5 nearest. All are in [0, 1], AMI in [-1, 1]; higher is better.
+
+    Args:
+        prefix: ``val`` for validation during training, ``test`` for an evaluation of its own.
+        metrics: Of the retrieval.
+        clusters: AMI and NMI, from `cluster_metrics`.
+    """
+    named = {f"{prefix}_{name}": clusters[name] for name in ("AMI", "NMI")} if clusters is not None else {}
+    named |= {f"{prefix} {title}": metrics.micro[name] for name, title in _TITLES.items()}
+    named |= {f"{prefix} {title} (macro)": metrics.macro[name] for name, title in _TITLES.items()}
+    return named | {f"{prefix} Top-{k} Accuracy": metrics.micro[top_accuracy(k)] for k in metrics.topk}
+
+
+def write_results_json(path: Path, results: Mapping[str, Any]) -> None:
+    """Write results as one JSON document, whole or not at all; numbers that aren't finite become null.
+
+    Raises:
+        StorageError: The file can't be written.
+    """
+    with _replacing(path) as file:
+        json.dump(plain(results)[0], file, indent=2, allow_nan=False)
+        file.write("\n")
+
+
+def write_per_class_csv(path: Path, rows: Sequence[ClassMetrics]) -> None:
+    """Write one line for each class; metrics of a class without queries or references stay empty.
+
+    Raises:
+        StorageError: The file can't be written.
+    """
+    header = ["class" if field.name == "name" else field.name for field in fields(ClassMetrics)]
+    with _replacing(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(asdict(row).values() for row in rows)
+
+
+def write_inference_results(
+    csv_path: Path,
+    jsonl_path: Path,
+    images: Sequence[str | Path],
+    labels: Sequence[Sequence[str]],
+    distances: ArrayLike,
+) -> None:
+    """Write the k nearest of each image, nearest first: ``path,label_1,distance_1,…`` and the same as JSON lines.
+
+    A line of the JSON file is ``{"path": …, "matches": [{"label": …, "distance": …}, …]}``.
+
+    Args:
+        csv_path: Where the table goes.
+        jsonl_path: Where the JSON lines go.
+        images: Paths of the images ``(num_images,)``.
+        labels: Class names of the nearest references ``(num_images, k)``.
+        distances: Squared L2 distances of unit vectors ``(num_images, k)``, in [0, 4], lower is nearer.
+
+    Raises:
+        StorageError: A file can't be written.
+    """
+    matches = _matches(images, labels, distances)
+    k = len(labels[0]) if len(labels) else 0
+    header = ["path", *(f"{name}_{place}" for place in range(1, k + 1) for name in ("label", "distance"))]
+    with _replacing(csv_path) as table, _replacing(jsonl_path) as lines:
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(header)
+        for path, pairs in matches:
+            writer.writerow([path, *(cell for pair in pairs for cell in pair)])
+            found = [{"label": label, "distance": distance} for label, distance in pairs]
+            lines.write(json.dumps({"path": path, "matches": found}, allow_nan=False) + "\n")
+
+
+def _matches(
+    images: Sequence[str | Path], labels: Sequence[Sequence[str]], distances: ArrayLike
+) -> list[tuple[str, list[tuple[str, float]]]]:
+    """Return path and (label, distance) pairs of each image."""
+    values = np.asarray(distances, dtype=np.float32)
+    if len(images) != len(labels) or [len(row) for row in labels] != [len(row) for row in values]:
+        raise InternalError(f"{len(images)} images, {len(labels)} rows of labels, distances {values.shape}")
+    return [
+        # The shortest text that gives the same float32: 0.1, not 0.10000000149.
+        (str(path), [(label, float(str(distance))) for label, distance in zip(row, found, strict=True)])
+        for path, row, found in zip(images, labels, values, strict=True)
+    ]
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[TextIO]:
+    """Open a temporary file beside the path and put it in its place once all is written and on disk."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Names of image files may hold bytes that aren't UTF-8: they are written as they are.
+        with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise StorageError(
+            f"{path} can't be written: {error.strerror or error}",
+            next_step="free some disk space, or choose another folder with --results-root",
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()

@@ -1,0 +1,1 @@
+"""Learning an embedding: loss, schedule, checkpoints and the loop around them."""

@@ -1,0 +1,124 @@
+"""Writes checkpoints as training goes: at intervals, the best, and the last."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+
+from tao_skill.config.train import Train
+from tao_skill.metric_learning.model.checkpoint import HEADER, TRAINING, header, save_atomically
+from tao_skill.metric_learning.model.recogniser import ModelSettings
+from tao_skill.metric_learning.training.module import TrainingModule
+from tao_skill.metric_learning.training.record import CheckpointEntry, CheckpointRecord
+
+__all__ = ["BEST_NAME", "MONITOR", "Checkpointing", "new_record"]
+
+MONITOR = "val Precision at Rank 1"  # R25
+BEST_NAME = "model_best.pth"
+
+
+def new_record(folder: Path, train: Train, model: ModelSettings, transform: dict[str, Any]) -> CheckpointRecord:
+    """Return an empty record with the metric that a spec says ranks checkpoints."""
+    monitor = train.checkpointer.monitor or MONITOR
+    mode = train.checkpointer.mode or ("min" if "loss" in monitor.lower() else "max")
+    return CheckpointRecord(folder=folder, monitor=monitor, mode=mode, model=model.document(), transform=transform)
+
+
+class Checkpointing(Checkpoint):
+    """Write model_epoch_EEE_step_SSSSS.pth at intervals and at the end, and model_best.pth after better validations.
+
+    Periodic files hold all that a resumed training needs; the best ones hold the weights alone. Lightning calls this
+    kind of callback after all others, so the epoch's metrics are known.
+    """
+
+    def __init__(self, record: CheckpointRecord, train: Train, model_name: str) -> None:
+        self.record = record
+        self.train = train
+        self.model_name = model_name
+        self.metrics: dict[str, float] = {}
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """Write a checkpoint after every so many steps, where the interval counts steps."""
+        module = _training(pl_module)
+        by_step = self.train.checkpoint_interval_unit == "step"
+        # The epoch's last step is written when the epoch is over, with its metrics.
+        within = module.epoch_step < trainer.num_training_batches
+        if by_step and within and module.step % self.train.checkpoint_interval == 0:
+            self._write_periodic(module, epoch_is_done=False)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write a checkpoint after every so many epochs and at the end, and the best."""
+        del trainer
+        module = _training(pl_module)
+        done = module.epoch + 1
+        by_epoch = self.train.checkpoint_interval_unit == "epoch"
+        count = done if by_epoch else module.step
+        due = done == self.train.num_epochs or count % self.train.checkpoint_interval == 0
+        # The best comes first: a run that is resumed from the periodic file then knows what it has to beat.
+        self._keep_best(module)
+        if due:
+            self._write_periodic(module, epoch_is_done=True)
+        self.metrics.clear()
+
+    def _write_periodic(self, module: TrainingModule, epoch_is_done: bool) -> None:
+        name = f"model_epoch_{module.epoch:03d}_step_{module.step:05d}.pth"
+        self._write(module, name, {TRAINING: module.training_state(epoch_is_done)})
+        older = [entry.file for entry in self.record.checkpoints if entry.kind == "periodic" and entry.file != name]
+        self._note(module, name, "periodic")
+        if self.train.checkpointer.replace_periodic:
+            self.record.forget(older)
+
+    def _header(self, module: TrainingModule) -> dict[str, Any]:
+        return header(
+            model_name=self.model_name,
+            model=self.record.model,
+            transform=self.record.transform,
+            epoch=module.epoch,
+            step=module.step,
+            metrics=self.metrics,
+        )
+
+    def _keep_best(self, module: TrainingModule) -> None:
+        value = self.metrics.get(self.record.monitor)
+        if value is None:
+            return
+        if self.record.better(value, self.record.best_value):
+            self._write(module, BEST_NAME, {})
+            self.record.best = BEST_NAME
+            self._note(module, BEST_NAME, "best")
+        if self.train.checkpointer.enable_topk:
+            self._keep_top_k(module)
+
+    def _keep_top_k(self, module: TrainingModule) -> None:
+        settings = self.train.checkpointer
+        folder = Path(settings.dirpath) if settings.dirpath else self.record.folder
+        named = ModelCheckpoint(
+            dirpath=folder, filename=settings.filename, auto_insert_metric_name=settings.auto_insert_metric_name
+        )
+        named.FILE_EXTENSION = ".pth"
+        values: dict[str, Any] = {**self.metrics, "epoch": module.epoch, "step": module.step}
+        path = Path(named.format_checkpoint_name(values))
+        name = path.name if folder == self.record.folder else str(path)
+        self._write(module, name, {})
+        self._note(module, name, "top")
+        ranked = sorted(
+            (entry for entry in self.record.checkpoints if entry.kind == "top"),
+            key=lambda entry: entry.metrics[self.record.monitor],
+            reverse=self.record.mode == "max",
+        )
+        self.record.forget([entry.file for entry in ranked[settings.save_top_k :]])
+
+    def _write(self, module: TrainingModule, name: str, more: dict[str, Any]) -> None:
+        weights = {f"recogniser.{key}": value for key, value in module.recogniser.state_dict().items()}
+        content = {HEADER: self._header(module), "state_dict": weights, **more}
+        save_atomically(content, self.record.folder / name)
+
+    def _note(self, module: TrainingModule, name: str, kind: str) -> None:
+        size = (self.record.folder / name).stat().st_size
+        self.record.add(CheckpointEntry(name, kind, module.epoch, module.step, size, dict(self.metrics)))
+
+
+def _training(module: pl.LightningModule) -> TrainingModule:
+    assert isinstance(module, TrainingModule)
+    return module

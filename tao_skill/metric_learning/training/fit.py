@@ -1,0 +1,263 @@
+"""The train action."""
+
+import logging
+import random
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from tao_skill.config.actions import TrainSpec
+from tao_skill.config.placeholder import is_given
+from tao_skill.errors import CheckpointError, Problem, SpecError
+from tao_skill.metric_learning.data.check import CheckedSets
+from tao_skill.metric_learning.data.dataset import TrainImages, limit_threads
+from tao_skill.metric_learning.data.load import load_training_sets
+from tao_skill.metric_learning.data.sampler import PKBatchSampler
+from tao_skill.metric_learning.data.transforms import EvalTransform, TrainTransform
+from tao_skill.metric_learning.device import Device, choose_device, choose_precision
+from tao_skill.metric_learning.embed import embed_images, usable_workers
+from tao_skill.metric_learning.measure import RetrievalTask
+from tao_skill.metric_learning.model.checkpoint import Checkpoint, read_checkpoint
+from tao_skill.metric_learning.model.pretrained import load_pretrained, load_weights
+from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser, build_recogniser
+from tao_skill.metric_learning.status import StatusLog
+from tao_skill.metric_learning.training.callbacks import EpochReport, EpochSampler, ProgressBar
+from tao_skill.metric_learning.training.checkpointing import Checkpointing, new_record
+from tao_skill.metric_learning.training.criterion import Criterion, memory_size
+from tao_skill.metric_learning.training.module import TrainingModule
+from tao_skill.metric_learning.training.record import CheckpointRecord
+
+__all__ = ["train"]
+
+log = logging.getLogger(__name__)
+_RESUME_KEY = "train.resume_training_checkpoint_path"
+_FILL_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a training begins: with these weights and, if it was interrupted, this state."""
+
+    recogniser: Recogniser
+    seed: int
+    checkpoint: Checkpoint | None
+
+
+def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
+    """Train a recogniser, write its checkpoints into a folder, and return metrics and the best checkpoint.
+
+    Raises:
+        DataError, SpecError, CheckpointError, NotAvailableError: before the first step, with all problems.
+    """
+    device = choose_device(spec.train.num_gpus, spec.train.gpu_ids, "train.gpu_ids")
+    sets = _load_sets(spec)
+    for warning in sets.warnings:
+        log.warning("%s", warning)
+    start = _start(spec)
+    precision = choose_precision(spec.train.precision, device, start.recogniser)
+    criterion = _criterion(spec, len(sets.train))
+    module = TrainingModule(start.recogniser, criterion, spec, start.seed)
+    record = new_record(folder, spec.train, ModelSettings.of(spec.model), _transform_document(spec))
+    if start.checkpoint is not None:
+        module.resume(start.checkpoint.training)
+        record.take_over()
+        if module.start_epoch >= spec.train.num_epochs:
+            raise _nothing_left(spec, module.start_epoch)
+    else:
+        _fill_memory(module, sets, spec, device)
+    classes = len(sets.train.classes)
+    log.info("%d images of %d classes, on the %s in %s.", len(sets.train), classes, device.accelerator, precision)
+    _fit(spec, module, sets, record, status=status, device=device, precision=precision)
+    return _results(record, folder)
+
+
+def _load_sets(spec: TrainSpec) -> CheckedSets:
+    data, train = spec.dataset, spec.train
+    return load_training_sets(
+        data.train_dataset,
+        data.val_dataset.reference,
+        data.val_dataset.query,
+        batch_size=train.batch_size,
+        num_instance=data.num_instance,
+        class_map=data.class_map,
+        on_bad_image=data.on_bad_image,
+        workers=max(data.workers, 1),
+    )
+
+
+def _start(spec: TrainSpec) -> Start:
+    """Build the recogniser, and fill it from the checkpoint to resume or from pretrained weights."""
+    path = spec.train.resume_training_checkpoint_path
+    settings = ModelSettings.of(spec.model)
+    if not is_given(path):
+        # A seed of -1 asks for a new one each time; it is kept in the checkpoints.
+        seed = spec.train.seed if spec.train.seed >= 0 else random.SystemRandom().randrange(2**32)
+        recogniser = build_recogniser(settings, seed)
+        model = spec.model
+        for report in load_pretrained(
+            recogniser,
+            model=model.pretrained_model_path,
+            trunk=model.pretrained_trunk_path,
+            embedder=model.pretrained_embedder_path,
+        ):
+            log.info("%s", report)
+        return Start(recogniser.to(memory_format=torch.channels_last), seed, None)
+    checkpoint = read_checkpoint(str(path), _RESUME_KEY)
+    if not checkpoint.training:
+        problem = Problem(
+            _RESUME_KEY, str(path), "a periodic checkpoint of this project: it holds the optimizers' state"
+        )
+        raise CheckpointError(f"{path} holds weights, but no training to resume.", problems=[problem])
+    _refuse_other_model(checkpoint, settings)
+    recogniser = build_recogniser(settings, checkpoint.training["seed"])
+    load_weights(recogniser, checkpoint.tensors, file=checkpoint.path, key=_RESUME_KEY, part="model")
+    return Start(recogniser.to(memory_format=torch.channels_last), checkpoint.training["seed"], checkpoint)
+
+
+def _refuse_other_model(checkpoint: Checkpoint, settings: ModelSettings) -> None:
+    wanted = settings.document()
+    problems = [
+        Problem(f"model.{name}", wanted[name], f"{value!r}, as in {checkpoint.path}")
+        for name, value in checkpoint.model.items()
+        if wanted.get(name) != value
+    ]
+    if problems:
+        raise CheckpointError("The checkpoint to resume is of another model.", problems=problems)
+
+
+def _criterion(spec: TrainSpec, num_images: int) -> Criterion:
+    train = spec.train
+    memory = memory_size(train.cross_batch_memory_size, train.batch_size, spec.dataset.num_instance, num_images)
+    if memory:
+        log.info("Cross-batch memory of %d embeddings.", memory)
+    return Criterion(
+        margin=train.optim.triplet_loss_margin,
+        smooth=train.smooth_loss,
+        miner_margin=train.optim.miner_function_margin,
+        memory=memory,
+        embed_dim=spec.model.feat_dim,
+    )
+
+
+def _fill_memory(module: TrainingModule, sets: CheckedSets, spec: TrainSpec, device: Device) -> None:
+    """Fill the cross-batch memory before the first step, which would have no negatives otherwise."""
+    memory = module.criterion.memory
+    if memory is None:
+        return
+    images = sets.train
+    generator = torch.Generator().manual_seed(module.seed)
+    chosen = torch.randperm(len(images), generator=generator)[: memory.memory_size].tolist()
+    network = module.recogniser.to(device.torch_device)
+    embeddings = embed_images(
+        network,
+        [images.paths[index] for index in chosen],
+        _eval_transform(spec),
+        batch_size=_FILL_BATCH,
+        workers=spec.dataset.workers,
+        device=device.torch_device,
+    )
+    module.criterion.remember(embeddings, torch.from_numpy(images.labels[chosen]))
+
+
+def _fit(
+    spec: TrainSpec,
+    module: TrainingModule,
+    sets: CheckedSets,
+    record: CheckpointRecord,
+    *,
+    status: StatusLog,
+    device: Device,
+    precision: Any,
+) -> None:
+    train = spec.train
+    sampler = PKBatchSampler(sets.train.labels, train.batch_size, spec.dataset.num_instance, module.seed)
+    # The first epoch's loader is asked for its batches before any callback runs.
+    sampler.set_epoch(module.start_epoch)
+    sampler.set_start_batch(module.epoch_step)
+    checkpointing = Checkpointing(record, train, str(spec.model_name))
+    per_class = record.folder / "per_class.csv" if train.report_accuracy_per_class else None
+    report = EpochReport(
+        _validation_task(spec, sets),
+        status,
+        interval=train.validation_interval,
+        max_epoch=train.num_epochs,
+        per_class=per_class,
+        on_metrics=checkpointing.metrics.update,
+    )
+    torch.backends.cudnn.benchmark = train.cudnn.benchmark
+    torch.backends.cudnn.deterministic = train.cudnn.deterministic
+    trainer = pl.Trainer(
+        accelerator=device.accelerator,
+        devices=device.devices,
+        num_nodes=train.num_nodes,
+        strategy="auto",
+        precision=precision,
+        max_epochs=train.num_epochs - module.start_epoch,
+        callbacks=[EpochSampler(sampler), ProgressBar(), report, checkpointing],
+        logger=False,
+        enable_checkpointing=True,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        default_root_dir=record.folder,
+    )
+    with warnings.catch_warnings():
+        # Lightning advises more workers than this machine may have processors, and says so on every run.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        trainer.fit(module, _loader(spec, sets, sampler, module.seed))
+
+
+def _loader(spec: TrainSpec, sets: CheckedSets, sampler: PKBatchSampler, seed: int) -> DataLoader[Any]:
+    images = sets.train
+    workers = usable_workers(spec.dataset.workers, len(images), spec.train.batch_size)
+    return DataLoader(
+        TrainImages(images.paths, images.labels, TrainTransform(spec.dataset, spec.model), seed),
+        batch_sampler=sampler,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        worker_init_fn=limit_threads,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _eval_transform(spec: TrainSpec) -> EvalTransform:
+    data, model = spec.dataset, spec.model
+    return EvalTransform(data.pixel_mean, data.pixel_std, model.input_width, model.input_height, model.input_channels)
+
+
+def _validation_task(spec: TrainSpec, sets: CheckedSets) -> RetrievalTask | None:
+    if sets.reference is None or sets.query is None:
+        return None
+    return RetrievalTask(
+        reference=sets.reference,
+        query=sets.query,
+        transform=_eval_transform(spec),
+        batch_size=spec.train.val_batch_size,
+        workers=spec.dataset.workers,
+    )
+
+
+def _transform_document(spec: TrainSpec) -> dict[str, Any]:
+    return {"pixel_mean": list(spec.dataset.pixel_mean), "pixel_std": list(spec.dataset.pixel_std)}
+
+
+def _nothing_left(spec: TrainSpec, start_epoch: int) -> SpecError:
+    problem = Problem("train.num_epochs", spec.train.num_epochs, f"more than the {start_epoch} epochs that are done")
+    return SpecError("There is nothing left to train.", problems=[problem])
+
+
+def _results(record: CheckpointRecord, folder: Path) -> dict[str, Any]:
+    chosen = record.best or record.latest
+    entry = next(entry for entry in record.checkpoints if entry.file == chosen)
+    return {
+        "checkpoint": str(folder / chosen),
+        "metrics": entry.metrics,
+        "best_epoch": entry.epoch,
+        "num_epochs": max(each.epoch for each in record.checkpoints) + 1,
+    }

@@ -1,0 +1,143 @@
+"""The Lightning module: one training step, and what is set at the start of each epoch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from tao_skill.config.actions import TrainSpec
+from tao_skill.metric_learning.model.recogniser import Recogniser
+from tao_skill.metric_learning.training.criterion import Criterion
+from tao_skill.metric_learning.training.optimizers import build_optimizer, set_rates
+from tao_skill.metric_learning.training.schedule import rate_factor
+
+__all__ = ["TrainingModule"]
+
+Batch = tuple[Tensor, Tensor, Tensor]
+# Keeps the random numbers of steps apart from those of sampling and augmentation.
+_STEP_STREAM = 7_919
+
+
+class TrainingModule(pl.LightningModule):
+    """Train a recogniser with two optimizers.
+
+    Every random number of a step comes from the seed and the step's number, so a resumed training draws what the
+    uninterrupted one would have drawn.
+    """
+
+    def __init__(self, recogniser: Recogniser, criterion: Criterion, spec: TrainSpec, seed: int) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.recogniser = recogniser
+        self.criterion = criterion
+        self.spec = spec
+        self.seed = seed
+        self.start_epoch = 0
+        self.step = 0
+        self.epoch_step = 0
+        self._resumed: list[dict[str, Any]] = []
+        self.rates: dict[str, float] = {}
+        self.epoch_sums = dict.fromkeys(("loss", "spread", "steps"), 0.0)
+        train = spec.train
+        self.learning = {"trunk": bool(train.train_trunk), "embedder": bool(train.train_embedder)}
+        for name, learns in self.learning.items():
+            getattr(recogniser, name).requires_grad_(learns)
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Return an optimizer for each part that learns."""
+        optim = self.spec.train.optim
+        return [
+            build_optimizer(getattr(self.recogniser, name), getattr(optim, name), optim)
+            for name, learns in self.learning.items()
+            if learns
+        ]
+
+    @property
+    def epoch(self) -> int:
+        """Return the running epoch, counted from 0 over all runs of this training."""
+        return self.start_epoch + self.current_epoch
+
+    def on_train_start(self) -> None:
+        """Give the optimizers the state they had when the training was interrupted."""
+        for optimizer, state in zip(self.trainer.optimizers, self._resumed, strict=bool(self._resumed)):
+            optimizer.load_state_dict(state)
+
+    def on_train_epoch_start(self) -> None:
+        """Put the parts that learn in training mode, and set the epoch's learning rates."""
+        for name, learns in self.learning.items():
+            # A frozen part keeps its batch statistics as well.
+            getattr(self.recogniser, name).train(learns)
+        factor = rate_factor(self.epoch, self.spec.train.optim)
+        names = [name for name, learns in self.learning.items() if learns]
+        self.rates = {
+            f"{name}_base_lr": set_rates(optimizer, factor)
+            for name, optimizer in zip(names, self._optimizers(), strict=True)
+        }
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Take one step of both optimizers on a batch of images (batch, channels, height, width)."""
+        del batch_idx
+        images, labels, _ = batch
+        torch.manual_seed((self.seed * _STEP_STREAM + self.step) % 2**63)
+        embeddings = self.recogniser(images.contiguous(memory_format=torch.channels_last))
+        with torch.autocast(images.device.type, enabled=False):
+            loss = self.criterion(embeddings.float(), labels)
+        optimizers = self._optimizers()
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        self.manual_backward(loss)
+        self._clip()
+        for optimizer in optimizers:
+            optimizer.step()
+        self.step += 1
+        self.epoch_step += 1
+        self._note(loss.detach(), embeddings.detach())
+
+    def training_state(self, epoch_is_done: bool) -> dict[str, Any]:
+        """Return, as tensors and plain data, all that the rest of the training depends on beside the weights."""
+        return {
+            "epoch": self.epoch + 1 if epoch_is_done else self.epoch,
+            "epoch_step": 0 if epoch_is_done else self.epoch_step,
+            "step": self.step,
+            "seed": self.seed,
+            "epoch_sums": dict(self.epoch_sums),
+            "criterion": self.criterion.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.trainer.optimizers],
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Take back what training_state returned, before the trainer starts."""
+        self.start_epoch, self.epoch_step, self.step = state["epoch"], state["epoch_step"], state["step"]
+        self.seed = state["seed"]
+        self.epoch_sums = dict(state["epoch_sums"])
+        self.criterion.load_state_dict(state["criterion"])
+        self._resumed = list(state["optimizers"])
+
+    def epoch_means(self) -> dict[str, float]:
+        """Return the means over the steps of the epoch that ends, and begin anew.
+
+        ``embedding_spread`` is 1 - |mean unit embedding|² of a batch: 0 where all embeddings are alike.
+        """
+        steps = max(self.epoch_sums["steps"], 1.0)
+        means = {"train_loss": self.epoch_sums["loss"] / steps, "embedding_spread": self.epoch_sums["spread"] / steps}
+        self.epoch_sums = dict.fromkeys(self.epoch_sums, 0.0)
+        self.epoch_step = 0
+        return means | self.rates
+
+    def _optimizers(self) -> list[Any]:
+        optimizers = self.optimizers()
+        return optimizers if isinstance(optimizers, list) else [optimizers]
+
+    def _clip(self) -> None:
+        limit = self.spec.train.clip_grad_norm
+        if limit > 0:
+            nn.utils.clip_grad_norm_(self.recogniser.parameters(), limit)
+
+    def _note(self, loss: Tensor, embeddings: Tensor) -> None:
+        centre = normalize(embeddings.float(), dim=1).mean(dim=0)
+        self.epoch_sums["loss"] += float(loss)
+        self.epoch_sums["spread"] += float(1 - centre.square().sum())
+        self.epoch_sums["steps"] += 1

@@ -1,0 +1,101 @@
+"""checkpoints.json: what training wrote, so that nobody has to guess from file names."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tao_skill.errors import CheckpointError, Problem
+
+__all__ = ["RECORD_NAME", "CheckpointEntry", "CheckpointRecord"]
+
+RECORD_NAME = "checkpoints.json"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class CheckpointEntry:
+    """One file: kind is periodic or best; the epoch, counted from 0, is the one that ended last."""
+
+    file: str
+    kind: str
+    epoch: int
+    step: int
+    bytes: int
+    metrics: dict[str, float]
+
+
+@dataclass
+class CheckpointRecord:
+    """All checkpoints of a training, the newest and the best of them, and the model they belong to."""
+
+    folder: Path
+    monitor: str
+    mode: str
+    model: dict[str, Any]
+    transform: dict[str, Any]
+    checkpoints: list[CheckpointEntry] = field(default_factory=list)
+    latest: str = ""
+    best: str = ""
+
+    def add(self, entry: CheckpointEntry) -> None:
+        """Note a file that was just written, in place of an older one of that name, and save the record."""
+        self.checkpoints = [*(old for old in self.checkpoints if old.file != entry.file), entry]
+        if entry.kind == "periodic":
+            self.latest = entry.file
+        self.save()
+
+    def forget(self, files: list[str]) -> None:
+        """Take files out of the record, save it, and only then delete them."""
+        self.checkpoints = [entry for entry in self.checkpoints if entry.file not in files]
+        self.save()
+        for file in files:
+            (self.folder / file).unlink(missing_ok=True)
+
+    def better(self, value: float, than: float) -> bool:
+        """Tell whether a value of the monitored metric beats another."""
+        return value > than if self.mode == "max" else value < than
+
+    @property
+    def best_value(self) -> float:
+        """Return the monitored metric of the best checkpoint, or the worst value there is."""
+        values = [entry.metrics[self.monitor] for entry in self.checkpoints if entry.file == self.best]
+        return values[0] if values else float("-inf" if self.mode == "max" else "inf")
+
+    def document(self) -> dict[str, Any]:
+        """Return the record as plain data."""
+        content = asdict(self)
+        del content["folder"]
+        return {"schema_version": SCHEMA_VERSION, **content}
+
+    def save(self) -> None:
+        """Write checkpoints.json, whole or not at all."""
+        path = self.folder / RECORD_NAME
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(self.document(), file, indent=2, allow_nan=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+    def take_over(self) -> None:
+        """Continue the record that lies in the folder, as far as its files are still there.
+
+        Raises:
+            CheckpointError: the record is damaged.
+        """
+        path = self.folder / RECORD_NAME
+        if not path.is_file():
+            return
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            entries = [CheckpointEntry(**entry) for entry in content["checkpoints"]]
+        except (ValueError, KeyError, TypeError) as error:
+            problem = Problem(str(path), "", "a record that training wrote")
+            raise CheckpointError(f"{path} is damaged: {error}", problems=[problem]) from error
+        self.checkpoints = [entry for entry in entries if (self.folder / entry.file).is_file()]
+        names = {entry.file for entry in self.checkpoints}
+        self.latest = content["latest"] if content["latest"] in names else ""
+        self.best = content["best"] if content["best"] in names else ""

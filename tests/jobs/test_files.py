@@ -1,0 +1,31 @@
+"""Atomic writing, and the end of a log."""
+
+from pathlib import Path
+
+import pytest
+
+from tao_skill.jobs.files import read_tail, write_atomically
+
+
+def test_a_failure_keeps_the_old_text_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_atomically(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(path, "new \udcff")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_tail_of_a_log(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    assert read_tail(log) == []
+    log.write_text("one\ntwo\r\n\n10%\r50%\r100%\nlast")
+    assert read_tail(log, 10) == ["one", "two", "100%", "last"]
+    assert read_tail(log, 2) == ["100%", "last"]
+    assert read_tail(log, 0) == []
+
+
+def test_the_tail_of_a_huge_log_with_broken_bytes(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    log.write_bytes(b"start\n" + b"\xff" * 200_000 + b"\nend\n")
+    assert read_tail(log) == ["end"]

@@ -1,0 +1,237 @@
+"""Archives that nobody vouches for: nothing lands outside, and every refusal names the member."""
+
+import gzip
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tao_skill.errors import StorageError
+from tao_skill.storage.extract import Limits, extract
+
+Member = tuple[tarfile.TarInfo, bytes]
+
+
+def file(name: str, content: bytes = b"x") -> Member:
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    return info, content
+
+
+def special(name: str, kind: bytes, target: str = "") -> Member:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info, b""
+
+
+def packed(path: Path, *members: Member) -> Path:
+    mode = "w:gz" if path.name.endswith("gz") else "w"
+    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+        for info, content in members:
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    folder = tmp_path / "inner" / "target"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tgz"])
+def test_plain_content(tmp_path: Path, target: Path, name: str) -> None:
+    long = "d" * 120 + "/" + "e" * 120 + ".jpg"
+    archive = packed(
+        tmp_path / name,
+        special("./a", tarfile.DIRTYPE),
+        file("./a/größe.jpg", b"1" * 3_000_000),
+        file(long, b"2"),
+        file("empty", b""),
+    )
+    assert extract(archive, target) == 3
+    assert tree(target) == {"a/größe.jpg": b"1" * 3_000_000, long: b"2", "empty": b""}
+
+
+def test_a_wrong_suffix_does_not_matter(tmp_path: Path, target: Path) -> None:
+    packed(tmp_path / "a.tar", file("a")).rename(tmp_path / "a.tar.gz")
+    assert extract(tmp_path / "a.tar.gz", target) == 1
+
+
+def test_modes_and_owners_are_not_taken_over(tmp_path: Path, target: Path) -> None:
+    info, content = file("a")
+    info.mode, info.uid = 0o6777, 12345
+    extract(packed(tmp_path / "a.tar", (info, content)), target)
+    assert (target / "a").stat().st_mode & 0o7111 == 0
+
+
+def test_what_a_mac_adds_is_left_out(tmp_path: Path, target: Path) -> None:
+    junk = [file(name) for name in ("a/._x.jpg", "._a", "__MACOSX/a/x.jpg", "a/.DS_Store")]
+    assert extract(packed(tmp_path / "a.tar", *junk, file("a/x.jpg")), target) == 1
+
+
+HOSTILE: dict[str, Callable[[], list[Member]]] = {
+    "/etc/evil": lambda: [file("/etc/evil")],
+    "../evil": lambda: [file("../evil")],
+    "a/../../evil": lambda: [file("a/../../evil")],
+    "C:/evil": lambda: [file("C:/evil")],
+    "..\\evil": lambda: [file("..\\evil")],
+    "../evil-folder": lambda: [special("../evil-folder", tarfile.DIRTYPE)],
+    "out": lambda: [special("out", tarfile.SYMTYPE, "/etc/passwd")],
+    "d/out": lambda: [special("d/out", tarfile.SYMTYPE, "../../evil")],
+    "hard": lambda: [special("hard", tarfile.LNKTYPE, "../../evil")],
+    "hard2": lambda: [special("hard2", tarfile.LNKTYPE, "/etc/passwd")],
+    "self": lambda: [special("self", tarfile.SYMTYPE, ".")],
+    "loop": lambda: [special("loop", tarfile.SYMTYPE, "loop")],
+    "nowhere": lambda: [special("nowhere", tarfile.SYMTYPE, "missing")],
+    "to-folder": lambda: [special("d", tarfile.DIRTYPE), special("to-folder", tarfile.SYMTYPE, "d")],
+    "over": lambda: [file("over"), special("over", tarfile.SYMTYPE, "x"), file("x")],
+    "device": lambda: [special("device", tarfile.CHRTYPE)],
+    "block": lambda: [special("block", tarfile.BLKTYPE)],
+    "pipe": lambda: [special("pipe", tarfile.FIFOTYPE)],
+    "f/x": lambda: [file("f"), file("f/x")],
+    "d/": lambda: [file("d"), special("d/", tarfile.DIRTYPE)],
+    ".": lambda: [file(".")],
+}
+
+
+@pytest.mark.parametrize("member", HOSTILE)
+def test_hostile_members_are_refused_by_name(tmp_path: Path, target: Path, member: str) -> None:
+    archive = packed(tmp_path / "evil.tar.gz", file("innocent"), *HOSTILE[member]())
+    before = {path for path in tmp_path.rglob("*") if target not in path.parents}
+    with pytest.raises(StorageError) as caught:
+        extract(archive, target)
+    assert repr(member.rstrip("/")) in caught.value.message
+    assert {path for path in tmp_path.rglob("*") if target not in path.parents} == before
+    assert not any(path.is_symlink() for path in target.rglob("*"))
+
+
+def test_a_link_that_a_later_member_would_write_through_is_never_made(tmp_path: Path, target: Path) -> None:
+    archive = packed(
+        tmp_path / "a.tar", special("d", tarfile.SYMTYPE, ".."), file("d/evil"), special("e", tarfile.LNKTYPE, "d/evil")
+    )
+    with pytest.raises(StorageError, match="'d'"):
+        extract(archive, target)
+    assert not (target.parent / "evil").exists()
+
+
+def test_links_inside_become_copies(tmp_path: Path, target: Path) -> None:
+    archive = packed(
+        tmp_path / "a.tar",
+        special("first", tarfile.SYMTYPE, "b/second"),
+        special("b/second", tarfile.SYMTYPE, "../a/file"),
+        file("a/file", b"content"),
+        special("hard", tarfile.LNKTYPE, "a/file"),
+    )
+    assert extract(archive, target) == 4
+    assert set(tree(target).values()) == {b"content"}
+    (target / "hard").write_bytes(b"changed")
+    assert (target / "a" / "file").read_bytes() == b"content"
+
+
+def test_too_many_members(tmp_path: Path, target: Path) -> None:
+    archive = packed(tmp_path / "a.tar", *[file(f"f{i}") for i in range(5)])
+    assert extract(archive, target, Limits(members=5)) == 5
+    with pytest.raises(StorageError) as caught:
+        extract(archive, target, Limits(members=4))
+    assert caught.value.problems[0].key == "a.tar: f4"
+    assert "at most 4 members" in caught.value.problems[0].expected
+
+
+def test_too_many_bytes_are_refused_before_they_are_written(tmp_path: Path, target: Path) -> None:
+    archive = packed(tmp_path / "a.tar.gz", file("small", b"1" * 60), file("bomb", b"0" * 10_000_000))
+    with pytest.raises(StorageError, match="'bomb'"):
+        extract(archive, target, Limits(total_bytes=1000))
+    assert tree(target) == {"small": b"1" * 60}
+
+
+def test_a_sparse_file_counts_by_its_whole_length(tmp_path: Path, target: Path) -> None:
+    info = tarfile.TarInfo("sparse")
+    info.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.minor": "0", "GNU.sparse.size": str(1 << 50)}
+    info.pax_headers |= {"GNU.sparse.numblocks": "0"}
+    with pytest.raises(StorageError, match="'sparse'"):
+        extract(packed(tmp_path / "a.tar", (info, b"")), target)
+
+
+def test_copies_by_links_are_limited(tmp_path: Path, target: Path) -> None:
+    links = [special(f"l{i}", tarfile.SYMTYPE, "big") for i in range(9)]
+    archive = packed(tmp_path / "a.tar", file("big", b"1" * 1000), *links)
+    with pytest.raises(StorageError, match="'l3'"):
+        extract(archive, target, Limits(link_copies_bytes=3000))
+
+
+def test_a_file_larger_than_the_disk_is_refused_at_once(tmp_path: Path, target: Path) -> None:
+    path = tmp_path / "a.tar"
+    info = tarfile.TarInfo("huge")
+    info.size = 1 << 39
+    path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + b"\0" * 10240)
+    with pytest.raises(StorageError, match="huge"):
+        extract(path, target)
+
+
+def test_a_name_header_that_claims_gigabytes_is_not_read_into_memory(tmp_path: Path, target: Path) -> None:
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1 << 33
+    (tmp_path / "a.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + b"a" * 10240)
+    with pytest.raises(StorageError, match="8589934592 bytes for one name"):
+        extract(tmp_path / "a.tar", target)
+
+
+def test_a_chain_of_headers_without_end(tmp_path: Path, target: Path) -> None:
+    info = tarfile.TarInfo("pax")
+    info.type, info.size = tarfile.XHDTYPE, 0
+    (tmp_path / "a.tar").write_bytes(info.tobuf(tarfile.USTAR_FORMAT) * 5000 + b"\0" * 1024)
+    with pytest.raises(StorageError):
+        extract(tmp_path / "a.tar", target)
+
+
+def many(tmp_path: Path, name: str) -> bytes:
+    members = [file(f"c{i}/x.jpg", bytes([i]) * 3000) for i in range(20)]
+    return packed(tmp_path / name, *members).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
+def test_an_archive_that_is_cut_short_anywhere_is_broken(tmp_path: Path, target: Path, name: str) -> None:
+    whole = many(tmp_path, name)
+    ends = [0, 1, 100, len(whole) // 3, len(whole) // 2] + (
+        [3584 * 4, 3584 * 20] if name == "a.tar" else [len(whole) - 1]
+    )
+    for end in ends:
+        (tmp_path / name).write_bytes(whole[:end])
+        with pytest.raises(StorageError) as caught:
+            extract(tmp_path / name, target)
+        assert str(tmp_path / name) in caught.value.message
+
+
+def test_one_changed_byte_in_a_gz_is_noticed(tmp_path: Path, target: Path) -> None:
+    whole = bytearray(many(tmp_path, "a.tar.gz"))
+    whole[len(whole) // 2] ^= 1
+    (tmp_path / "a.tar.gz").write_bytes(whole)
+    with pytest.raises(StorageError):
+        extract(tmp_path / "a.tar.gz", target)
+
+
+def test_a_broken_header_in_the_middle_loses_nothing_silently(tmp_path: Path, target: Path) -> None:
+    whole = bytearray(many(tmp_path, "a.tar"))
+    whole[(512 + 3072) * 3 + 10] ^= 1
+    (tmp_path / "a.tar").write_bytes(whole)
+    with pytest.raises(StorageError, match="damaged"):
+        extract(tmp_path / "a.tar", target)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive at all" * 100, gzip.compress(b"text" * 1000), b"\0" * 10240])
+def test_what_is_no_archive_or_an_empty_one(tmp_path: Path, target: Path, content: bytes) -> None:
+    (tmp_path / "a.tar.gz").write_bytes(content)
+    with pytest.raises(StorageError):
+        extract(tmp_path / "a.tar.gz", target)
+
+
+def test_folders_alone_are_no_data(tmp_path: Path, target: Path) -> None:
+    with pytest.raises(StorageError, match="no files"):
+        extract(packed(tmp_path / "a.tar", special("a", tarfile.DIRTYPE)), target)

@@ -1,0 +1,49 @@
+"""Check every skill as an agent would find it: its front matter, its links, its tables, its size."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from skills_ref import validate
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tao_skill.bank.skill import load_skill  # noqa: E402
+from tao_skill.errors import TaoSkillError  # noqa: E402
+
+MOST_LINES = 250
+LINK = re.compile(r"\[[^\]]*\]\(([^)#]+)[^)]*\)")
+
+
+def messages(directory: Path) -> Iterator[str]:
+    """Yield what is wrong with a skill."""
+    yield from validate(directory)
+    for page in sorted(directory.rglob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        if page.name == "SKILL.md" and len(text.splitlines()) > MOST_LINES:
+            yield f"{page.name} has {len(text.splitlines())} lines; at most {MOST_LINES}"
+        for target in LINK.findall(text):
+            if "://" not in target and not (page.parent / target).exists():
+                yield f"{page.relative_to(directory)} links to {target}, which is not there"
+    for entry in directory.rglob("*"):
+        if entry.is_symlink():
+            yield f"{entry.relative_to(directory)} is a symbolic link: they break in archives, wheels and on Windows"
+    if (directory / "references" / "skill_info.yaml").is_file():
+        try:
+            load_skill(directory)
+        except TaoSkillError as error:
+            yield str(error)
+
+
+def main() -> int:
+    """Check all skills; return the exit code."""
+    found = [(skill.parent, message) for skill in sorted(ROOT.glob("skills/*/SKILL.md")) for message in messages(skill.parent)]
+    for directory, message in found:
+        print(f"{directory.name}: {message}")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
