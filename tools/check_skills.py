@@ -39,7 +39,8 @@ def messages(directory: Path) -> Iterator[str]:
 
 def main() -> int:
     """Check all skills; return the exit code."""
-    found = [(skill.parent, message) for skill in sorted(ROOT.glob("skills/*/SKILL.md")) for message in messages(skill.parent)]
+    skills = sorted(page.parent for page in ROOT.glob("skills/*/SKILL.md"))
+    found = [(skill, message) for skill in skills for message in messages(skill)]
     for directory, message in found:
         print(f"{directory.name}: {message}")
     return 1 if found else 0

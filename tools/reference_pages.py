@@ -54,5 +54,5 @@ def _subcommands(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.Ar
 
 def _help(parser: argparse.ArgumentParser) -> str:
     # The width of a terminal must not decide what the page says.
-    parser.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=110)  # type: ignore[assignment,return-value]
+    parser.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=110)
     return parser.format_help().rstrip()

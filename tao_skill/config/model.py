@@ -46,8 +46,8 @@ class Input:
         ),
     ] = 224
     input_channels: Annotated[
-        int,
-        parameter("Channels of the images: 3 for colour, 1 for gray.", title="Input channels", ge=1, le=3),
+        Literal[1, 3],
+        parameter("Channels of the images: 3 for colour, 1 for gray.", title="Input channels", tao_type="int"),
     ] = 3
 
 

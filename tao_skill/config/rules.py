@@ -80,9 +80,6 @@ def _blur_fits(spec: Any) -> Iterator[Problem]:
 
 def _pixels_match_channels(spec: Any) -> Iterator[Problem]:
     channels = spec.model.input_channels
-    if channels == 2:
-        yield Problem("model.input_channels", 2, "3 for colour or 1 for gray")
-        return
     for key, values in (("pixel_mean", spec.dataset.pixel_mean), ("pixel_std", spec.dataset.pixel_std)):
         # Three values serve gray images too: their average is taken.
         if len(values) not in (channels, 3):

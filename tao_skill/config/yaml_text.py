@@ -25,14 +25,15 @@ _FLOAT = re.compile(
         |\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$""",
     re.VERBOSE,
 )
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
-
-
 class _Dumper(yaml.SafeDumper):
-    """The safe dumper, with list items indented below their key."""
+    """The safe dumper: list items stand indented below their key, texts that look like numbers in quotes."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
         super().increase_indent(flow, False)
+
+
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
 def load_yaml(text: str, source: str = "the text") -> Any:

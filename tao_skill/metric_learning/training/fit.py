@@ -35,6 +35,8 @@ from tao_skill.metric_learning.training.record import CheckpointRecord
 __all__ = ["train"]
 
 log = logging.getLogger(__name__)
+# Its notes on devices and products belong to nobody who reads this program's output.
+logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 _RESUME_KEY = "train.resume_training_checkpoint_path"
 _FILL_BATCH = 64
 
@@ -210,6 +212,8 @@ def _fit(
     with warnings.catch_warnings():
         # Lightning advises more workers than this machine may have processors, and says so on every run.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        # Lightning calls a function of PyTorch that is being renamed.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")
         trainer.fit(module, _loader(spec, sets, sampler, module.seed))
 
 

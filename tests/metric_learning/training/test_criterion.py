@@ -1,0 +1,88 @@
+"""The loss, and the memory of earlier batches."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from tao_skill.metric_learning.training.criterion import Criterion, memory_size
+
+
+def criterion(memory: int = 0, smooth: bool = True, miner_margin: float = 2.0) -> Criterion:
+    return Criterion(margin=0.3, smooth=smooth, miner_margin=miner_margin, memory=memory, embed_dim=4)
+
+
+def embeddings(count: int, seed: int = 0) -> Tensor:
+    return torch.randn(count, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def naive_loss(vectors: Tensor, labels: list[int], smooth: bool) -> float:
+    """Return the mean over all triplets that lose anything; the miner keeps every pair at this margin."""
+    unit = normalize(vectors, dim=1)
+    losses = []
+    for a, own in enumerate(labels):
+        for p, same in enumerate(labels):
+            for n, other in enumerate(labels):
+                if a != p and own == same and own != other:
+                    gap = float((unit[a] - unit[p]).norm() - (unit[a] - unit[n]).norm()) + 0.3
+                    losses.append(math.log1p(math.exp(gap)) if smooth else max(gap, 0.0))
+    positive = [loss for loss in losses if loss > 0]
+    return sum(positive) / len(positive) if positive else 0.0
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+def test_loss_is_the_triplet_loss_of_mined_pairs(smooth: bool) -> None:  # R46 R47
+    labels = [0, 0, 1, 1, 2, 2]
+    vectors = embeddings(6)
+    value = criterion(smooth=smooth)(vectors, torch.tensor(labels))
+    assert float(value) == pytest.approx(naive_loss(vectors, labels, smooth), rel=1e-5)
+
+
+def test_collapsed_embeddings_have_the_known_loss() -> None:
+    value = criterion()(torch.ones(4, 4), torch.tensor([0, 0, 1, 1]))
+    assert float(value) == pytest.approx(math.log1p(math.exp(0.3)), rel=1e-5)
+
+
+def test_one_class_alone_teaches_nothing_but_the_memory_gives_negatives() -> None:
+    labels = torch.zeros(4, dtype=torch.long)
+    assert float(criterion()(embeddings(4), labels)) == 0.0
+    remembering = criterion(memory=8)
+    remembering.remember(embeddings(4, seed=1), torch.ones(4, dtype=torch.long))
+    vectors = embeddings(4).requires_grad_()
+    loss = remembering(vectors, labels)
+    loss.backward()
+    assert float(loss.detach()) > 0.1
+    assert vectors.grad is not None
+    assert float(vectors.grad.abs().sum()) > 0
+
+
+def test_memory_survives_saving_and_loading() -> None:
+    first, second = criterion(memory=6), criterion(memory=6)
+    for seed in range(3):
+        first(embeddings(4, seed), torch.tensor([0, 0, 1, 1]))
+    second.load_state_dict(first.state_dict())
+    batch, labels = embeddings(4, seed=9), torch.tensor([0, 1, 1, 2])
+    assert torch.equal(first(batch, labels), second(batch, labels))
+    assert first.memory is not None
+    assert second.memory is not None
+    assert torch.equal(first.memory.embedding_memory, second.memory.embedding_memory)
+    assert first.get_extra_state() == second.get_extra_state()
+
+
+@pytest.mark.parametrize(
+    ("requested", "batch", "instances", "images", "expected"),
+    [
+        (-1, 4, 4, 5000, 1024),
+        (-1, 4, 4, 320, 320),
+        (-1, 8, 4, 5000, 0),
+        (0, 8, 4, 5000, 0),
+        (64, 8, 4, 5000, 64),
+        (2, 8, 4, 5000, 8),
+    ],
+)
+def test_memory_is_as_large_as_asked_or_needed(
+    requested: int, batch: int, instances: int, images: int, expected: int
+) -> None:
+    assert memory_size(requested, batch, instances, images) == expected
