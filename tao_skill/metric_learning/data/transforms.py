@@ -38,7 +38,7 @@ class TrainTransform:
 
     def __init__(self, dataset: TrainData, model: Input) -> None:
         self.size = (model.input_width, model.input_height)
-        self.channels = model.input_channels
+        self.channels: int = model.input_channels
         self._normalise = _Normalise(dataset.pixel_mean, dataset.pixel_std, self.channels)
         self._flip, self._erase, self._rotate = dataset.prob, dataset.re_prob, dataset.random_rotation
         blur = dataset.gaussian_blur

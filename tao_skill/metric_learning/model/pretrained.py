@@ -14,8 +14,13 @@ __all__ = ["LoadReport", "load_pretrained", "load_weights"]
 
 # What training programs put before a tensor's name; the longest that helps is taken off.
 _WRAPPERS = ("", "recogniser.", "model.", "module.", "backbone.", "model.module.", "model.backbone.")
-_TRUNK_NAMES = ("trunk.", "0.", "backbone.", "model.trunk.", "model.0.", "recogniser.trunk.", "model.backbone.")
-_EMBEDDER_NAMES = ("embedder.", "1.", "model.embedder.", "model.1.", "recogniser.embedder.")
+_PARTS = (
+    ("trunk.", "embedder."),
+    ("0.", "1."),
+    ("model.trunk.", "model.embedder."),
+    ("model.0.", "model.1."),
+    ("recogniser.trunk.", "recogniser.embedder."),
+)
 # A classifier's weight and bias may stand behind the trunk's tensors.
 _CLASSIFIER_TENSORS = 2
 
@@ -101,15 +106,15 @@ def _best_names(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], part: 
     """Return the tensors under the names that match most of the network's own."""
     candidates = [_without_prefix(tensors, prefix) for prefix in _prefixes(part)]
     if part == "model":
-        candidates += [
-            _both_parts(tensors, trunk, embedder)
-            for trunk, embedder in zip(_TRUNK_NAMES, _EMBEDDER_NAMES, strict=False)
-        ]
+        candidates += [_both_parts(tensors, trunk, embedder) for trunk, embedder in _PARTS]
     return max(candidates, key=lambda renamed: len(_fitting(own, renamed)))
 
 
 def _prefixes(part: str) -> Iterable[str]:
-    return {"trunk": (*_WRAPPERS, *_TRUNK_NAMES), "embedder": (*_WRAPPERS, *_EMBEDDER_NAMES)}.get(part, _WRAPPERS)
+    if part == "model":
+        return _WRAPPERS
+    own = (trunk if part == "trunk" else embedder for trunk, embedder in _PARTS)
+    return (*_WRAPPERS, *own)
 
 
 def _without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

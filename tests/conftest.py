@@ -1,0 +1,5 @@
+"""What all tests share: as many of them run at once as there are processors, so each takes one thread."""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"
