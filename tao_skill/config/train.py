@@ -190,6 +190,15 @@ class Train:
             ge=-1,
         ),
     ] = -1
+    batch_statistics: Annotated[
+        Literal["auto", "batch", "frozen"],
+        parameter(
+            "Statistics that batch normalisation of the trunk uses while training: those of each batch, or the frozen "
+            "ones that it starts with; auto is frozen where a batch holds fewer than two classes, else batch.",
+            title="Batch statistics",
+            tao_type="categorical",
+        ),
+    ] = "auto"
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
         parameter(

@@ -5,11 +5,14 @@ from typing import Any
 import torch
 from pytorch_metric_learning.losses import CrossBatchMemory, TripletMarginLoss
 from pytorch_metric_learning.miners import MultiSimilarityMiner
+from pytorch_metric_learning.utils.loss_and_miner_utils import convert_to_triplets, get_all_pairs_indices
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
-__all__ = ["AUTOMATIC_MEMORY", "Criterion", "memory_size"]
+__all__ = ["AUTOMATIC_MEMORY", "Criterion", "memory_size", "spread"]
 
 AUTOMATIC_MEMORY = 1024
+Pairs = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def memory_size(requested: int, batch_size: int, num_instance: int, num_images: int) -> int:
@@ -24,8 +27,30 @@ def memory_size(requested: int, batch_size: int, num_instance: int, num_images: 
     return max(requested, batch_size) if requested else 0
 
 
+@torch.no_grad()
+def spread(embeddings: Tensor) -> float:
+    """Return 1 - |mean unit embedding|² of embeddings (count, embed_dim): 0 where all are alike, at most 1."""
+    return float(1 - normalize(embeddings, dim=1).mean(dim=0).square().sum())
+
+
+class PersistentMiner(MultiSimilarityMiner):  # type: ignore[misc]
+    """Mine hard pairs and, where none is hard any more, all pairs.
+
+    A batch without a hard pair would have a loss of exactly 0 and teach nothing, although the smooth loss can still
+    push classes apart.
+    """
+
+    def mine(self, embeddings: Tensor, labels: Tensor, ref_emb: Tensor, ref_labels: Tensor) -> Pairs:
+        """Return anchors and positives, anchors and negatives, as indices into the batch and the references."""
+        pairs: Pairs = super().mine(embeddings, labels, ref_emb, ref_labels)
+        if len(convert_to_triplets(pairs, labels, ref_labels)[0]):
+            return pairs
+        everything: Pairs = get_all_pairs_indices(labels, None if ref_emb is embeddings else ref_labels)
+        return everything
+
+
 class Criterion(nn.Module):
-    """Compute the loss of a batch of embeddings (batch, embed_dim) with labels (batch,).
+    """Compute the smooth or plain triplet loss of a batch of embeddings (batch, embed_dim) with labels (batch,).
 
     The state dict holds the memory, so that a resumed training sees the same negatives.
     """
@@ -33,11 +58,11 @@ class Criterion(nn.Module):
     def __init__(self, *, margin: float, smooth: bool, miner_margin: float, memory: int, embed_dim: int) -> None:
         super().__init__()
         self.loss = TripletMarginLoss(margin=margin, smooth_loss=smooth)
-        self.miner = MultiSimilarityMiner(epsilon=miner_margin)
+        self.miner = PersistentMiner(epsilon=miner_margin)
         self.memory = CrossBatchMemory(self.loss, embed_dim, memory_size=memory, miner=self.miner) if memory else None
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean loss over the mined triplets; 0 where none is left to learn from."""
+        """Return the mean loss over the mined triplets; 0 where a batch and the memory hold one class."""
         if self.memory is not None:
             loss: Tensor = self.memory(embeddings, labels)
         else:
@@ -49,6 +74,13 @@ class Criterion(nn.Module):
         """Put embeddings into the memory, so that the first batch has negatives already."""
         if self.memory is not None:
             self.memory.add_to_memory(embeddings, labels, len(embeddings))
+
+    def remembered(self, embeddings: Tensor) -> Tensor:
+        """Return the memory's embeddings or, where there is no memory, the ones given, both (count, embed_dim)."""
+        if self.memory is None:
+            return embeddings
+        entries: Tensor = self.memory.embedding_memory
+        return entries if self.memory.has_been_filled else entries[: self.memory.queue_idx]
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return where the memory's next entry goes: the library keeps that beside its buffers."""

@@ -6,11 +6,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from tao_skill.config.actions import TrainSpec
 from tao_skill.metric_learning.model.recogniser import Recogniser
-from tao_skill.metric_learning.training.criterion import Criterion
+from tao_skill.metric_learning.training.criterion import Criterion, spread
 from tao_skill.metric_learning.training.optimizers import build_optimizer, set_rates
 from tao_skill.metric_learning.training.schedule import rate_factor
 
@@ -42,6 +42,10 @@ class TrainingModule(pl.LightningModule):
         self.rates: dict[str, float] = {}
         self.epoch_sums = dict.fromkeys(("loss", "spread", "steps"), 0.0)
         train = spec.train
+        self.frozen_statistics = train.batch_statistics == "frozen" or (
+            # The statistics of a batch of one class take away what tells that class from the others.
+            train.batch_statistics == "auto" and train.batch_size // spec.dataset.num_instance < 2
+        )
         self.learning = {"trunk": bool(train.train_trunk), "embedder": bool(train.train_embedder)}
         for name, learns in self.learning.items():
             getattr(recogniser, name).requires_grad_(learns)
@@ -70,6 +74,10 @@ class TrainingModule(pl.LightningModule):
         for name, learns in self.learning.items():
             # A frozen part keeps its batch statistics as well.
             getattr(self.recogniser, name).train(learns)
+        if self.frozen_statistics:
+            for layer in self.recogniser.trunk.modules():
+                if isinstance(layer, _BatchNorm):
+                    layer.eval()
         factor = rate_factor(self.epoch, self.spec.train.optim)
         names = [name for name, learns in self.learning.items() if learns]
         self.rates = {
@@ -119,7 +127,7 @@ class TrainingModule(pl.LightningModule):
     def epoch_means(self) -> dict[str, float]:
         """Return the means over the steps of the epoch that ends, and begin anew.
 
-        ``embedding_spread`` is 1 - |mean unit embedding|² of a batch: 0 where all embeddings are alike.
+        ``embedding_spread`` is that of the batches or, where there is one, of the memory: a batch may hold one class.
         """
         steps = max(self.epoch_sums["steps"], 1.0)
         means = {"train_loss": self.epoch_sums["loss"] / steps, "embedding_spread": self.epoch_sums["spread"] / steps}
@@ -137,7 +145,6 @@ class TrainingModule(pl.LightningModule):
             nn.utils.clip_grad_norm_(self.recogniser.parameters(), limit)
 
     def _note(self, loss: Tensor, embeddings: Tensor) -> None:
-        centre = normalize(embeddings.float(), dim=1).mean(dim=0)
         self.epoch_sums["loss"] += float(loss)
-        self.epoch_sums["spread"] += float(1 - centre.square().sum())
+        self.epoch_sums["spread"] += spread(self.criterion.remembered(embeddings.float()))
         self.epoch_sums["steps"] += 1

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from tao_skill.metric_learning.training.criterion import Criterion, memory_size
+from tao_skill.metric_learning.training.criterion import Criterion, memory_size, spread
 
 
 def criterion(memory: int = 0, smooth: bool = True, miner_margin: float = 2.0) -> Criterion:
@@ -86,3 +86,31 @@ def test_memory_is_as_large_as_asked_or_needed(
     requested: int, batch: int, instances: int, images: int, expected: int
 ) -> None:
     assert memory_size(requested, batch, instances, images) == expected
+
+
+def test_easy_batch_still_teaches() -> None:
+    far = torch.tensor([[1.0, 0, 0, 0], [1, 0.01, 0, 0], [-1, 0, 0, 0], [-1, 0.01, 0, 0]])
+    labels = [0, 0, 1, 1]
+    easy = criterion(miner_margin=0.1)
+    assert float(easy(far, torch.tensor(labels))) == pytest.approx(naive_loss(far, labels, smooth=True), rel=1e-4)
+    assert float(criterion(miner_margin=0.1, smooth=False)(far, torch.tensor(labels))) == 0.0
+
+
+def test_easy_batch_still_teaches_with_the_memory() -> None:
+    easy = criterion(memory=8, miner_margin=0.1)
+    easy.remember(torch.tensor([[-1.0, 0, 0, 0]] * 4), torch.ones(4, dtype=torch.long))
+    near = torch.tensor([[1.0, 0, 0, 0], [1, 0.01, 0, 0]])
+    assert 0 < float(easy(near, torch.zeros(2, dtype=torch.long))) < 0.3
+
+
+def test_spread_is_zero_for_alike_and_one_for_opposite_embeddings() -> None:
+    assert spread(torch.tensor([[2.0, 0], [1, 0]])) == pytest.approx(0, abs=1e-6)
+    assert spread(torch.tensor([[1.0, 0], [-3, 0]])) == pytest.approx(1)
+    assert spread(torch.eye(4)) == pytest.approx(0.75)
+
+
+def test_spread_is_that_of_the_memory_if_there_is_one() -> None:
+    remembering = criterion(memory=8)
+    remembering.remember(torch.eye(4), torch.arange(4))
+    assert torch.equal(remembering.remembered(torch.ones(2, 4)), torch.eye(4))
+    assert torch.equal(criterion().remembered(torch.ones(2, 4)), torch.ones(2, 4))

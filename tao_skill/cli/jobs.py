@@ -1,0 +1,119 @@
+"""`jobs`: what ran, how it went, its log; cancel it, or go on with it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tao_skill.cli.outcome import Outcome
+from tao_skill.cli.run import result_outcome
+
+if TYPE_CHECKING:
+    from tao_skill.jobs.record import JobRecord
+    from tao_skill.jobs.store import JobStore
+
+__all__ = ["add_to"]
+
+_LOG_LINES = 200
+_LISTED = (
+    "job_id", "action", "status", "parent_job", "created_at", "finished_at", "results_dir", "checkpoint", "metrics",
+)  # fmt: skip
+
+
+def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser("jobs", help="list, show, cancel or resume jobs", parents=parents)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, dest="verb")
+    _add(verbs, parents, "list", "all jobs, oldest first", _list, with_id=False)
+    _add(verbs, parents, "show", "the whole record of a job", _show)
+    logs = _add(verbs, parents, "logs", "the end of a job's log", _logs)
+    logs.add_argument("--lines", type=int, default=_LOG_LINES, metavar="N", help=f"how many (default {_LOG_LINES})")
+    _add(verbs, parents, "cancel", "end a job", _cancel)
+    _add(verbs, parents, "resume", "go on with a training that broke off, from its newest checkpoint", _resume)
+
+
+def _add(
+    verbs: Any,
+    parents: Sequence[argparse.ArgumentParser],
+    name: str,
+    says: str,
+    call: Callable[[argparse.Namespace], Outcome],
+    *,
+    with_id: bool = True,
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=says, description=f"Jobs: {says}.", parents=parents)
+    if with_id:
+        parser.add_argument("job_id", metavar="JOB", help="id of the job; its start is enough where only one fits")
+    parser.add_argument(
+        "--results-root", metavar="URI", help="folder of all jobs (default: $TAO_RESULTS_ROOT, ./results)"
+    )
+    parser.set_defaults(call=call)
+    return parser
+
+
+def _store(options: argparse.Namespace) -> JobStore:
+    from tao_skill.run.results_root import open_store
+
+    return open_store(options.results_root)
+
+
+def _current(options: argparse.Namespace) -> tuple[JobStore, JobRecord]:
+    """Return the record as it is now: a runner that died is noticed here."""
+    store = _store(options)
+    return store, store.reconcile(store.load(options.job_id))
+
+
+def _list(options: argparse.Namespace) -> Outcome:
+    store = _store(options)
+    records = [store.reconcile(record) if record.created_at else record for record in store.list()]
+    listed = [{name: record.document()[name] for name in _LISTED} for record in records]
+    lines = [
+        f"{record.job_id:<24}{record.action:<16}{record.status:<10}{record.created_at[:19]:<21}{_headline(record)}"
+        for record in records
+    ]
+    text = "\n".join(lines) or f"No jobs below {store.root}."
+    return Outcome({"results_root": str(store.root), "jobs": listed}, text)
+
+
+def _headline(record: JobRecord) -> str:
+    if record.error is not None:
+        return record.error.message
+    first = [(name, value) for name, value in record.metrics.items() if "Rank 1" in name and value is not None]
+    return f"{first[0][0]} {first[0][1]:.4f}" if first else ""
+
+
+def _show(options: argparse.Namespace) -> Outcome:
+    from tao_skill.config.yaml_text import dump_yaml
+
+    _, record = _current(options)
+    document = record.document()
+    short = {name: value for name, value in document.items() if value not in (None, [], {}) and name != "provenance"}
+    return Outcome(document, dump_yaml(short))
+
+
+def _logs(options: argparse.Namespace) -> Outcome:
+    from tao_skill.jobs.files import read_tail
+    from tao_skill.jobs.reconcile import LOG_FILE, action_folder
+
+    _, record = _current(options)
+    path = action_folder(record) / LOG_FILE
+    lines = read_tail(path, options.lines)
+    return Outcome({"job_id": record.job_id, "log": str(path), "lines": lines}, "\n".join(lines) or f"{path} is empty.")
+
+
+def _cancel(options: argparse.Namespace) -> Outcome:
+    from tao_skill.run.cancel import cancel_job
+
+    record = cancel_job(_store(options), options.job_id)
+    document = {"job_id": record.job_id, "action": record.action, "status": str(record.status)}
+    return Outcome(document, f"Job {record.job_id} is {record.status}.")
+
+
+def _resume(options: argparse.Namespace) -> Outcome:
+    from tao_skill.cli.progress import show_log
+    from tao_skill.run.resume import resume_job
+
+    show_log("debug" in options)
+    return result_outcome(resume_job(_store(options), options.job_id, echo=sys.stderr))

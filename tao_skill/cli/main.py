@@ -1,0 +1,26 @@
+"""Run one command line from its words to its exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from tao_skill.cli.outcome import error_outcome, print_outcome
+from tao_skill.cli.parser import asks_for_json, build_parser
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    # Looking for pydantic's plugins reads the facts of every installed package, at each start; none is used here.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    try:
+        options = build_parser().parse_args(words)
+        outcome = options.call(options)
+    except (Exception, KeyboardInterrupt) as error:
+        outcome = error_outcome(error, debug)
+    return print_outcome(outcome, asks_for_json(words))

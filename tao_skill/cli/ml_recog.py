@@ -1,0 +1,106 @@
+"""`ml_recog <action> -e spec.yaml [key=value …]`: the trainer itself, as a person or a runner starts it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tao_skill.cli.outcome import Outcome, error_outcome, print_outcome
+from tao_skill.cli.parser import Parser, asks_for_json, common_options
+from tao_skill.cli.progress import show_log
+from tao_skill.errors import NotAvailableError
+
+__all__ = ["main"]
+
+DEFAULT_RESULTS = "results"
+ERROR_FILE = "error.json"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one action from a spec file and return its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    folder: Path | None = None
+    try:
+        options = _parser().parse_intermixed_args(words)
+        show_log(debug)
+        spec = _read_spec(options.spec, options.overrides)
+        folder = _action_folder(options.action, spec)
+        (folder / ERROR_FILE).unlink(missing_ok=True)
+        outcome = _run(options.action, spec)
+    except (Exception, KeyboardInterrupt) as error:
+        outcome = error_outcome(error, debug)
+        _keep_error(folder, outcome)
+    return print_outcome(outcome, asks_for_json(words))
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="ml_recog",
+        description="Run one action of the recognition model from a spec file.",
+        parents=[common_options()],
+    )
+    parser.add_argument("action", help="train, evaluate, inference, export or gen_trt_engine")
+    parser.add_argument("-e", "--experiment-spec", dest="spec", required=True, metavar="FILE", help="YAML or JSON spec")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings that differ from the file")
+    return parser
+
+
+def _read_spec(file: str, overrides: Sequence[str]) -> dict[str, Any]:
+    from tao_skill.config.keys import nest
+    from tao_skill.run.overrides import flat_overrides, read_document, read_overrides
+
+    return nest(flat_overrides(read_document(file)) | read_overrides(overrides).values)
+
+
+def _run(action: str, spec: dict[str, Any]) -> Outcome:
+    from tao_skill.config import spec_class
+
+    spec_class(action)
+    try:
+        from tao_skill.metric_learning.actions import run_action
+
+        results = run_action(action, spec, results_dir=Path(_results_dir(spec)))
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("tao_skill"):
+            raise
+        raise NotAvailableError(
+            f"The package {error.name} is not installed, which {action} needs.",
+            next_step="pip install 'tao-skill[train]'",
+        ) from error
+    return Outcome(results, _text(action, results))
+
+
+def _results_dir(spec: dict[str, Any]) -> str:
+    return str(spec.get("results_dir") or DEFAULT_RESULTS)
+
+
+def _action_folder(action: str, spec: dict[str, Any]) -> Path:
+    section = spec.get(action)
+    named = section.get("results_dir") if isinstance(section, dict) else None
+    return Path(str(named)) if named else Path(_results_dir(spec)) / action
+
+
+def _keep_error(folder: Path | None, outcome: Outcome) -> None:
+    """Leave the error beside the results, where a runner that waits for this process finds it whole."""
+    if folder is None or not folder.is_dir():
+        return
+    try:
+        (folder / ERROR_FILE).write_text(json.dumps(outcome.document["error"], indent=2, default=str), encoding="utf-8")
+    except OSError as error:
+        print(f"{folder / ERROR_FILE} can't be written: {error}", file=sys.stderr)
+
+
+def _text(action: str, results: dict[str, Any]) -> str:
+    lines = [f"{action} {results.get('status', 'done')}, results in {results.get('results_dir', '')}"]
+    metrics = results.get("metrics") or {}
+    width = max((len(str(name)) for name in metrics), default=0)
+    lines += [f"  {name:<{width}}  {value}" for name, value in metrics.items()]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""What a command came to: a document for machines, a text for people, and an exit code for shells."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from tao_skill.errors import InternalError, TaoSkillError
+
+__all__ = ["INTERRUPTED", "Outcome", "error_outcome", "exit_code_of", "print_outcome"]
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``document`` goes to stdout with --json, ``text`` without; ``message`` goes to stderr without --json."""
+
+    document: Any
+    text: str = ""
+    exit_code: int = 0
+    message: str = ""
+
+
+def error_outcome(error: BaseException, debug: bool = False) -> Outcome:
+    """Return the outcome of a command that failed; a traceback only where ``debug`` asks for it."""
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    if isinstance(error, KeyboardInterrupt):
+        document = {"code": "canceled", "message": "Interrupted.", "problems": [], "next_step": ""}
+        return Outcome({"error": document}, exit_code=INTERRUPTED, message="Interrupted.")
+    if isinstance(error, TaoSkillError):
+        known = error
+    else:
+        line = " ".join(str(error).split())[:500]
+        known = InternalError(
+            f"Unexpected {type(error).__name__}{': ' + line if line else ''}",
+            next_step="the same command with --debug shows where; please report it",
+        )
+    return Outcome({"error": known.document()}, exit_code=known.exit_code, message=f"error: {known}")
+
+
+def exit_code_of(code: str) -> int:
+    """Return the exit code that belongs to the code of a recorded error."""
+    if code == "canceled":
+        return INTERRUPTED
+    kinds = [TaoSkillError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return next((kind.exit_code for kind in kinds if kind.code == code), 1)
+
+
+def print_outcome(outcome: Outcome, as_json: bool) -> int:
+    """Print and return the exit code; a reader that went away is no failure to complain about."""
+    try:
+        if as_json:
+            _write(sys.stdout, json.dumps(_finite(outcome.document), indent=2, ensure_ascii=False, default=str))
+        else:
+            _write(sys.stdout, outcome.text)
+            _write(sys.stderr, outcome.message)
+    except BrokenPipeError:
+        # Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    return outcome.exit_code
+
+
+def _write(stream: TextIO, text: str) -> None:
+    if text:
+        stream.write(text if text.endswith("\n") else f"{text}\n")
+        stream.flush()
+
+
+def _finite(value: Any) -> Any:
+    # NaN is no JSON.
+    if isinstance(value, dict):
+        return {str(key): _finite(child) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(child) for child in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

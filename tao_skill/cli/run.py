@@ -1,0 +1,120 @@
+"""`run`: one action of a skill, or its plan."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tao_skill.cli.outcome import Outcome, exit_code_of
+
+if TYPE_CHECKING:
+    from tao_skill.run.plan import RunPlan
+    from tao_skill.run.result import RunResult
+
+__all__ = ["add_to", "result_outcome"]
+
+_EXAMPLES = """examples:
+  python -m tao_skill run train --data-root /data --automl-policy off
+  python -m tao_skill run train --overrides num_epochs=30 dataset.train_dataset=/data/train --dry-run --json
+  python -m tao_skill run evaluate --data-root /data --parent-job-id JOB
+"""
+
+
+def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "run",
+        help="run an action: train, evaluate, inference, export, gen_trt_engine",
+        description="Run an action of a skill. Overrides: KEY=VALUE, a JSON object, or @file.yaml; the last wins.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=parents,
+    )
+    parser.add_argument("action", help="train, evaluate, inference, export or gen_trt_engine")
+    parser.add_argument("--skill", metavar="NAME", help="skill to use (default: the recognition skill)")
+    parser.add_argument("--overrides", metavar="OVERRIDE", nargs="+", action="extend", default=[], help="settings")
+    parser.add_argument("--data-root", metavar="URI", help="where the skill's data sources lie")
+    parser.add_argument(
+        "--results-root", metavar="URI", help="folder of all jobs (default: $TAO_RESULTS_ROOT, ./results)"
+    )
+    parser.add_argument("--parent-job-id", metavar="ID", help="job whose model this run starts from")
+    parser.add_argument(
+        "--parent-checkpoint", metavar="WHICH", default="best", help="best (default), latest, or an epoch from 0"
+    )
+    parser.add_argument("--force-parent", action="store_true", help="take a parent job that is not COMPLETE")
+    parser.add_argument("--automl-policy", metavar="on|off", help="whether train goes to AutoML (default: on)")
+    parser.add_argument("--request", metavar="TEXT", help='the user\'s words, such as "plain training, no HPO"')
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and stop; nothing is written")
+    parser.set_defaults(call=_run)
+
+
+def _run(options: argparse.Namespace) -> Outcome:
+    from tao_skill.run.request import RunRequest
+
+    request = RunRequest(
+        action=options.action,
+        skill=options.skill,
+        overrides=options.overrides,
+        data_root=options.data_root,
+        results_root=options.results_root,
+        parent_job_id=options.parent_job_id,
+        parent_checkpoint=options.parent_checkpoint,
+        force_parent=options.force_parent,
+        automl_policy=options.automl_policy,
+        request=options.request,
+    )
+    if options.dry_run:
+        from tao_skill.run.make_plan import plan_run
+
+        return _plan_outcome(plan_run(request))
+    from tao_skill.cli.progress import show_log
+    from tao_skill.run.runner import run
+
+    show_log("debug" in options)
+    return result_outcome(run(request, echo=sys.stderr))
+
+
+def result_outcome(result: RunResult) -> Outcome:
+    """Return what to print of a job that ran."""
+    document = result.model_dump(mode="json")
+    if result.error is None:
+        del document["error"]
+        return Outcome(document, _result_text(result))
+    lines = [f"error: {result.error.message}"]
+    lines += [f"  - {one.key} = {one.value!r}: {one.expected}" for one in result.error.problems]
+    lines += [f"Log: {result.log}"]
+    lines += [f"Next: {result.error.next_step}"] if result.error.next_step else []
+    text = f"{result.action} {result.status}  job {result.job_id}"
+    return Outcome(document, text, exit_code_of(result.error.code), "\n".join(lines))
+
+
+def _result_text(result: RunResult) -> str:
+    lines = [f"{result.action} {result.status}  job {result.job_id}"]
+    lines.append(f"  results     {result.results_dir}/{result.action}")
+    if result.checkpoint:
+        lines.append(f"  checkpoint  {result.checkpoint}")
+    width = max((len(name) for name in result.metrics), default=0)
+    lines += [f"  {name:<{width}}  {_number(value)}" for name, value in result.metrics.items()]
+    if result.action == "train":
+        lines.append(f"Next: python -m tao_skill run evaluate --parent-job-id {result.job_id} --data-root URI")
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.3g}"
+
+
+def _plan_outcome(plan: RunPlan) -> Outcome:
+    from tao_skill.config.keys import flatten
+
+    lines = [f"{plan.action} would go to {plan.dispatch}: {plan.dispatch_reason}"]
+    lines += [f"  results in  {plan.results_dir}", "  settings that differ from the template:"]
+    chosen = {key: value for key, value in flatten(plan.spec).items() if plan.provenance.get(key) != "template"}
+    lines += [f"    {key} = {value!r}  ({plan.provenance.get(key, '')})" for key, value in chosen.items()]
+    lines += [f"  note: {note}" for note in [*plan.warnings, *plan.preflight.notes]]
+    lines.append("Nothing was written. The whole plan: --json; to run it, leave --dry-run out.")
+    return Outcome(plan.model_dump(mode="json"), "\n".join(lines))

@@ -1,0 +1,54 @@
+"""`skill show`: the facts of one skill."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tao_skill.cli.outcome import Outcome
+
+if TYPE_CHECKING:
+    from tao_skill.bank.skill import Skill
+
+__all__ = ["add_to"]
+
+
+def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser("skill", help="show one skill", description="Show one skill.", parents=parents)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, dest="verb")
+    show = verbs.add_parser("show", help="its actions, data sources and inference functions", parents=parents)
+    show.add_argument("name", nargs="?", help="name of the skill (default: the recognition skill)")
+    show.set_defaults(call=_show)
+
+
+def _show(options: argparse.Namespace) -> Outcome:
+    from tao_skill.bank.skill import find_skill
+
+    skill = find_skill(options.name)
+    runnable, reason = skill.automl_runnable()
+    document = skill.info.model_dump(mode="json") | {
+        "skill_dir": str(skill.directory),
+        "automl_runnable": runnable,
+        "automl_not_runnable_because": reason,
+        "data_sources": [asdict(row) for row in skill.data_sources],
+        "inference_functions": [asdict(row) for row in skill.inference],
+    }
+    return Outcome(document, _text(skill, runnable, reason))
+
+
+def _text(skill: Skill, runnable: bool, reason: str) -> str:
+    enabled = "enabled" if skill.info.automl_enabled else "off"
+    lines = [skill.name, f"  {skill.info.description}", f"  folder   {skill.directory}"]
+    lines.append(f"  AutoML   {enabled}{'' if runnable else ', but not runnable: ' + reason}")
+    for action, fact in skill.info.actions.items():
+        needed = [key for key, one in fact.inputs.items() if not one.optional]
+        lines.append(
+            f"  {action:<15}reads {', '.join(needed) or 'nothing'}; writes {', '.join(fact.outputs) or 'nothing'}"
+        )
+    shorthands = ", ".join(f"{short} = {key}" for short, key in skill.info.spec_shorthand_keys.items())
+    lines.append(f"  short    {shorthands}")
+    lines.append("Next: python -m tao_skill template train")
+    return "\n".join(lines)

@@ -1,0 +1,30 @@
+"""End a job that runs in another process."""
+
+from __future__ import annotations
+
+from tao_skill.errors import JobError, Problem
+from tao_skill.jobs.process import GRACE_SECONDS, stop_group
+from tao_skill.jobs.record import JobRecord, JobStatus
+from tao_skill.jobs.store import JobStore
+
+__all__ = ["cancel_job"]
+
+
+def cancel_job(store: JobStore, job_id: str, grace: float = GRACE_SECONDS) -> JobRecord:
+    """Mark a job as canceled and end its processes: asked to first, killed after ``grace`` seconds.
+
+    Raises:
+        JobError: no such job, or one that has ended already.
+    """
+    record = store.reconcile(store.load(job_id))
+    if record.ended:
+        raise JobError(
+            f"Job {record.job_id} is {record.status} already.",
+            problems=[Problem("job_id", record.job_id, "a job that is PENDING or RUNNING")],
+            next_step=f"python -m tao_skill jobs show {record.job_id}",
+        )
+    # The mark comes first, so that the runner that waits for the action doesn't take its end for a crash.
+    marked = store.update(record.job_id, status=JobStatus.CANCELED, reason="canceled by `jobs cancel`")
+    if marked.pid is not None:
+        stop_group(marked.pid, marked.process_start_time, grace)
+    return store.load(record.job_id)

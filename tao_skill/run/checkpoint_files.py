@@ -1,0 +1,122 @@
+"""Find what a job left behind: its files, and what its own record says of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tao_skill.errors import CheckpointError, Problem
+from tao_skill.run.checkpoint_choice import EXTENSIONS, SKIPPED_FOLDERS, Candidate, from_name
+
+__all__ = ["RECORD_NAME", "find_candidates", "read_record"]
+
+RECORD_NAME = "checkpoints.json"
+_SUFFIXES = frozenset(suffix for suffixes in EXTENSIONS.values() for suffix in suffixes)
+
+
+def find_candidates(folder: Path, outputs: Iterable[str] = ()) -> list[Candidate]:
+    """Return the models below a job's folder, in order of their paths; a missing folder holds none.
+
+    Empty files are left out, and links to another of the files too. ``outputs`` are files that the job's spec names;
+    they may lie elsewhere and count only where they exist.
+    """
+    found: dict[str, Candidate] = {}
+    records: list[Path] = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(set(folders) - SKIPPED_FOLDERS)
+        for name in sorted(files):
+            path = Path(place) / name
+            if name == RECORD_NAME:
+                records.append(path)
+            elif path.suffix.lower() in _SUFFIXES and _is_model(path, folder):
+                found[_relative(path, folder)] = from_name(_relative(path, folder))
+    for record in records:
+        for candidate in _recorded(record, folder):
+            found[candidate.path] = candidate
+    for output in outputs:
+        path = Path(output)
+        if path.is_file():
+            key = _relative(path, folder)
+            found[key] = replace(found.get(key) or from_name(key), named=frozenset({"output"}))
+    return [found[key] for key in sorted(found)]
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """Return the record that training keeps beside its checkpoints; None where there is none.
+
+    Raises:
+        CheckpointError: the record can't be read.
+    """
+    path = folder / RECORD_NAME
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        return None
+    except (OSError, ValueError) as error:
+        raise _broken(path, str(error)) from error
+    if not isinstance(document, dict) or not isinstance(document.get("checkpoints", []), list):
+        raise _broken(path, "not a record of checkpoints")
+    return document
+
+
+def _broken(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"The record of checkpoints can't be read: {path}.",
+        problems=[Problem(str(path), reason, "a JSON object with a list `checkpoints`")],
+        next_step="name the checkpoint itself: --overrides <action>.checkpoint=PATH",
+    )
+
+
+def _recorded(record: Path, folder: Path) -> list[Candidate]:
+    document = read_record(record.parent) or {}
+    entries = [entry for entry in document.get("checkpoints", []) if isinstance(entry, Mapping) and entry.get("file")]
+    candidates = []
+    for entry in entries:
+        path = record.parent / str(entry["file"])
+        if path.is_file() and path.stat().st_size > 0:
+            candidates.append(_from_entry(entry, document, _relative(path, folder)))
+    return candidates
+
+
+def _from_entry(entry: Mapping[str, Any], document: Mapping[str, Any], path: str) -> Candidate:
+    monitor = str(document.get("monitor", ""))
+    held = (entry.get("metrics") or {}).get(monitor)
+    value = float(held) if isinstance(held, int | float) else None
+    higher_is_better = document.get("mode") != "min"
+    words = {word for word in ("best", "latest") if document.get(word) == entry["file"]}
+    return Candidate(
+        path,
+        epoch=_whole(entry.get("epoch")),
+        step=_whole(entry.get("step")),
+        metric=value if value is None or higher_is_better else -value,
+        metric_text="" if value is None else f"{monitor} = {value:.6g}",
+        named=frozenset(words),
+        recorded=True,
+        periodic=entry.get("kind") != "best",
+    )
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _is_model(path: Path, folder: Path) -> bool:
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    if not path.is_symlink():
+        return True
+    target, base = path.resolve(), folder.resolve()
+    listed = target.is_relative_to(base) and not SKIPPED_FOLDERS.intersection(target.relative_to(base).parts)
+    return not listed  # else the file itself is a candidate, under its own name
+
+
+def _relative(path: Path, folder: Path) -> str:
+    # Lexical, so that a link keeps its own name.
+    absolute, base = Path(os.path.normpath(path.absolute())), Path(os.path.normpath(folder.absolute()))
+    return absolute.relative_to(base).as_posix() if absolute.is_relative_to(base) else absolute.as_posix()

@@ -1,0 +1,152 @@
+"""Make the plan: every decision of a run, in order, each by a pure function of its own."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tao_skill.bank.skill import Skill, find_skill
+from tao_skill.config.keys import flatten, get_leaf
+from tao_skill.config.placeholder import is_given
+from tao_skill.config.schema import json_schema, template
+from tao_skill.errors import Problem, SkillError, UsageError
+from tao_skill.jobs.store import JobStore
+from tao_skill.run.checkpoint_files import read_record
+from tao_skill.run.child_settings import ChildSettings, take_from_checkpoint
+from tao_skill.run.data_sources import fill_data_sources
+from tao_skill.run.dispatch import choose_dispatch
+from tao_skill.run.inference_functions import Facts, Files, Resolution, resolve_fields
+from tao_skill.run.overrides import Overrides, flat_overrides, read_overrides
+from tao_skill.run.parent_job import find_parent
+from tao_skill.run.plan import RunPlan
+from tao_skill.run.policy import resolve_policy
+from tao_skill.run.preflight import look_around
+from tao_skill.run.request import RunRequest, parse_parent_checkpoint
+from tao_skill.run.results_root import open_store
+from tao_skill.run.spec import CHECKPOINT, DATA_SOURCE, TEMPLATE, Assembled, Layer, assemble
+from tao_skill.run.stage import absolute_inputs, find_inputs
+from tao_skill.storage.locate import is_remote, local_path
+
+__all__ = ["make_plan", "plan_run"]
+
+NO_JOB = "<job id>"
+
+
+@dataclass(frozen=True)
+class _Form:
+    """The packaged schema and template of an action, or the dataclasses' own with what was wrong with the packaged."""
+
+    schema: Mapping[str, Any]
+    template: Mapping[str, Any]
+    trouble: str = ""
+
+
+def plan_run(request: RunRequest) -> RunPlan:
+    """Decide everything and write nothing: the dry run."""
+    return make_plan(request, find_skill(request.skill), open_store(request.results_root))
+
+
+def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | None = None) -> RunPlan:
+    """Return the plan of a run; nothing is written or moved.
+
+    Raises:
+        TaoSkillError: what can't be run, with everything that is wrong.
+    """
+    form = _read_form(skill, request.action)
+    given = read_overrides(request.overrides, skill.info.spec_shorthand_keys, request.data_root)
+    policy = resolve_policy(request.automl_policy, given.automl_policy, request.request)
+    dispatch = choose_dispatch(request.action, policy, skill.info.automl_enabled, form.trouble)
+    parent = find_parent(store, request.parent_job_id, request.force_parent) if request.parent_job_id else None
+    results_dir = _results_dir(given, store.root / (job_id or NO_JOB))
+    fields, assembled = _fill(request, skill, form, given=given, parent=parent, results_dir=results_dir)
+
+    input_keys = skill.info.actions[request.action].inputs
+    spec = absolute_inputs(assembled.spec, find_inputs(assembled.spec, input_keys))
+    inputs = find_inputs(spec, input_keys)
+    gpus = get_leaf(spec, f"{request.action}.num_gpus", 1)
+    warnings = [dispatch.warning or form.trouble, *(one.warning for one in fields), *assembled.warnings]
+    return RunPlan(
+        action=request.action,
+        skill=skill.name,
+        skill_dir=str(skill.directory),
+        automl_policy=policy.value,
+        policy_reason=policy.reason,
+        dispatch=dispatch.target,
+        dispatch_reason=dispatch.reason,
+        job_id=job_id,
+        parent_job=parent.job_id if parent else None,
+        results_root=str(store.root),
+        results_dir=str(spec["results_dir"]),
+        spec=spec,
+        provenance=assembled.provenance,
+        reasons={one.key: one.reason for one in fields},
+        inputs=inputs,
+        overrides=given.values,
+        warnings=[warning for warning in warnings if warning],
+        preflight=look_around(store.root, gpus, inputs),
+    )
+
+
+def _fill(
+    request: RunRequest, skill: Skill, form: _Form, *, given: Overrides, parent: Files | None, results_dir: str
+) -> tuple[list[Resolution], Assembled]:
+    """Lay data sources, inference functions, the checkpoint's settings and the overrides over the template."""
+    action, defaults = request.action, flat_overrides(skill.info.key_defaults)
+    base = flatten(form.template) | defaults
+    optional = [key for key, fact in skill.info.actions[action].inputs.items() if fact.optional]
+    sources, missing = fill_data_sources(skill.data_source_rows(action), request.data_root, given.values, optional)
+    choose, epoch = parse_parent_checkpoint(request.parent_checkpoint)
+    facts = Facts(action, results_dir, given.values, base | sources | given.values, parent, choose=choose, epoch=epoch)
+    fields = resolve_fields(skill.inference_rows(action), facts)
+    filled = [one for one in fields if one.value is not None]
+    checkpoint = _child_settings(action, base, given, filled)
+    layers = [
+        Layer(defaults, TEMPLATE),
+        Layer(sources, DATA_SOURCE),
+        Layer({one.key: one.value for one in filled}, {one.key: one.source for one in filled}),
+        Layer(checkpoint.values, CHECKPOINT),
+        Layer(given.values, given.sources),
+    ]
+    problems = [*missing, *checkpoint.problems]
+    return fields, assemble(
+        action, form.template, layers, schema=form.schema, left_out=checkpoint.left_out, known_problems=problems
+    )
+
+
+def _read_form(skill: Skill, action: str) -> _Form:
+    if action not in skill.info.actions:
+        known = list(skill.info.actions)
+        near = difflib.get_close_matches(action, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(
+            f"{skill.name} has no action {action!r}.",
+            problems=[Problem("action", action, f"one of {', '.join(known)}{hint}")],
+            next_step=f"python -m tao_skill skill show {skill.name}",
+        )
+    try:
+        return _Form(skill.schema(action), skill.template(action))
+    except SkillError as error:
+        return _Form(json_schema(action), template(action), error.message)
+
+
+def _results_dir(given: Overrides, folder: Path) -> str:
+    explicit = given.values.get("results_dir")
+    if not is_given(explicit):
+        return str(folder)
+    return str(explicit) if is_remote(str(explicit)) else str(local_path(str(explicit)))
+
+
+def _child_settings(
+    action: str, base: Mapping[str, Any], given: Overrides, filled: Sequence[Resolution]
+) -> ChildSettings:
+    """Look beside the checkpoint that this run loads, if it loads one."""
+    key = "model.pretrained_model_path" if action == "train" else f"{action}.checkpoint"
+    path = next((one.value for one in filled if one.key == key), given.values.get(key))
+    if not is_given(path) or not isinstance(path, str):
+        return ChildSettings()
+    record = None if is_remote(path) else read_record(local_path(path).parent)
+    # Training that starts from a whole model may still differ from it: only the model that is used as it is binds.
+    return take_from_checkpoint(base.keys(), given.values, path, record, strict=action != "train")

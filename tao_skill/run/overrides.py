@@ -1,0 +1,163 @@
+"""Read what a user wants to be different: dotted keys, JSON objects, files and short names."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tao_skill.config.keys import flatten
+from tao_skill.config.placeholder import is_placeholder
+from tao_skill.config.yaml_text import load_yaml
+from tao_skill.errors import Problem, SpecError
+
+__all__ = ["POLICY_KEY", "Overrides", "flat_overrides", "read_document", "read_overrides"]
+
+POLICY_KEY = "automl_policy"
+_FORMS = 'KEY=VALUE, a JSON object such as {"train.num_epochs": 30}, or @file.yaml'
+_DATA_ROOT_NAME = "{S3_TRAIN}"
+_KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*")
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What was given: leaves by dotted key, each with `override` or `shorthand` as its source."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    automl_policy: str | None = None
+
+
+class _UnreadableError(Exception):
+    """Carry what was expected of one text."""
+
+
+def read_overrides(
+    texts: Sequence[str | Mapping[str, Any]], shorthands: Mapping[str, str] | None = None, data_root: str | None = None
+) -> Overrides:
+    """Read override texts in order; of two for the same key the last wins.
+
+    ``{S3_TRAIN}`` at the start of a value stands for the data root, as in the skill's text. Placeholders (``???``,
+    ``<…>``, ``{S3_TRAIN}`` without a data root) count as not given; ``KEY=`` sets an empty text.
+
+    Raises:
+        SpecError: texts that can't be read, all of them.
+    """
+    pairs: list[tuple[str, Any]] = []
+    problems: list[Problem] = []
+    for text in texts:
+        try:
+            pairs += _pairs(text.strip()) if isinstance(text, str) else flat_overrides(text).items()
+        except _UnreadableError as wrong:
+            problems.append(Problem("--overrides", text, str(wrong)))
+    problems += [Problem("--overrides", key, "a dotted key, such as train.num_epochs") for key in _bad_keys(pairs)]
+    if problems:
+        raise SpecError(
+            "Some overrides can't be read.", problems=problems, next_step="python -m tao_skill template train"
+        )
+    return _collect(pairs, dict(shorthands or {}), data_root)
+
+
+def flat_overrides(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the leaves of a mapping whose keys are dotted, nested, or both."""
+    return {key: value for key, value in flatten(document).items() if value != {}}
+
+
+def read_document(file: str | Path) -> Mapping[str, Any]:
+    """Return what a YAML or JSON file holds.
+
+    Raises:
+        SpecError: it can't be read or holds no mapping.
+    """
+    try:
+        return _from_file(Path(file).expanduser())
+    except _UnreadableError as wrong:
+        raise SpecError(f"{file} can't be read.", problems=[Problem(str(file), "", str(wrong))]) from wrong
+
+
+def _collect(pairs: list[tuple[str, Any]], shorthands: dict[str, str], data_root: str | None) -> Overrides:
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    policy: str | None = None
+    for key, raw in pairs:
+        value = _with_root(raw, data_root)
+        if is_placeholder(value) or value == {}:
+            continue
+        if key == POLICY_KEY:
+            policy = _policy_word(value)
+            continue
+        full = shorthands.get(key, key)
+        for older in [one for one in values if one.startswith(f"{full}.")]:
+            del values[older]
+        values[full] = value
+        sources[full] = "shorthand" if key in shorthands else "override"
+    return Overrides(values, {key: sources[key] for key in values}, policy)
+
+
+def _policy_word(value: Any) -> str:
+    # YAML reads the words on and off as true and false.
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+
+
+def _with_root(value: Any, data_root: str | None) -> Any:
+    if isinstance(value, list):
+        return [_with_root(entry, data_root) for entry in value]
+    if not isinstance(value, str) or not value.startswith(_DATA_ROOT_NAME):
+        return value
+    if not data_root:
+        return "???"
+    return data_root.rstrip("/") + value.removeprefix(_DATA_ROOT_NAME)
+
+
+def _pairs(text: str) -> Iterator[tuple[str, Any]]:
+    if text.startswith("@"):
+        return iter(flat_overrides(_from_file(Path(text[1:]).expanduser())).items())
+    if text.startswith("{"):
+        return iter(flat_overrides(_from_object(text)).items())
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise _UnreadableError(f"{_FORMS}{'; to read a file, type @' + text if Path(text).is_file() else ''}")
+    return iter(flat_overrides({key.strip(): _scalar(key.strip(), value.strip())}).items())
+
+
+def _scalar(key: str, text: str) -> Any:
+    if text == "":
+        return ""
+    if key == POLICY_KEY or is_placeholder(text) or text.startswith(_DATA_ROOT_NAME):
+        return text
+    try:
+        return load_yaml(text, key)
+    except SpecError as error:
+        raise _UnreadableError(f"a YAML value: {error.message}") from error
+
+
+def _from_file(path: Path) -> Mapping[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _UnreadableError(f"a readable file of overrides: {error}") from error
+    return _from_object(text)
+
+
+def _from_object(text: str) -> Mapping[str, Any]:
+    # An agent may paste the skill's own example, where paths are f"{S3_TRAIN}/…" and a comma ends the last line.
+    plain = re.sub(r'(?<=[\s:,\[{])f"', '"', text)
+    try:
+        document = json.loads(plain)
+    except ValueError:
+        try:
+            document = load_yaml(plain, "the object")
+        except SpecError as error:
+            raise _UnreadableError(f"a JSON object or YAML mapping: {error.message}") from error
+    if document is None:
+        return {}
+    if not isinstance(document, Mapping):
+        raise _UnreadableError(f"a JSON object or YAML mapping, not a {type(document).__name__}")
+    return {str(key): value for key, value in document.items()}
+
+
+def _bad_keys(pairs: list[tuple[str, Any]]) -> list[str]:
+    return [key for key, _ in pairs if not _KEY.fullmatch(key)]

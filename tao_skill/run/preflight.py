@@ -1,0 +1,140 @@
+"""Report what this machine has, before anything is launched; only reads, and never stops a run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from tao_skill.storage.locate import is_remote, local_path
+
+__all__ = ["MINIMUM_GPUS", "RECOMMENDED_GPUS", "VRAM_GB", "Gpu", "Preflight", "look_around", "read_gpus"]
+
+# What the skill's text asks for.
+MINIMUM_GPUS = 1
+RECOMMENDED_GPUS = 2
+VRAM_GB = 16
+_LOW_DISK_GB = 5.0
+# A card sold with 16 GB reports a little less.
+_TOLERANCE = 0.95
+_QUERY = ["--query-gpu=index,name,memory.total", "--format=csv,noheader,nounits"]
+
+
+class Gpu(BaseModel):
+    """One NVIDIA GPU."""
+
+    index: int
+    name: str
+    memory_gb: float
+
+
+class Preflight(BaseModel):
+    """What the machine has, beside what the skill asks for."""
+
+    device: str = Field(description="cuda or cpu: where the action will run.")
+    gpus: list[Gpu] = Field(description="GPUs of this machine.")
+    minimum_gpus: int = Field(default=MINIMUM_GPUS, description="What the skill asks for at least.")
+    recommended_gpus: int = Field(default=RECOMMENDED_GPUS, description="What the skill recommends.")
+    vram_gb_per_gpu: int = Field(default=VRAM_GB, description="GPU memory that the skill asks for, in GB.")
+    memory_gb: float | None = Field(description="Main memory, in GB.")
+    memory_free_gb: float | None = Field(description="Main memory that is available, in GB.")
+    disk_free_gb: float | None = Field(description="Free space where the results go, in GB.")
+    cpu_count: int = Field(description="Processors that this process may use.")
+    notes: list[str] = Field(description="What a user should know before the launch.")
+
+
+def look_around(results_root: Path, wanted_gpus: int, inputs: Mapping[str, Iterable[str]]) -> Preflight:
+    """Return the report; ``inputs`` are the paths that the action reads, by spec key."""
+    gpus = read_gpus()
+    total, free = _memory()
+    disk = _disk_free(results_root)
+    notes = [*_gpu_notes(gpus, wanted_gpus), *_missing(inputs)]
+    if disk is not None and disk < _LOW_DISK_GB:
+        notes.append(f"Only {disk:.1f} GB are free for results at {results_root}; checkpoints take up to 0.3 GB each.")
+    return Preflight(
+        device="cuda" if gpus else "cpu",
+        gpus=gpus,
+        memory_gb=total,
+        memory_free_gb=free,
+        disk_free_gb=disk,
+        cpu_count=_cpu_count(),
+        notes=notes,
+    )
+
+
+def read_gpus() -> list[Gpu]:
+    """Ask nvidia-smi, so that no deep-learning library is loaded; an empty list where there is none."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    import subprocess
+
+    try:
+        answer = subprocess.run([program, *_QUERY], capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return parse_gpus(answer)
+
+
+def parse_gpus(answer: str) -> list[Gpu]:
+    """Read the table of nvidia-smi: index, name, memory in MiB; lines of another form are passed over."""
+    gpus: list[Gpu] = []
+    for line in answer.splitlines():
+        parts = [part.strip() for part in line.split(",")]
+        if len(parts) >= 3 and parts[0].isdigit():
+            memory = float(parts[-1]) * 2**20 / 1e9 if parts[-1].replace(".", "", 1).isdigit() else 0.0
+            gpus.append(Gpu(index=int(parts[0]), name=", ".join(parts[1:-1]), memory_gb=round(memory, 1)))
+    return gpus
+
+
+def _gpu_notes(gpus: list[Gpu], wanted: int) -> list[str]:
+    asked = f"the skill asks for at least {MINIMUM_GPUS} GPU, recommends {RECOMMENDED_GPUS}, with {VRAM_GB} GB each"
+    if not gpus:
+        return [f"No GPU was found, so this runs on the CPU, which is slow: {asked}."]
+    notes = []
+    if wanted > len(gpus):
+        notes.append(f"{wanted} GPUs are asked for, but this machine has {len(gpus)}.")
+    if len(gpus) < RECOMMENDED_GPUS:
+        notes.append(f"This machine has {len(gpus)} GPU: {asked}.")
+    small = [gpu for gpu in gpus if 0 < gpu.memory_gb < VRAM_GB * _TOLERANCE]
+    notes += [f"GPU {gpu.index} ({gpu.name}) has {gpu.memory_gb:.0f} GB of memory: {asked}." for gpu in small]
+    return notes
+
+
+def _missing(inputs: Mapping[str, Iterable[str]]) -> list[str]:
+    return [
+        f"{key}: there is no {path} on this machine."
+        for key, paths in inputs.items()
+        for path in paths
+        if not is_remote(path) and not local_path(path).exists()
+    ]
+
+
+def _memory() -> tuple[float | None, float | None]:
+    """Return main memory, all and available, in GB."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None, None
+    kilobytes = {name: float(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines) if rest}
+    return tuple(
+        round(kilobytes[name] * 1024 / 1e9, 1) if name in kilobytes else None for name in ("MemTotal", "MemAvailable")
+    )  # type: ignore[return-value]
+
+
+def _disk_free(folder: Path) -> float | None:
+    """Return the free space in GB where ``folder`` is, or will be."""
+    for place in (folder, *folder.parents):
+        if place.is_dir():
+            try:
+                return round(shutil.disk_usage(place).free / 1e9, 1)
+            except OSError:
+                return None
+    return None
+
+
+def _cpu_count() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,139 @@
+"""Keep the record of a job true while its action runs: before, during, and however it ends."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from tao_skill.config.yaml_text import dump_yaml
+from tao_skill.errors import InternalError, JobError, TaoSkillError
+from tao_skill.jobs.files import read_tail
+from tao_skill.jobs.identity import this_process
+from tao_skill.jobs.process import start
+from tao_skill.jobs.reconcile import LOG_FILE, RESULTS_FILE, action_folder
+from tao_skill.jobs.record import JobRecord, JobStatus
+from tao_skill.jobs.store import JobStore
+from tao_skill.run.dispatch import trainer_command
+
+__all__ = ["ERROR_FILE", "SPEC_FILE", "CommandFor", "run_recorded"]
+
+CommandFor = Callable[[str, Path], Sequence[str]]
+SPEC_FILE = "spec.yaml"
+ERROR_FILE = "error.json"
+
+_log = logging.getLogger(__name__)
+
+
+def run_recorded(
+    store: JobStore,
+    record: JobRecord,
+    spec: dict[str, Any],
+    *,
+    reason: str,
+    command_for: CommandFor = trainer_command,
+    echo: TextIO | None = None,
+) -> JobRecord:
+    """Run the action of a record that is already written, and return how it ended.
+
+    ``spec`` has local paths; it goes to `spec.yaml`, which the action reads. ``reason`` says why the job starts.
+
+    Raises:
+        TaoSkillError: the action could not be started; the record says so too.
+    """
+    try:
+        folder = _prepare(record, spec)
+        command = list(command_for(record.action, folder / SPEC_FILE))
+        current = store.load(record.job_id)
+        if current.status == JobStatus.CANCELED:  # by `jobs cancel`, before it began
+            return current
+        with start(command, folder / LOG_FILE, env=os.environ | {"PYTHONUNBUFFERED": "1"}, echo=echo) as handle:
+            store.update(
+                record.job_id, status=JobStatus.RUNNING, reason=reason, command=command, pid=handle.pid,
+                process_start_time=handle.process_start_time, **this_process(),
+            )  # fmt: skip
+            code = handle.wait()
+    except BaseException as error:
+        _give_up(store, record.job_id, error)
+        raise
+    return _conclude(store, record, folder, code, handle.interrupted_by)
+
+
+def _prepare(record: JobRecord, spec: dict[str, Any]) -> Path:
+    folder = action_folder(record)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ERROR_FILE).unlink(missing_ok=True)
+        (folder / SPEC_FILE).write_text(dump_yaml(spec), encoding="utf-8")
+    except OSError as error:
+        raise JobError(
+            f"The results folder {folder} can't be written: {error.strerror or error}.",
+            next_step="give another one with --results-root",
+        ) from error
+    return folder
+
+
+def _give_up(store: JobStore, job_id: str, error: BaseException) -> None:
+    canceled = isinstance(error, KeyboardInterrupt)
+    known = error if isinstance(error, TaoSkillError) else InternalError(f"{type(error).__name__}: {error}")
+    try:
+        store.update(
+            job_id, status=JobStatus.CANCELED if canceled else JobStatus.ERROR,
+            reason="interrupted before the action ended" if canceled else known.message,
+            error=None if canceled else known.document(),
+        )  # fmt: skip
+    except TaoSkillError as second:
+        _log.warning("The record of job %s could not be brought up to date: %s", job_id, second.message)
+
+
+def _conclude(store: JobStore, record: JobRecord, folder: Path, code: int, interrupted_by: int | None) -> JobRecord:
+    """Write down how the action ended."""
+    fields: dict[str, Any] = {"exit_code": code}
+    if code == 0:
+        results = _read_object(folder / RESULTS_FILE)
+        fields |= {"metrics": _numbers(results.get("metrics")), "checkpoint": _text(results.get("checkpoint"))}
+    else:
+        fields["log_tail"] = read_tail(folder / LOG_FILE)
+    if store.load(record.job_id).status == JobStatus.CANCELED:  # by `jobs cancel`, from another process
+        return store.update(record.job_id, **fields)
+    if code == 0:
+        return store.update(record.job_id, status=JobStatus.COMPLETE, reason="the action ended well", **fields)
+    if interrupted_by is not None:
+        reason = f"canceled by {signal.Signals(interrupted_by).name}"
+        return store.update(record.job_id, status=JobStatus.CANCELED, reason=reason, **fields)
+    error = _read_object(folder / ERROR_FILE) or _crash(record, code)
+    return store.update(record.job_id, status=JobStatus.ERROR, reason=str(error.get("message")), error=error, **fields)
+
+
+def _crash(record: JobRecord, code: int) -> dict[str, Any]:
+    """Return the error of an action that ended without saying why."""
+    how = f"with exit code {code}"
+    if code < 0:
+        names = {one.value: one.name for one in signal.Signals}
+        how = f"because {names.get(-code, f'signal {-code}')} killed it"
+    if code == -signal.SIGKILL:
+        how += " (memory may have run out)"
+    verb = "resume" if record.action == "train" else "logs"
+    return JobError(f"The action ended {how}.", next_step=f"python -m tao_skill jobs {verb} {record.job_id}").document()
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _numbers(metrics: Any) -> dict[str, float]:
+    found = metrics.items() if isinstance(metrics, dict) else ()
+    return {str(key): value for key, value in found if isinstance(value, int | float) and math.isfinite(value)}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

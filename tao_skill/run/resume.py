@@ -1,0 +1,73 @@
+"""Go on with a training that broke off, from its own newest checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from typing import TextIO
+
+from tao_skill.bank.skill import Skill, find_skill
+from tao_skill.config.keys import merge, nest
+from tao_skill.errors import JobError, Problem
+from tao_skill.jobs.identity import this_process
+from tao_skill.jobs.record import JobRecord, JobStatus
+from tao_skill.jobs.store import JobStore
+from tao_skill.run.dispatch import trainer_command
+from tao_skill.run.inference_functions import Facts, Resolution, resolve_fields
+from tao_skill.run.parent_job import job_files
+from tao_skill.run.record import CommandFor, run_recorded
+from tao_skill.run.result import RunResult, result_of
+from tao_skill.run.stage import find_inputs, stage_inputs
+
+__all__ = ["resume_job"]
+
+_log = logging.getLogger(__name__)
+
+
+def resume_job(
+    store: JobStore, job_id: str, *, echo: TextIO | None = None, command_for: CommandFor = trainer_command
+) -> RunResult:
+    """Continue a job under the same id with the same spec; one that left no checkpoint begins anew.
+
+    Raises:
+        JobError: no such job, or one that is not a training that broke off.
+    """
+    record = store.reconcile(store.load(job_id))
+    _check_resumable(record)
+    skill = find_skill(record.skill)
+    found = _newest_checkpoint(skill, record)
+    spec = merge(record.spec, nest({found.key: found.value})) if found.value is not None else record.spec
+    reason = f"resumed: {found.reason}"
+    _log.info("job %s: %s", record.job_id, reason)
+    staged = stage_inputs(spec, find_inputs(spec, skill.info.actions[record.action].inputs))
+    # PENDING with this process's name on it: a second `jobs resume` finds the job taken.
+    record = store.update(
+        record.job_id, status=JobStatus.PENDING, reason=reason, pid=None, process_start_time=None, **this_process()
+    )
+    return result_of(run_recorded(store, record, staged, reason=reason, command_for=command_for, echo=echo))
+
+
+def _check_resumable(record: JobRecord) -> None:
+    if record.action != "train":
+        raise JobError(
+            f"Job {record.job_id} is a job of {record.action}; only training can be resumed.",
+            problems=[Problem("job_id", record.job_id, "a job of train")],
+            next_step=f"python -m tao_skill run {record.action}",
+        )
+    if record.status not in (JobStatus.ERROR, JobStatus.CANCELED, JobStatus.UNKNOWN):
+        done = record.status == JobStatus.COMPLETE
+        raise JobError(
+            f"Job {record.job_id} is {record.status}: there is nothing to resume.",
+            problems=[Problem("job_id", record.job_id, "a training that is ERROR, CANCELED or UNKNOWN")],
+            next_step=f"python -m tao_skill run evaluate --parent-job-id {record.job_id}"
+            if done
+            else f"python -m tao_skill jobs show {record.job_id}",
+        )
+
+
+def _newest_checkpoint(skill: Skill, record: JobRecord) -> Resolution:
+    """Return what the skill's `resume_model` row answers for this job."""
+    rows = [row for row in skill.inference_rows(record.action) if row.function == "resume_model"]
+    facts = Facts(action=record.action, results_dir=record.results_dir, own=job_files(record))
+    for resolution in resolve_fields(rows, facts):
+        return resolution
+    raise JobError(f"Skill {skill.name} has no resume_model for {record.action}, so its jobs can't be resumed.")

@@ -1,0 +1,57 @@
+"""A run, step by step: the story in one place."""
+
+from __future__ import annotations
+
+import logging
+from typing import TextIO
+
+from tao_skill.bank.skill import find_skill
+from tao_skill.jobs.identity import this_process
+from tao_skill.jobs.record import JobRecord
+from tao_skill.run.dispatch import AUTOML, refuse_automl, trainer_command
+from tao_skill.run.make_plan import make_plan
+from tao_skill.run.plan import RunPlan
+from tao_skill.run.record import CommandFor, run_recorded
+from tao_skill.run.request import RunRequest
+from tao_skill.run.result import RunResult, result_of
+from tao_skill.run.results_root import open_store
+from tao_skill.run.stage import stage_inputs
+
+__all__ = ["run"]
+
+_log = logging.getLogger(__name__)
+
+
+def run(request: RunRequest, *, echo: TextIO | None = None, command_for: CommandFor = trainer_command) -> RunResult:
+    """Plan, bring the inputs here, start the action, and return how it ended.
+
+    ``echo`` gets a copy of the action's log; ``command_for`` gives the command line that runs an action.
+
+    Raises:
+        TaoSkillError: the run could not start; once it has started, the result carries the error.
+    """
+    store = open_store(request.results_root)
+    plan = make_plan(request, find_skill(request.skill), store, store.new_id())
+    if plan.dispatch == AUTOML:
+        raise refuse_automl(plan.skill_dir)
+    for note in [*plan.warnings, *plan.preflight.notes]:
+        _log.warning("%s", note)
+    spec = stage_inputs(plan.spec, plan.inputs)
+    record = store.create(_record_of(plan))
+    _log.info("job %s: %s starts, results in %s", record.job_id, plan.action, plan.results_dir)
+    ended = run_recorded(store, record, spec, reason="the runner started it", command_for=command_for, echo=echo)
+    return result_of(ended, plan.warnings)
+
+
+def _record_of(plan: RunPlan) -> JobRecord:
+    assert plan.job_id is not None
+    return JobRecord(
+        job_id=plan.job_id,
+        skill=plan.skill,
+        action=plan.action,
+        parent_job=plan.parent_job,
+        results_dir=plan.results_dir,
+        spec=plan.spec,
+        provenance=dict(plan.provenance),
+        **this_process(),
+    )

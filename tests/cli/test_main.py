@@ -1,0 +1,131 @@
+"""The command line as a whole: what it prints, how it fails, how fast it starts."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tao_skill.cli.main import main
+from tao_skill.cli.outcome import error_outcome, exit_code_of
+from tao_skill.errors import SpecError
+
+CHECKOUT = Path(__file__).parents[2]
+HEAVY = ("torch", "boto3", "optuna", "ray", "pytorch_lightning", "numpy", "pydantic", "jsonschema", "yaml")
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, env=env)
+
+
+def test_importing_the_command_line_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, tao_skill.cli, tao_skill.cli.main, tao_skill.cli.ml_recog;"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    assert python("-c", program).stdout.strip() == "[]"
+
+
+def test_planning_loads_no_deep_learning() -> None:
+    program = (
+        "import sys; from tao_skill.cli.main import main;"
+        "code = main(['run', 'train', '--dry-run', '--json', '--data-root', '/d']);"
+        "print(code, [name for name in ('torch', 'boto3', 'optuna', 'numpy') if name in sys.modules], file=sys.stderr)"
+    )
+    assert python("-c", program).stderr.strip() == "0 []"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "budget"),
+    [
+        ("--help", 0.2),
+        ("schema train", 0.25),
+        ("run train --dry-run --json --automl-policy off --data-root /d", 0.4),
+    ],
+)
+def test_cpu_time_of_a_cold_start(arguments: str, budget: float) -> None:
+    used = []
+    for _ in range(6):  # other work on the machine can only make it slower
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert python("-m", "tao_skill", *arguments.split()).returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        if used[-1] <= budget:
+            return
+    raise AssertionError(f"{min(used):.3f} s of CPU time, budget {budget} s")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--json"],
+        ["trian", "--json"],
+        ["run", "--json"],
+        ["run", "train", "--no-such", "--json"],
+        ["run", "train", "--dry", "--json"],  # abbreviations are off
+        ["run", "train", "--overrides", "--json"],
+        ["jobs", "show", "--json"],
+        ["--json", "validate", "x.yaml"],
+    ],
+)
+def test_wrong_usage_is_json_too(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert document["error"]["code"] == "usage_error"
+    assert "--help" in document["error"]["next_step"]
+    assert err == ""
+
+
+def test_wrong_usage_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: python -m tao_skill run: ")
+    assert "Next: python -m tao_skill run --help" in err
+
+
+def test_an_error_is_one_document_with_all_problems(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["run", "train", "--dry-run", "--json", "--overrides", "train.num_epoch=3", "train.batch_size=0"]
+    assert main(words) == SpecError.exit_code
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "spec_error"
+    assert {"dataset.train_dataset", "train.num_epoch", "train.batch_size"} <= {one["key"] for one in error["problems"]}
+    assert all(set(one) == {"key", "value", "expected"} for one in error["problems"])
+
+
+def test_foreign_errors_are_one_line_unless_debug(capsys: pytest.CaptureFixture[str]) -> None:
+    error = ZeroDivisionError("by\nzero")
+    outcome = error_outcome(error)
+    assert outcome.message.splitlines()[0] == "error: Unexpected ZeroDivisionError: by zero"
+    assert outcome.exit_code == 70
+    assert capsys.readouterr().err == ""
+    error_outcome(error, debug=True)
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_exit_codes_follow_the_kind_of_error() -> None:
+    assert error_outcome(KeyboardInterrupt()).exit_code == 130
+    assert exit_code_of("canceled") == 130
+    assert exit_code_of("data_error") == 4
+    assert exit_code_of("job_error") == 9
+    assert exit_code_of("who knows") == 1
+
+
+def test_a_reader_that_goes_away_is_no_failure_to_complain_about() -> None:
+    command = f"{sys.executable} -m tao_skill schema train | head -c 10; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=CHECKOUT)
+    assert done.stderr == ""
+    assert done.returncode in (0, 141)
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--version"], ["--help"], ["run", "--help"], ["jobs", "resume", "--help"]):
+        with pytest.raises(SystemExit) as caught:
+            main(words)
+        assert caught.value.code == 0
+    assert "tao-skill 0." in capsys.readouterr().out

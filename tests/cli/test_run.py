@@ -1,0 +1,63 @@
+"""`run`: the plan, and a job from the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tao_skill.cli.main import main
+from tao_skill.errors import NotAvailableError
+
+
+@pytest.fixture(autouse=True)
+def _own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TAO_RESULTS_ROOT", raising=False)
+
+
+def test_a_dry_run_for_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["run", "train", "--dry-run", "--json", "--data-root", "/d", "--overrides", "num_epochs=3", "--overrides"]
+    assert main([*words, "automl_policy=off", "train.seed=1"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["job_id"] is None
+    assert (plan["action"], plan["automl_policy"], plan["dispatch"]) == ("train", "off", "trainer")
+    assert Path(plan["skill_dir"]).joinpath("SKILL.md").is_file()
+    assert plan["spec"]["train"]["num_epochs"] == 3
+    assert plan["provenance"]["train.num_epochs"] == "shorthand"
+    assert plan["provenance"]["train.seed"] == "override"
+    assert plan["preflight"]["recommended_gpus"] == 2  # R55
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "train", "--dry-run", "--data-root", "/d", "--request", "plain training"]) == 0
+    out, _ = capsys.readouterr()
+    assert "'plain training'" in out
+    assert "Nothing was written" in out
+
+
+def test_automl_is_refused_with_the_way_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "train", "--json", "--data-root", "/d"]) == NotAvailableError.exit_code
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert "tao-run-automl" in error["message"]
+    assert "--automl-policy off" in error["next_step"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_that_fails_has_a_result_and_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Start the real action in a process of its own: evaluation of folders that hold nothing."""
+    for name in ("r", "q"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "c.pth").write_bytes(b"no checkpoint")
+    overrides = ["evaluate.checkpoint=c.pth", "dataset.val_dataset.reference=r", "dataset.val_dataset.query=q"]
+    code = main(["run", "evaluate", "--json", "--results-root", "out", "--overrides", *overrides])
+    result = json.loads(capsys.readouterr().out)
+    assert code not in (0, 70)
+    assert result["status"] == "ERROR"
+    assert result["error"]["code"] in ("data_error", "checkpoint_error")
+    assert result["error"]["message"]
+    folder = tmp_path / "out" / result["job_id"]
+    assert result["results_dir"] == str(folder)
+    assert json.loads((folder / "job.json").read_text())["error"]["message"] == result["error"]["message"]
+    assert main(["jobs", "logs", result["job_id"], "--results-root", "out"]) == 0
+    assert "error" in capsys.readouterr().out

@@ -1,0 +1,134 @@
+"""Overrides in all their forms."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tao_skill.errors import SpecError
+from tao_skill.run.overrides import read_document, read_overrides
+
+DEMO = "metric_learning_recognition/retail-product-checkout-dataset_classification_demo"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a.b=3", 3),
+        ("a.b=3e-4", 3e-4),
+        ("a.b=[40, 70]", [40, 70]),
+        ("a.b=true", True),
+        ("a.b='3'", "3"),
+        ("a.b=/x/y=z", "/x/y=z"),
+        ("a.b=s3://bucket/key", "s3://bucket/key"),
+        ("a.b=null", None),
+        ("a.b=", ""),
+        (" a.b = x ", "x"),
+    ],
+)
+def test_values_are_yaml(text: str, value: Any) -> None:
+    assert read_overrides([text]).values == {"a.b": value}
+
+
+def test_the_last_wins() -> None:
+    given = read_overrides(["a.b=1", '{"a.b": 2}', "num=3", "a.b=4"], {"num": "a.b"})
+    assert given.values == {"a.b": 4}
+    assert given.sources == {"a.b": "override"}
+    assert read_overrides(["a.b=4", "num=3"], {"num": "a.b"}).sources == {"a.b": "shorthand"}
+    assert read_overrides(["train.num_epochs=4", "num_epochs=3"], {"num_epochs": "train.num_epochs"}).values == {
+        "train.num_epochs": 3
+    }
+
+
+def test_a_section_and_its_leaves_merge() -> None:
+    given = read_overrides(['{"dataset.val_dataset": {"reference": "r", "query": "q"}}', "dataset.val_dataset.query=p"])
+    assert given.values == {"dataset.val_dataset.reference": "r", "dataset.val_dataset.query": "p"}
+    assert read_overrides(["dataset.val_dataset={reference: r}"]).values == {"dataset.val_dataset.reference": "r"}
+
+
+def test_json_may_be_dotted_nested_or_both() -> None:
+    text = '{"train": {"num_epochs": 3, "optim.steps": [1]}, "model.feat_dim": 8}'
+    assert read_overrides([text]).values == {"train.num_epochs": 3, "train.optim.steps": [1], "model.feat_dim": 8}
+
+
+def test_files(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("train:\n  num_epochs: 3\n")
+    (tmp_path / "b.json").write_text('{"train.num_epochs": 4}')
+    first, second = f"@{tmp_path}/a.yaml", f"@{tmp_path}/b.json"
+    assert read_overrides([first, second]).values == {"train.num_epochs": 4}
+    assert read_overrides([second, first]).values == {"train.num_epochs": 3}
+
+
+def test_the_texts_train_dictionary_works_verbatim() -> None:  # R33
+    known = f'f"{{S3_TRAIN}}/{DEMO}/known_classes'
+    text = f"""{{
+"train.num_epochs": 30,
+"train.checkpoint_interval": 10,
+"train.validation_interval": 10,
+"train.num_gpus": 1,
+"dataset.train_dataset": {known}/train.tar.gz",
+"dataset.val_dataset": {{"reference": {known}/reference.tar.gz", "query": {known}/val.tar.gz"}},
+}}"""
+    expected = {
+        "train.num_epochs": 30,
+        "train.checkpoint_interval": 10,
+        "train.validation_interval": 10,
+        "train.num_gpus": 1,
+        "dataset.train_dataset": f"s3://bucket/data/train/{DEMO}/known_classes/train.tar.gz",
+        "dataset.val_dataset.reference": f"s3://bucket/data/train/{DEMO}/known_classes/reference.tar.gz",
+        "dataset.val_dataset.query": f"s3://bucket/data/train/{DEMO}/known_classes/val.tar.gz",
+    }
+    assert read_overrides([text], data_root="s3://bucket/data/train/").values == expected
+    without_root = read_overrides([text]).values
+    assert sorted(without_root) == sorted(key for key in expected if key.startswith("train."))
+
+
+def test_the_texts_inference_dictionary_works(tmp_path: Path) -> None:  # R35
+    document = {
+        "inference.checkpoint": "<selected train/AutoML checkpoint>",
+        "dataset.val_dataset": {"reference": "/d/reference.tar.gz"},
+        "inference.input_path": "/d/test.tar.gz",
+    }
+    (tmp_path / "i.json").write_text(json.dumps(document))
+    assert read_overrides([f"@{tmp_path}/i.json"]).values == {
+        "dataset.val_dataset.reference": "/d/reference.tar.gz",
+        "inference.input_path": "/d/test.tar.gz",
+    }
+
+
+@pytest.mark.parametrize("placeholder", ["???", "<required>", "<selected train/AutoML checkpoint>", " ??? "])
+def test_placeholders_are_not_given(placeholder: str) -> None:
+    assert read_overrides([f"a.b={placeholder}"]).values == {}
+    assert read_overrides([json.dumps({"a.b": placeholder})]).values == {}
+    assert read_overrides(["a.b=1", f"a.b={placeholder}"]).values == {"a.b": 1}
+
+
+@pytest.mark.parametrize("text", ["automl_policy=off", '{"automl_policy": "off"}', "{automl_policy: off}"])
+def test_the_policy_is_not_a_setting(text: str) -> None:
+    given = read_overrides([text, "a.b=1"])
+    assert given.automl_policy == "off"
+    assert given.values == {"a.b": 1}
+
+
+def test_everything_unreadable_is_told_at_once(tmp_path: Path) -> None:
+    texts = ["no_equals", "a..b=1", "=1", "{broken", f"@{tmp_path}/none.yaml", "a.b=[1", "[1, 2]", '{"": 1}']
+    with pytest.raises(SpecError) as caught:
+        read_overrides(["good.key=1", *texts])
+    assert len(caught.value.problems) == 8
+    assert any("none.yaml" in str(problem.value) for problem in caught.value.problems)
+
+
+def test_a_file_without_the_at_sign_is_recognised(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: 1")
+    with pytest.raises(SpecError) as caught:
+        read_overrides([f"{tmp_path}/a.yaml"])
+    assert f"@{tmp_path}/a.yaml" in caught.value.problems[0].expected
+
+
+def test_a_document_must_be_a_mapping(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("- 1\n- 2\n")
+    with pytest.raises(SpecError, match=r"a\.yaml"):
+        read_document(tmp_path / "a.yaml")
+    with pytest.raises(SpecError):
+        read_document(tmp_path)

@@ -1,0 +1,49 @@
+"""Inputs become local paths."""
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tao_skill.errors import NotAvailableError, StorageError
+from tao_skill.run.stage import find_inputs, stage_inputs
+
+
+def test_inputs_are_found_by_key_or_section() -> None:
+    spec = {
+        "dataset": {"val_dataset": {"reference": "/r", "query": ""}, "class_map": None},
+        "cal": {"images": ["/a", "/b"], "other": "/c"},
+        "evaluate": {"checkpoint": "???"},
+    }
+    keys = ["dataset.val_dataset", "dataset.class_map", "cal.images", "evaluate.checkpoint"]
+    assert find_inputs(spec, keys) == {"dataset.val_dataset.reference": ["/r"], "cal.images": ["/a", "/b"]}
+
+
+def test_folders_stay_archives_are_extracted_lists_stay_lists(tmp_path: Path) -> None:
+    folder = tmp_path / "set" / "cat"
+    folder.mkdir(parents=True)
+    (folder / "a.txt").write_text("a")
+    with tarfile.open(tmp_path / "set.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "set", "set")
+    spec = {"a": {"folder": str(tmp_path / "set"), "list": [str(tmp_path / "set.tar.gz")]}, "n": 1}
+    inputs = {"a.folder": [str(tmp_path / "set")], "a.list": [str(tmp_path / "set.tar.gz")]}
+    staged = stage_inputs(spec, inputs, tmp_path / "cache")
+    assert staged["a"]["folder"] == str(tmp_path / "set")
+    (extracted,) = staged["a"]["list"]
+    assert (Path(extracted) / "cat" / "a.txt").read_text() == "a"
+    assert Path(extracted).is_relative_to(tmp_path / "cache")
+    assert spec["a"]["list"] == [str(tmp_path / "set.tar.gz")]
+    assert stage_inputs(spec, inputs, tmp_path / "cache") == staged
+
+
+def test_all_that_is_missing_is_told_with_its_key(tmp_path: Path) -> None:
+    spec = {"a": str(tmp_path / "x"), "b": str(tmp_path / "y")}
+    with pytest.raises(StorageError) as caught:
+        stage_inputs(spec, {"a": [spec["a"]], "b": [spec["b"]]}, tmp_path)
+    assert [problem.key for problem in caught.value.problems] == ["a", "b"]
+
+
+def test_a_scheme_that_is_not_supported_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(NotAvailableError) as caught:
+        stage_inputs({"a": "ftp://host/x"}, {"a": ["ftp://host/x"]}, tmp_path)
+    assert caught.value.problems[0].key == "a"
