@@ -190,6 +190,15 @@ class Train:
             ge=-1,
         ),
     ] = -1
+    accumulate_batches: Annotated[
+        int,
+        parameter(
+            "Batches whose gradients are averaged for one update of the weights; 0 is automatic: as many as hold eight "
+            "classes where a batch holds fewer than two, else 1.",
+            title="Accumulated batches",
+            ge=0,
+        ),
+    ] = 0
     batch_statistics: Annotated[
         Literal["auto", "batch", "frozen"],
         parameter(

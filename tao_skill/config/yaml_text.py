@@ -25,6 +25,8 @@ _FLOAT = re.compile(
         |\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$""",
     re.VERBOSE,
 )
+
+
 class _Dumper(yaml.SafeDumper):
     """The safe dumper: list items stand indented below their key, texts that look like numbers in quotes."""
 

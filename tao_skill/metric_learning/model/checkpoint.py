@@ -82,8 +82,7 @@ def read_checkpoint(path: str | Path, key: str) -> Checkpoint:
     tensors = tensors_in(content)
     if not tensors:
         raise CheckpointError(
-            f"{path} holds no weights.",
-            problems=[Problem(key, str(path), "a checkpoint with a state_dict of tensors")]
+            f"{path} holds no weights.", problems=[Problem(key, str(path), "a checkpoint with a state_dict of tensors")]
         )
     own = content.get(HEADER)
     if not isinstance(own, Mapping):

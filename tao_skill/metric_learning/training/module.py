@@ -19,6 +19,8 @@ __all__ = ["TrainingModule"]
 Batch = tuple[Tensor, Tensor, Tensor]
 # Keeps the random numbers of steps apart from those of sampling and augmentation.
 _STEP_STREAM = 7_919
+# An update from one class alone teaches the network to answer every image with that class's embedding.
+CLASSES_OF_AN_UPDATE = 8
 
 
 class TrainingModule(pl.LightningModule):
@@ -38,13 +40,16 @@ class TrainingModule(pl.LightningModule):
         self.start_epoch = 0
         self.step = 0
         self.epoch_step = 0
-        self._resumed: list[dict[str, Any]] = []
+        self._optimizer_states: list[dict[str, Any]] = []
+        self._gradients: list[Tensor | None] = []
         self.rates: dict[str, float] = {}
         self.epoch_sums = dict.fromkeys(("loss", "spread", "steps"), 0.0)
         train = spec.train
+        classes = train.batch_size // spec.dataset.num_instance
+        self.accumulated = train.accumulate_batches or (1 if classes >= 2 else CLASSES_OF_AN_UPDATE)
         self.frozen_statistics = train.batch_statistics == "frozen" or (
             # The statistics of a batch of one class take away what tells that class from the others.
-            train.batch_statistics == "auto" and train.batch_size // spec.dataset.num_instance < 2
+            train.batch_statistics == "auto" and classes < 2
         )
         self.learning = {"trunk": bool(train.train_trunk), "embedder": bool(train.train_embedder)}
         for name, learns in self.learning.items():
@@ -65,9 +70,11 @@ class TrainingModule(pl.LightningModule):
         return self.start_epoch + self.current_epoch
 
     def on_train_start(self) -> None:
-        """Give the optimizers the state they had when the training was interrupted."""
-        for optimizer, state in zip(self.trainer.optimizers, self._resumed, strict=bool(self._resumed)):
+        """Give back the optimizers' states and the gradients of when the training was interrupted."""
+        for optimizer, state in zip(self.trainer.optimizers, self._optimizer_states, strict=bool(self._gradients)):
             optimizer.load_state_dict(state)
+        for parameter, gradient in zip(self.recogniser.parameters(), self._gradients, strict=bool(self._gradients)):
+            parameter.grad = None if gradient is None else gradient.to(parameter.device)
 
     def on_train_epoch_start(self) -> None:
         """Put the parts that learn in training mode, and set the epoch's learning rates."""
@@ -86,22 +93,18 @@ class TrainingModule(pl.LightningModule):
         }
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Take one step of both optimizers on a batch of images (batch, channels, height, width)."""
+        """Learn from a batch of images (batch, channels, height, width)."""
         del batch_idx
         images, labels, _ = batch
         torch.manual_seed((self.seed * _STEP_STREAM + self.step) % 2**63)
         embeddings = self.recogniser(images.contiguous(memory_format=torch.channels_last))
         with torch.autocast(images.device.type, enabled=False):
             loss = self.criterion(embeddings.float(), labels)
-        optimizers = self._optimizers()
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        self.manual_backward(loss)
-        self._clip()
-        for optimizer in optimizers:
-            optimizer.step()
+        self.manual_backward(loss / self.accumulated)
         self.step += 1
         self.epoch_step += 1
+        if self.epoch_step % self.accumulated == 0 or self.epoch_step == self.trainer.num_training_batches:
+            self._update()
         self._note(loss.detach(), embeddings.detach())
 
     def training_state(self, epoch_is_done: bool) -> dict[str, Any]:
@@ -113,6 +116,7 @@ class TrainingModule(pl.LightningModule):
             "seed": self.seed,
             "epoch_sums": dict(self.epoch_sums),
             "criterion": self.criterion.state_dict(),
+            "gradients": [parameter.grad for parameter in self.recogniser.parameters()],
             "optimizers": [optimizer.state_dict() for optimizer in self.trainer.optimizers],
         }
 
@@ -122,7 +126,8 @@ class TrainingModule(pl.LightningModule):
         self.seed = state["seed"]
         self.epoch_sums = dict(state["epoch_sums"])
         self.criterion.load_state_dict(state["criterion"])
-        self._resumed = list(state["optimizers"])
+        self._optimizer_states = list(state["optimizers"])
+        self._gradients = list(state["gradients"])
 
     def epoch_means(self) -> dict[str, float]:
         """Return the means over the steps of the epoch that ends, and begin anew.
@@ -139,10 +144,13 @@ class TrainingModule(pl.LightningModule):
         optimizers = self.optimizers()
         return optimizers if isinstance(optimizers, list) else [optimizers]
 
-    def _clip(self) -> None:
+    def _update(self) -> None:
         limit = self.spec.train.clip_grad_norm
         if limit > 0:
             nn.utils.clip_grad_norm_(self.recogniser.parameters(), limit)
+        for optimizer in self._optimizers():
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
 
     def _note(self, loss: Tensor, embeddings: Tensor) -> None:
         self.epoch_sums["loss"] += float(loss)
