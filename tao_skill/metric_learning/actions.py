@@ -30,6 +30,7 @@ def run_action(action: str, spec: Mapping[str, Any], *, results_dir: Path) -> di
     folder = action_folder(action, spec, results_dir)
     status = StatusLog(folder / "status.json")
     status.started(f"{action} starts.")
+    (folder / "spec.yaml").write_text(dump_yaml(spec), encoding="utf-8")
     try:
         results = _action(action)(spec, folder, status)
     except BaseException as error:
@@ -71,5 +72,4 @@ def _train(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[st
     spec, warnings = build_spec("train", given)
     for warning in warnings:
         log.warning("%s", warning)
-    (folder / "spec.yaml").write_text(dump_yaml(given), encoding="utf-8")
     return train(spec, folder, status)

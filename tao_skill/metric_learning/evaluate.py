@@ -48,6 +48,7 @@ def evaluate(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[
     if settings.report_accuracy_per_class:
         write_per_class_csv(folder / "per_class.csv", full.per_class)
     return {
+        "model_name": spec.model_name,
         "checkpoint": model.source,
         "epoch": model.epoch,
         "metrics": values,

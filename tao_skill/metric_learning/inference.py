@@ -55,6 +55,7 @@ def infer(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str
     table, lines = folder / "result.csv", folder / "result.jsonl"
     write_inference_results(table, lines, sets.images, nearest, distances)
     return {
+        "model_name": spec.model_name,
         "checkpoint": model.source,
         "metrics": {},
         "num_images": len(sets.images),

@@ -75,7 +75,7 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
     classes = len(sets.train.classes)
     log.info("%d images of %d classes, on the %s in %s.", len(sets.train), classes, device.accelerator, precision)
     _fit(spec, module, sets, record, status=status, device=device, precision=precision)
-    return _results(record, folder)
+    return {"model_name": spec.model_name, **_results(record, folder)}
 
 
 def _load_sets(spec: TrainSpec) -> CheckedSets:

@@ -1,0 +1,115 @@
+"""No dead settings: every leaf of a spec is read by the actions that carry it."""
+
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import tao_skill.config.build as build
+from tao_skill.config.keys import nest
+from tao_skill.config.leaves import leaves
+from tao_skill.metric_learning.actions import run_action
+
+# Leaves whose reader is still to come; empty when all have landed.
+TO_COME = {"train": ("wandb.",)}
+# Read where a spec enters the program, before an action runs; tests/cli/test_ml_recog.py shows it.
+READ_BY_THE_COMMAND = {"results_dir"}
+# Accepted for compatibility, and answered with a warning; tests/config/test_check.py shows it.
+ANSWERED_WITH_A_WARNING = {"encryption_key", "evaluate.num_nodes", "inference.num_nodes"}
+# The skill's data-source table names it for inference, and leaves it empty.
+EMPTY_BY_THE_TABLE = {"inference": {"dataset.val_dataset.query"}}
+
+
+class Section:
+    """A section of a typed spec that notes which leaves are asked for."""
+
+    def __init__(self, section: Any, path: str, seen: set[str]) -> None:
+        self._section, self._path, self._seen = section, path, seen
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._section, name)
+        key = f"{self._path}{name}"
+        if is_dataclass(value):
+            return Section(value, f"{key}.", self._seen)
+        self._seen.add(key)
+        return value
+
+
+class Given(dict[str, Any]):
+    """Nested settings that note which leaves are asked for by name."""
+
+    def __init__(self, content: dict[str, Any], path: str, seen: set[str]) -> None:
+        self._path, self._seen = path, seen
+        wrapped = {
+            name: Given(value, f"{path}{name}.", seen) if isinstance(value, dict) else value
+            for name, value in content.items()
+        }
+        super().__init__(wrapped)
+
+    def __contains__(self, name: object) -> bool:
+        self._seen.add(f"{self._path}{name}")
+        return super().__contains__(name)
+
+
+yaml.SafeDumper.add_multi_representer(Given, lambda dumper, value: dumper.represent_dict(value))
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Note every leaf that is read from now on, by rules and warnings as well."""
+    noted: set[str] = set()
+    for module in (build, pytest.importorskip("tao_skill.config.check")):
+        original = module.typed_spec
+
+        def typed(action: str, nested: Any, original: Any = original) -> Any:
+            return Section(original(action, nested), "", noted)
+
+        monkeypatch.setattr(module, "typed_spec", typed)
+    # Looking for settings without effect asks for everything: that is not reading.
+    monkeypatch.setattr("tao_skill.config.check.no_effect_warnings", lambda *_: [])
+    monkeypatch.setattr("tao_skill.config.check.cross_field_problems", lambda *_: [])
+    return noted
+
+
+def unread(action: str, seen: set[str]) -> list[str]:
+    known = {leaf.key for leaf in leaves(action)} - READ_BY_THE_COMMAND - ANSWERED_WITH_A_WARNING
+    known -= EMPTY_BY_THE_TABLE.get(action, set())
+    return sorted(key for key in known - seen if not key.startswith(TO_COME.get(action, ())))
+
+
+def run(action: str, flat: dict[str, Any], folder: Path, seen: set[str]) -> dict[str, Any]:
+    return run_action(action, Given(nest(flat), "", seen), results_dir=folder)
+
+
+def test_training_reads_every_setting(spec: dict[str, Any], tmp_path: Path, seen: set[str]) -> None:
+    usual = {
+        "train.num_epochs": 2,
+        "train.checkpointer.enable_topk": True,
+        "dataset.gaussian_blur.enabled": True,
+        "dataset.gaussian_blur.kernel": [3, 3],
+        "model.backbone": "resnet_50",
+    }
+    run("train", spec | usual, tmp_path / "a", seen)
+    # Momentum is read with SGD only.
+    run("train", spec | {"train.num_epochs": 1, "train.optim.name": "SGD"}, tmp_path / "b", seen)
+    assert unread("train", seen) == []
+
+
+@pytest.mark.parametrize("action", ["evaluate", "inference"])
+def test_recognition_reads_every_setting(
+    spec: dict[str, Any], task: dict[str, Path], tmp_path: Path, seen: set[str], action: str
+) -> None:
+    checkpoint = run_action("train", nest(spec | {"train.num_epochs": 1}), results_dir=tmp_path)["checkpoint"]
+    seen.clear()
+    data = {"dataset.val_dataset.reference": str(task["reference"]), "dataset.workers": 0}
+    data |= {
+        "evaluate": {"dataset.val_dataset.query": str(task["query"])},
+        "inference": {"inference.input_path": str(task["query"])},
+    }[action]
+    run(action, data | {f"{action}.checkpoint": checkpoint}, tmp_path / "with", seen)
+    # Without a checkpoint the paths of pretrained weights are read.
+    model = {key: value for key, value in spec.items() if key.startswith("model.")}
+    run(action, data | model | {"model.pretrained_model_path": checkpoint}, tmp_path / "without", seen)
+    assert unread(action, seen) == []
