@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tao_skill.metric_learning.training.module import TrainingModule
 __all__ = ["EpochReport", "EpochSampler", "ProgressBar"]
 
 log = logging.getLogger(__name__)
+SECONDS_BETWEEN_LINES = 30
 
 
 class EpochSampler(pl.Callback):
@@ -91,10 +93,11 @@ def _line(epoch: int, max_epoch: int, kpi: dict[str, float]) -> str:
 
 
 class ProgressBar(pl.Callback):
-    """Show the steps of each epoch on stderr, if somebody is watching: logs get a line for each epoch instead."""
+    """Show the steps of an epoch on stderr: as a bar to somebody who watches, as a line now and then in a log."""
 
     def __init__(self) -> None:
         self._bar: Any = None
+        self._said = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open a bar for the epoch."""
@@ -107,10 +110,15 @@ class ProgressBar(pl.Callback):
             disable=not sys.stderr.isatty(),
             leave=False,
         )
+        self._said = time.monotonic()
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Move the bar on."""
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """Move the bar on, or write a line if none came for a while."""
+        assert isinstance(pl_module, TrainingModule)
         self._bar.update()
+        if self._bar.disable and time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
+            self._said = time.monotonic()
+            log.info("epoch %d: step %d of %d", pl_module.epoch + 1, pl_module.epoch_step, trainer.num_training_batches)
 
     def on_train_epoch_end(self, *_: Any) -> None:
         """Close the bar."""
