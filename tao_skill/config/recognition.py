@@ -2,33 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from tao_skill.config.devices import Devices
 from tao_skill.config.parameter import SECTION, parameter
 
 __all__ = ["Evaluate", "Inference"]
 
 
 @dataclass(config=SECTION)
-class Engine:
-    """Where and with which weights embeddings are computed."""
+class Engine(Devices):
+    """With which weights embeddings are computed, and where."""
 
-    num_gpus: Annotated[
-        int,
-        parameter("Number of GPUs; without one, the CPU is used.", title="Number of GPUs", ge=1, popular=True),
-    ] = 1
-    gpu_ids: Annotated[
-        list[Annotated[int, Field(ge=0)]],
-        parameter(
-            "Indices of the GPUs, as many as num_gpus; follows num_gpus where only that is given.",
-            title="GPU indices",
-            automl=False,
-            popular=True,
-            min_length=1,
-        ),
-    ] = Field(default_factory=lambda: [0])
-    num_nodes: Annotated[int, parameter("Number of machines.", title="Number of nodes", ge=1, popular=True)] = 1
     checkpoint: Annotated[str, parameter("Checkpoint of a trained model.", title="Checkpoint")] = "???"
     trt_engine: Annotated[
         str | None, parameter("TensorRT engine to use instead of a checkpoint.", title="TensorRT engine")

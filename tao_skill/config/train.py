@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from tao_skill.config.devices import Devices
 from tao_skill.config.optim import Optim
 from tao_skill.config.parameter import SECTION, parameter
 
@@ -72,29 +73,9 @@ class Checkpointer:
 
 
 @dataclass(config=SECTION)
-class Train:
+class Train(Devices):
     """How the model learns."""
 
-    num_gpus: Annotated[
-        int,
-        parameter(
-            "Number of GPUs; without one, training runs on the CPU.",
-            title="Number of GPUs",
-            ge=1,
-            popular=True,
-        ),
-    ] = 1
-    gpu_ids: Annotated[
-        list[Annotated[int, Field(ge=0)]],
-        parameter(
-            "Indices of the GPUs, as many as num_gpus; follows num_gpus where only that is given.",
-            title="GPU indices",
-            automl=False,
-            popular=True,
-            min_length=1,
-        ),
-    ] = Field(default_factory=lambda: [0])
-    num_nodes: Annotated[int, parameter("Number of machines.", title="Number of nodes", ge=1, popular=True)] = 1
     seed: Annotated[
         int,
         parameter(

@@ -5,10 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tao_skill.metric_learning.data.load import load_evaluation_sets
-from tao_skill.metric_learning.device import choose_device
 from tao_skill.metric_learning.measure import RetrievalTask, measure_retrieval
 from tao_skill.metric_learning.model_for_spec import prepare
 from tao_skill.metric_learning.retrieval.report import write_per_class_csv
@@ -27,7 +24,6 @@ def evaluate(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[
     """
     model = prepare("evaluate", given)
     spec, settings = model.spec, model.spec.evaluate
-    device = choose_device(settings.num_gpus, settings.gpu_ids, "evaluate.gpu_ids").torch_device
     data = spec.dataset
     sets = load_evaluation_sets(
         data.val_dataset.reference,
@@ -42,8 +38,7 @@ def evaluate(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[
         log.warning("%s", warning)
     assert sets.query is not None
     task = RetrievalTask(sets.reference, sets.query, model.transform, settings.batch_size, data.workers)
-    network = model.recogniser.to(device).to(memory_format=torch.channels_last)
-    values, full = measure_retrieval(network, task, device, "test", topk=(settings.topk,))
+    values, full = measure_retrieval(model.recogniser, task, model.device, "test", topk=(settings.topk,))
     status.running("All images are embedded and compared.", kpi=values)
     if settings.report_accuracy_per_class:
         write_per_class_csv(folder / "per_class.csv", full.per_class)

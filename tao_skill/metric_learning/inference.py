@@ -5,10 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tao_skill.metric_learning.data.load import load_inference_sets
-from tao_skill.metric_learning.device import choose_device
 from tao_skill.metric_learning.embed import embed_images
 from tao_skill.metric_learning.model_for_spec import prepare
 from tao_skill.metric_learning.retrieval.report import write_inference_results
@@ -28,7 +25,6 @@ def infer(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str
     """
     model = prepare("inference", given)
     spec, settings = model.spec, model.spec.inference
-    device = choose_device(settings.num_gpus, settings.gpu_ids, "inference.gpu_ids").torch_device
     data = spec.dataset
     sets = load_inference_sets(
         data.val_dataset.reference,
@@ -41,10 +37,14 @@ def infer(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str
     )
     for warning in sets.warnings:
         log.warning("%s", warning)
-    network = model.recogniser.to(device).to(memory_format=torch.channels_last)
     gallery, images = (
         embed_images(
-            network, paths, model.transform, batch_size=settings.batch_size, workers=data.workers, device=device
+            model.recogniser,
+            paths,
+            model.transform,
+            batch_size=settings.batch_size,
+            workers=data.workers,
+            device=model.device,
         )
         for paths in (sets.reference.paths, sets.images)
     )

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tao_skill.config.build import build_spec
 from tao_skill.config.keys import get_leaf, merge, nest
 from tao_skill.config.placeholder import is_given
 from tao_skill.errors import CheckpointError, NotAvailableError, Problem
 from tao_skill.metric_learning.data.transforms import EvalTransform
+from tao_skill.metric_learning.device import choose_device
 from tao_skill.metric_learning.model.checkpoint import Checkpoint, load_recogniser, read_checkpoint
 from tao_skill.metric_learning.model.pretrained import load_pretrained
 from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser, build_recogniser
@@ -24,11 +27,12 @@ _UNTRAINED_SEED = 1234
 
 @dataclass(frozen=True)
 class ReadyModel:
-    """A recogniser in evaluation mode, the checked spec it serves, and where its weights are from."""
+    """A recogniser in evaluation mode on its device, the checked spec it serves, and where its weights are from."""
 
     spec: Any
     recogniser: Recogniser
     transform: EvalTransform
+    device: torch.device
     source: str
     epoch: int | None
 
@@ -58,7 +62,10 @@ def prepare(action: str, given: Mapping[str, Any]) -> ReadyModel:
     transform = EvalTransform(
         data.pixel_mean, data.pixel_std, model.input_width, model.input_height, model.input_channels
     )
-    return ReadyModel(spec, recogniser.eval(), transform, source, checkpoint.epoch if checkpoint else None)
+    section = getattr(spec, action)
+    device = choose_device(section.num_gpus, section.gpu_ids, f"{action}.gpu_ids").torch_device
+    network = recogniser.eval().to(device).to(memory_format=torch.channels_last)
+    return ReadyModel(spec, network, transform, device, source, checkpoint.epoch if checkpoint else None)
 
 
 def _from_checkpoint(given: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
