@@ -79,12 +79,12 @@ def _changed(action: str, read: Mapping[str, Any]) -> dict[str, Any]:
 def _schema_problems(nested: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Problem]:
     validator = jsonschema.Draft202012Validator(schema)
     # One leaf may break two keywords that say the same in two dialects: it is one problem.
-    problems = list({_key(error): _problem(error) for error in validator.iter_errors(nested)}.values())
+    problems = {_key(error): _problem(error) for error in validator.iter_errors(nested)}
     for key, value in flatten(nested).items():
         numbers = value if isinstance(value, list) else [value]
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
-            problems.append(Problem(key, str(value), "a finite number"))
-    return sorted(problems, key=lambda problem: problem.key)
+            problems[key] = Problem(key, str(value), "a finite number")
+    return [problems[key] for key in sorted(problems)]
 
 
 def _key(error: jsonschema.ValidationError) -> str:

@@ -171,6 +171,15 @@ class Train(Devices):
             ge=-1,
         ),
     ] = -1
+    embedder_start: Annotated[
+        Literal["auto", "random", "discriminant"],
+        parameter(
+            "What an embedder without pretrained weights starts as: a random projection of the trunk's features, or "
+            "the one that separates the training classes best (linear discriminant analysis); auto is discriminant.",
+            title="Start of the embedder",
+            tao_type="categorical",
+        ),
+    ] = "auto"
     accumulate_batches: Annotated[
         int,
         parameter(
@@ -184,7 +193,8 @@ class Train(Devices):
         Literal["auto", "batch", "frozen"],
         parameter(
             "Statistics that batch normalisation of the trunk uses while training: those of each batch, or the frozen "
-            "ones that it starts with; auto is frozen where a batch holds fewer than two classes, else batch.",
+            "ones that it starts with; auto is frozen for a pretrained trunk, and where a batch holds fewer than two "
+            "classes, else batch.",
             title="Batch statistics",
             tao_type="categorical",
         ),

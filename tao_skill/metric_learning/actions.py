@@ -33,8 +33,11 @@ def run_action(action: str, spec: Mapping[str, Any], *, results_dir: Path) -> di
     (folder / "spec.yaml").write_text(dump_yaml(spec), encoding="utf-8")
     try:
         results = _action(action)(spec, folder, status)
+    except KeyboardInterrupt:
+        status.failure(f"{action} was canceled.")
+        raise
     except BaseException as error:
-        status.failure(f"{action} failed: {error}")
+        status.failure(f"{action} failed: {error or type(error).__name__}")
         raise
     document = {"action": action, "status": "COMPLETE", "results_dir": str(folder), **results}
     write_results_json(folder / "results.json", document)
@@ -72,4 +75,5 @@ def _train(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[st
     spec, warnings = build_spec("train", given)
     for warning in warnings:
         log.warning("%s", warning)
-    return train(spec, folder, status)
+    results = train(spec, folder, status)
+    return {**results, "warnings": [*warnings, *results["warnings"]]}

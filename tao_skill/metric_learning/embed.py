@@ -1,7 +1,7 @@
 """From image files to embeddings, with any network."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,10 +10,9 @@ from torch.utils.data import DataLoader
 
 from tao_skill.metric_learning.data.dataset import EvalImages, limit_threads
 from tao_skill.metric_learning.data.transforms import EvalTransform
+from tao_skill.metric_learning.progress import Progress
 
 __all__ = ["embed_images", "usable_workers"]
-
-Progress = Callable[[int, int], None]
 
 
 def usable_workers(requested: int, num_images: int, batch_size: int) -> int:
@@ -30,11 +29,11 @@ def embed_images(
     batch_size: int,
     workers: int,
     device: torch.device,
-    progress: Progress | None = None,
+    evaluate: bool = True,
 ) -> Tensor:
     """Return the embeddings of images, (num_images, embed_dim), float32 on the CPU, in the order of the paths.
 
-    The network's mode is restored afterwards. ``progress`` is told how many of all images are done.
+    The network computes in evaluation mode, which is undone afterwards; ``evaluate`` False leaves its mode alone.
 
     Raises:
         DataError: an image can't be decoded.
@@ -47,17 +46,15 @@ def embed_images(
         pin_memory=device.type == "cuda",
     )
     modes = {module: module.training for module in network.modules()}
-    network.eval()
+    if evaluate:
+        network.eval()
     embeddings = []
-    done = 0
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), Progress("images embedded", len(paths)) as progress:
             for images, _ in loader:
                 pixels = images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
                 embeddings.append(network(pixels).float().cpu())
-                done += len(images)
-                if progress is not None:
-                    progress(done, len(paths))
+                progress.add(len(images))
     finally:
         for module, training in modes.items():
             module.training = training

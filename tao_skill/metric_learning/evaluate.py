@@ -8,6 +8,7 @@ from typing import Any
 from tao_skill.metric_learning.data.load import load_evaluation_sets
 from tao_skill.metric_learning.measure import RetrievalTask, measure_retrieval
 from tao_skill.metric_learning.model_for_spec import prepare
+from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.retrieval.report import write_per_class_csv
 from tao_skill.metric_learning.status import StatusLog
 
@@ -33,6 +34,7 @@ def evaluate(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[
         class_map=data.class_map,
         on_bad_image=data.on_bad_image,
         workers=max(data.workers, 1),
+        progress=Progress("images checked"),
     )
     for warning in sets.warnings:
         log.warning("%s", warning)
@@ -44,6 +46,7 @@ def evaluate(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[
         write_per_class_csv(folder / "per_class.csv", full.per_class)
     return {
         "model_name": spec.model_name,
+        "warnings": [*model.warnings, *sets.warnings],
         "checkpoint": model.source,
         "epoch": model.epoch,
         "metrics": values,

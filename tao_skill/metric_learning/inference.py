@@ -8,6 +8,7 @@ from typing import Any
 from tao_skill.metric_learning.data.load import load_inference_sets
 from tao_skill.metric_learning.embed import embed_images
 from tao_skill.metric_learning.model_for_spec import prepare
+from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.retrieval.report import write_inference_results
 from tao_skill.metric_learning.retrieval.search import top_k
 from tao_skill.metric_learning.status import StatusLog
@@ -34,6 +35,7 @@ def infer(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str
         class_map=data.class_map,
         on_bad_image=data.on_bad_image,
         workers=max(data.workers, 1),
+        progress=Progress("images checked"),
     )
     for warning in sets.warnings:
         log.warning("%s", warning)
@@ -56,6 +58,7 @@ def infer(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str
     write_inference_results(table, lines, sets.images, nearest, distances)
     return {
         "model_name": spec.model_name,
+        "warnings": [*model.warnings, *sets.warnings],
         "checkpoint": model.source,
         "metrics": {},
         "num_images": len(sets.images),

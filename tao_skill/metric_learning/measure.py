@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from tao_skill.errors import JobError, Problem
 from tao_skill.metric_learning.data.image_set import ImageSet
 from tao_skill.metric_learning.data.transforms import EvalTransform
 from tao_skill.metric_learning.embed import embed_images
@@ -40,7 +41,7 @@ def measure_retrieval(
 
     Raises:
         DataError: an image can't be decoded.
-        UsageError: embeddings are not finite: the training diverged.
+        JobError: embeddings are not finite: the training diverged.
     """
     reference, query = (
         embed_images(
@@ -48,6 +49,12 @@ def measure_retrieval(
         )
         for images in (task.reference, task.query)
     )
+    if not (reference.isfinite().all() and query.isfinite().all()):
+        raise JobError(
+            "The model gives embeddings that are not finite: its training diverged.",
+            problems=[Problem("train.optim.trunk.base_lr", "", "a lower rate, or train.precision = fp32")],
+            next_step="train again, or take an earlier checkpoint: --parent-checkpoint EPOCH",
+        )
     metrics = retrieval_metrics(
         query, task.query.labels, reference, task.reference.labels, class_names=task.reference.classes, topk=topk
     )

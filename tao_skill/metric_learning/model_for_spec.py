@@ -34,6 +34,7 @@ class ReadyModel:
     transform: EvalTransform
     device: torch.device
     source: str
+    warnings: list[str]
     epoch: int | None
 
 
@@ -65,7 +66,7 @@ def prepare(action: str, given: Mapping[str, Any]) -> ReadyModel:
     section = getattr(spec, action)
     device = choose_device(section.num_gpus, section.gpu_ids, f"{action}.gpu_ids").torch_device
     network = recogniser.eval().to(device).to(memory_format=torch.channels_last)
-    return ReadyModel(spec, network, transform, device, source, checkpoint.epoch if checkpoint else None)
+    return ReadyModel(spec, network, transform, device, source, warnings, checkpoint.epoch if checkpoint else None)
 
 
 def _from_checkpoint(given: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-import tao_skill.config.build as build
+from tao_skill.config import build
 from tao_skill.config.keys import nest
 from tao_skill.config.leaves import leaves
 from tao_skill.metric_learning.actions import run_action

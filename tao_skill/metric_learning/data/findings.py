@@ -28,7 +28,7 @@ class Findings:
         if self.problems:
             count = f"{len(self.problems)} problem{'s' if len(self.problems) > 1 else ''}"
             raise DataError(
-                f"the data can't be used: {count}",
+                f"The data can't be used: {count}.",
                 problems=self.problems,
                 next_step="correct what is listed and give the same command again",
             )

@@ -1,5 +1,6 @@
 """Embedding heads: from a trunk's features to the vector that is compared."""
 
+import torch
 from torch import Tensor, nn
 
 __all__ = ["LinearHead"]
@@ -20,6 +21,12 @@ class LinearHead(nn.Module):
         nn.init.zeros_(layer.bias)
         self.net = nn.Sequential(layer)
         self.last_linear = layer
+
+    @torch.no_grad()
+    def start_from(self, weight: Tensor, bias: Tensor) -> None:
+        """Take over a projection: weight (embed_dim, trunk_dim) and bias (embed_dim,)."""
+        self.last_linear.weight.copy_(weight)
+        self.last_linear.bias.copy_(bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """Project features of shape (batch, trunk_dim)."""

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from tao_skill.config.model import Model
+from tao_skill.config.placeholder import is_given
 from tao_skill.errors import CheckpointError, Problem
 from tao_skill.metric_learning.model.recogniser import Recogniser
 from tao_skill.metric_learning.model.weight_file import read_file, tensors_in
 
-__all__ = ["LoadReport", "load_pretrained", "load_weights"]
+__all__ = ["LoadReport", "load_pretrained", "load_weights", "starts_pretrained"]
 
 # What training programs put before a tensor's name; the longest that helps is taken off.
 _WRAPPERS = ("", "recogniser.", "model.", "module.", "backbone.", "model.module.", "model.backbone.")
@@ -48,6 +50,11 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
+def starts_pretrained(model: Model) -> bool:
+    """Tell whether a spec's `model` section gives the trunk weights to start from."""
+    return is_given(model.pretrained_model_path) or is_given(model.pretrained_trunk_path)
+
+
 def load_pretrained(
     recogniser: Recogniser, *, model: str | None, trunk: str | None, embedder: str | None
 ) -> list[LoadReport]:
@@ -76,6 +83,7 @@ def load_weights(
     Raises:
         CheckpointError: nothing fits.
     """
+    _refuse_non_finite(tensors, file, key)
     own = network.state_dict()
     renamed, how = _best_names(own, tensors, part), "name"
     if not _fitting(own, renamed):
@@ -96,6 +104,13 @@ def load_weights(
         unexpected=[name for name in renamed if name not in own],
         mismatched=[name for name in renamed if name in own and name not in fitting],
     )
+
+
+def _refuse_non_finite(tensors: Mapping[str, Tensor], file: str | Path, key: str) -> None:
+    broken = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        problem = Problem(key, str(file), "finite weights: these are of a training that diverged")
+        raise CheckpointError(f"{file} holds weights that are not finite: {_some(broken)}.", problems=[problem])
 
 
 def _fitting(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -68,19 +68,19 @@ def _pickled(file: Path, key: str) -> Any:
 
 
 def _refused(file: Path, key: str, error: Exception) -> CheckpointError:
-    text = str(error)
     marker = "Unsupported global: GLOBAL "
-    found = text.partition(marker)[2].split(" ")[0].strip()
-    what = f"the Python object {found}" if found else "Python objects or damaged data"
+    found = str(error).partition(marker)[2].split(" ")[0].strip()
+    if not found:
+        return _unreadable(file, key, error)
     return CheckpointError(
-        f"{file} was refused: it holds {what}, and loading such objects can run any code.",
+        f"{file} was refused: it holds the Python object {found}, and loading such objects can run any code.",
         problems=[Problem(key, str(file), "tensors and plain data only, as this project writes them")],
         next_step=f"if you trust where the file comes from: {UNSAFE_VARIABLE}=1 before the same command",
     )
 
 
 def _unreadable(file: Path, key: str, error: Exception) -> CheckpointError:
-    reason = " ".join(str(error).split())[:200]
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
     problem = Problem(key, str(file), "a whole .pth or .safetensors file")
     return CheckpointError(f"{file} is damaged or no file of weights: {reason}", problems=[problem])
 

@@ -18,7 +18,7 @@ from tao_skill.errors import InternalError, StorageError
 from tao_skill.metric_learning.retrieval.metrics import ClassMetrics, RetrievalMetrics, top_accuracy
 from tao_skill.metric_learning.status import plain
 
-__all__ = ["metric_names", "write_inference_results", "write_per_class_csv", "write_results_json"]
+__all__ = ["metric_names", "public_names", "write_inference_results", "write_per_class_csv", "write_results_json"]
 
 _TITLES = {
     "mean_average_precision": "Mean Average Precision",
@@ -26,6 +26,12 @@ _TITLES = {
     "r_precision": "r-Precision",
     "precision_at_1": "Precision at Rank 1",
 }
+
+
+def public_names(prefix: Literal["val", "test"]) -> list[str]:
+    """Return the public names of all metrics that every measurement has."""
+    averages = [f"{prefix} {title}{kind}" for kind in ("", " (macro)") for title in _TITLES.values()]
+    return [f"{prefix}_AMI", f"{prefix}_NMI", *averages]
 
 
 def metric_names(

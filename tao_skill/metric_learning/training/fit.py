@@ -1,9 +1,7 @@
 """The train action."""
 
 import logging
-import random
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,42 +10,34 @@ import torch
 from torch.utils.data import DataLoader
 
 from tao_skill.config.actions import TrainSpec
-from tao_skill.config.placeholder import is_given
-from tao_skill.errors import CheckpointError, Problem, SpecError
+from tao_skill.errors import NotAvailableError, Problem, SpecError
 from tao_skill.metric_learning.data.check import CheckedSets
 from tao_skill.metric_learning.data.dataset import TrainImages, limit_threads
 from tao_skill.metric_learning.data.load import load_training_sets
 from tao_skill.metric_learning.data.sampler import PKBatchSampler
 from tao_skill.metric_learning.data.transforms import EvalTransform, TrainTransform
 from tao_skill.metric_learning.device import Device, choose_device, choose_precision
-from tao_skill.metric_learning.embed import embed_images, usable_workers
+from tao_skill.metric_learning.embed import usable_workers
 from tao_skill.metric_learning.measure import RetrievalTask
-from tao_skill.metric_learning.model.checkpoint import Checkpoint, read_checkpoint
-from tao_skill.metric_learning.model.pretrained import load_pretrained, load_weights
-from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser, build_recogniser
+from tao_skill.metric_learning.model.recogniser import ModelSettings
+from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.status import StatusLog
 from tao_skill.metric_learning.training.callbacks import EpochReport, EpochSampler, ProgressBar
-from tao_skill.metric_learning.training.checkpointing import Checkpointing, new_record
+from tao_skill.metric_learning.training.checkpointing import START_EPOCH, Checkpointing, new_record
 from tao_skill.metric_learning.training.criterion import Criterion, memory_size
 from tao_skill.metric_learning.training.module import TrainingModule
 from tao_skill.metric_learning.training.record import CheckpointRecord
+from tao_skill.metric_learning.training.start import Warmup, load_start
 
 __all__ = ["train"]
 
 log = logging.getLogger(__name__)
+NOT_BEATEN = (
+    "No epoch beat the model that training started from, which is kept as the best: try lower learning rates, "
+    "a longer warm-up, or larger batches."
+)
 # Its notes on devices and products belong to nobody who reads this program's output.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-_RESUME_KEY = "train.resume_training_checkpoint_path"
-_FILL_BATCH = 64
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where a training begins: with these weights and, if it was interrupted, this state."""
-
-    recogniser: Recogniser
-    seed: int
-    checkpoint: Checkpoint | None
 
 
 def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
@@ -57,10 +47,11 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
         DataError, SpecError, CheckpointError, NotAvailableError: before the first step, with all problems.
     """
     device = choose_device(spec.train.num_gpus, spec.train.gpu_ids, "train.gpu_ids")
+    _refuse_several_processes(spec, device)
     sets = _load_sets(spec)
     for warning in sets.warnings:
         log.warning("%s", warning)
-    start = _start(spec)
+    start = load_start(spec)
     precision = choose_precision(spec.train.precision, device, start.recogniser)
     criterion = _criterion(spec, len(sets.train))
     module = TrainingModule(start.recogniser, criterion, spec, start.seed)
@@ -71,11 +62,25 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
         if module.start_epoch >= spec.train.num_epochs:
             raise _nothing_left(spec, module.start_epoch)
     else:
-        _fill_memory(module, sets, spec, device)
+        warmup = Warmup(spec, sets.train, _eval_transform(spec), device, start.seed)
+        warmup.start_embedder(start.recogniser)
+        warmup.fill_memory(start.recogniser, criterion)
     classes = len(sets.train.classes)
     log.info("%d images of %d classes, on the %s in %s.", len(sets.train), classes, device.accelerator, precision)
     _fit(spec, module, sets, record, status=status, device=device, precision=precision)
-    return {"model_name": spec.model_name, **_results(record, folder)}
+    results = _results(record, folder)
+    notes = [*sets.warnings, *([NOT_BEATEN] if results["best_epoch"] == START_EPOCH else [])]
+    return {"model_name": spec.model_name, **results, "warnings": notes}
+
+
+def _refuse_several_processes(spec: TrainSpec, device: Device) -> None:
+    several = {"train.num_nodes": spec.train.num_nodes}
+    if device.accelerator == "gpu":
+        several["train.num_gpus"] = spec.train.num_gpus
+    only_one = "1: this version trains in one process"
+    problems = [Problem(key, number, only_one) for key, number in several.items() if number > 1]
+    if problems:
+        raise NotAvailableError("Training on several GPUs or machines can't be done yet.", problems=problems)
 
 
 def _load_sets(spec: TrainSpec) -> CheckedSets:
@@ -89,47 +94,8 @@ def _load_sets(spec: TrainSpec) -> CheckedSets:
         class_map=data.class_map,
         on_bad_image=data.on_bad_image,
         workers=max(data.workers, 1),
+        progress=Progress("images checked"),
     )
-
-
-def _start(spec: TrainSpec) -> Start:
-    """Build the recogniser, and fill it from the checkpoint to resume or from pretrained weights."""
-    path = spec.train.resume_training_checkpoint_path
-    settings = ModelSettings.of(spec.model)
-    if not is_given(path):
-        # A seed of -1 asks for a new one each time; it is kept in the checkpoints.
-        seed = spec.train.seed if spec.train.seed >= 0 else random.SystemRandom().randrange(2**32)
-        recogniser = build_recogniser(settings, seed)
-        model = spec.model
-        for report in load_pretrained(
-            recogniser,
-            model=model.pretrained_model_path,
-            trunk=model.pretrained_trunk_path,
-            embedder=model.pretrained_embedder_path,
-        ):
-            log.info("%s", report)
-        return Start(recogniser.to(memory_format=torch.channels_last), seed, None)
-    checkpoint = read_checkpoint(str(path), _RESUME_KEY)
-    if not checkpoint.training:
-        problem = Problem(
-            _RESUME_KEY, str(path), "a periodic checkpoint of this project: it holds the optimizers' state"
-        )
-        raise CheckpointError(f"{path} holds weights, but no training to resume.", problems=[problem])
-    _refuse_other_model(checkpoint, settings)
-    recogniser = build_recogniser(settings, checkpoint.training["seed"])
-    load_weights(recogniser, checkpoint.tensors, file=checkpoint.path, key=_RESUME_KEY, part="model")
-    return Start(recogniser.to(memory_format=torch.channels_last), checkpoint.training["seed"], checkpoint)
-
-
-def _refuse_other_model(checkpoint: Checkpoint, settings: ModelSettings) -> None:
-    wanted = settings.document()
-    problems = [
-        Problem(f"model.{name}", wanted[name], f"{value!r}, as in {checkpoint.path}")
-        for name, value in checkpoint.model.items()
-        if wanted.get(name) != value
-    ]
-    if problems:
-        raise CheckpointError("The checkpoint to resume is of another model.", problems=problems)
 
 
 def _criterion(spec: TrainSpec, num_images: int) -> Criterion:
@@ -144,26 +110,6 @@ def _criterion(spec: TrainSpec, num_images: int) -> Criterion:
         memory=memory,
         embed_dim=spec.model.feat_dim,
     )
-
-
-def _fill_memory(module: TrainingModule, sets: CheckedSets, spec: TrainSpec, device: Device) -> None:
-    """Fill the cross-batch memory before the first step, which would have no negatives otherwise."""
-    memory = module.criterion.memory
-    if memory is None:
-        return
-    images = sets.train
-    generator = torch.Generator().manual_seed(module.seed)
-    chosen = torch.randperm(len(images), generator=generator)[: memory.memory_size].tolist()
-    network = module.recogniser.to(device.torch_device)
-    embeddings = embed_images(
-        network,
-        [images.paths[index] for index in chosen],
-        _eval_transform(spec),
-        batch_size=_FILL_BATCH,
-        workers=spec.dataset.workers,
-        device=device.torch_device,
-    )
-    module.criterion.remember(embeddings, torch.from_numpy(images.labels[chosen]))
 
 
 def _fit(
@@ -182,14 +128,12 @@ def _fit(
     sampler.set_epoch(module.start_epoch)
     sampler.set_start_batch(module.epoch_step)
     checkpointing = Checkpointing(record, train, str(spec.model_name))
-    per_class = record.folder / "per_class.csv" if train.report_accuracy_per_class else None
     report = EpochReport(
         _validation_task(spec, sets),
         status,
         interval=train.validation_interval,
         max_epoch=train.num_epochs,
-        per_class=per_class,
-        on_metrics=checkpointing.metrics.update,
+        checkpointing=checkpointing,
     )
     torch.backends.cudnn.benchmark = train.cudnn.benchmark
     torch.backends.cudnn.deterministic = train.cudnn.deterministic
@@ -214,7 +158,13 @@ def _fit(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         # Lightning calls a function of PyTorch that is being renamed.
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")
-        trainer.fit(module, _loader(spec, sets, sampler, module.seed))
+        # Which parts stay in evaluation mode is decided at the start of each epoch.
+        module.train()
+        try:
+            trainer.fit(module, _loader(spec, sets, sampler, module.seed))
+        except SystemExit as error:
+            # Lightning answers Ctrl-C and SIGTERM by leaving the program: what it is part of has to know why.
+            raise KeyboardInterrupt from error
 
 
 def _loader(spec: TrainSpec, sets: CheckedSets, sampler: PKBatchSampler, seed: int) -> DataLoader[Any]:

@@ -9,13 +9,17 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tao_skill.config.actions import TrainSpec
+from tao_skill.errors import JobError, Problem
+from tao_skill.metric_learning.model.pretrained import starts_pretrained
 from tao_skill.metric_learning.model.recogniser import Recogniser
 from tao_skill.metric_learning.training.criterion import Criterion, spread
 from tao_skill.metric_learning.training.optimizers import build_optimizer, set_rates
 from tao_skill.metric_learning.training.schedule import rate_factor
 
-__all__ = ["TrainingModule"]
+__all__ = ["EPOCH_MEANS", "TrainingModule"]
 
+# The names under which means over an epoch's steps are reported.
+EPOCH_MEANS = {"train_loss": "loss", "embedding_spread": "spread"}
 Batch = tuple[Tensor, Tensor, Tensor]
 # Keeps the random numbers of steps apart from those of sampling and augmentation.
 _STEP_STREAM = 7_919
@@ -48,8 +52,9 @@ class TrainingModule(pl.LightningModule):
         classes = train.batch_size // spec.dataset.num_instance
         self.accumulated = train.accumulate_batches or (1 if classes >= 2 else CLASSES_OF_AN_UPDATE)
         self.frozen_statistics = train.batch_statistics == "frozen" or (
-            # The statistics of a batch of one class take away what tells that class from the others.
-            train.batch_statistics == "auto" and classes < 2
+            # Statistics of one class take away what tells it from the others; those of a pretrained trunk are part of
+            # what it knows.
+            train.batch_statistics == "auto" and (classes < 2 or starts_pretrained(spec.model))
         )
         self.learning = {"trunk": bool(train.train_trunk), "embedder": bool(train.train_embedder)}
         for name, learns in self.learning.items():
@@ -100,6 +105,8 @@ class TrainingModule(pl.LightningModule):
         embeddings = self.recogniser(images.contiguous(memory_format=torch.channels_last))
         with torch.autocast(images.device.type, enabled=False):
             loss = self.criterion(embeddings.float(), labels)
+        if not torch.isfinite(loss):
+            raise self._diverged(float(loss.detach()))
         self.manual_backward(loss / self.accumulated)
         self.step += 1
         self.epoch_step += 1
@@ -115,6 +122,7 @@ class TrainingModule(pl.LightningModule):
             "step": self.step,
             "seed": self.seed,
             "epoch_sums": dict(self.epoch_sums),
+            "frozen_statistics": self.frozen_statistics,
             "criterion": self.criterion.state_dict(),
             "gradients": [parameter.grad for parameter in self.recogniser.parameters()],
             "optimizers": [optimizer.state_dict() for optimizer in self.trainer.optimizers],
@@ -124,6 +132,7 @@ class TrainingModule(pl.LightningModule):
         """Take back what training_state returned, before the trainer starts."""
         self.start_epoch, self.epoch_step, self.step = state["epoch"], state["epoch_step"], state["step"]
         self.seed = state["seed"]
+        self.frozen_statistics = state["frozen_statistics"]
         self.epoch_sums = dict(state["epoch_sums"])
         self.criterion.load_state_dict(state["criterion"])
         self._optimizer_states = list(state["optimizers"])
@@ -135,7 +144,7 @@ class TrainingModule(pl.LightningModule):
         ``embedding_spread`` is that of the batches or, where there is one, of the memory: a batch may hold one class.
         """
         steps = max(self.epoch_sums["steps"], 1.0)
-        means = {"train_loss": self.epoch_sums["loss"] / steps, "embedding_spread": self.epoch_sums["spread"] / steps}
+        means = {name: self.epoch_sums[key] / steps for name, key in EPOCH_MEANS.items()}
         self.epoch_sums = dict.fromkeys(self.epoch_sums, 0.0)
         self.epoch_step = 0
         return means | self.rates
@@ -143,6 +152,19 @@ class TrainingModule(pl.LightningModule):
     def _optimizers(self) -> list[Any]:
         optimizers = self.optimizers()
         return optimizers if isinstance(optimizers, list) else [optimizers]
+
+    def _diverged(self, loss: float) -> JobError:
+        optim = self.spec.train.optim
+        rates = [
+            Problem(f"train.optim.{name}.base_lr", getattr(optim, name).base_lr, "a lower rate, or a longer warm-up")
+            for name, learns in self.learning.items()
+            if learns
+        ]
+        return JobError(
+            f"The training diverged: its loss is {loss} in epoch {self.epoch}, step {self.step}.",
+            problems=[*rates, Problem("train.precision", self.spec.train.precision, "fp32, if it is not")],
+            next_step="correct what is listed; checkpoints written so far are sound",
+        )
 
     def _update(self) -> None:
         limit = self.spec.train.clip_grad_norm

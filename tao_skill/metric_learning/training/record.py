@@ -16,7 +16,10 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class CheckpointEntry:
-    """One file: kind is periodic or best; the epoch, counted from 0, is the one that ended last."""
+    """One file; the epoch, counted from 0, is the one that ended last.
+
+    ``kind`` is periodic, best (the one), or top (one of the best few).
+    """
 
     file: str
     kind: str
@@ -73,12 +76,15 @@ class CheckpointRecord:
         """Write checkpoints.json, whole or not at all."""
         path = self.folder / RECORD_NAME
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(self.document(), file, indent=2, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                json.dump(self.document(), file, indent=2, allow_nan=False)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def take_over(self) -> None:
         """Continue the record that lies in the folder, as far as its files are still there.

@@ -16,7 +16,7 @@ import torch
 from tao_skill.config.keys import nest
 from tao_skill.config.optim import Optim
 from tao_skill.config.yaml_text import dump_yaml
-from tao_skill.errors import CheckpointError, SpecError
+from tao_skill.errors import CheckpointError, JobError, SpecError
 from tao_skill.metric_learning.actions import run_action
 from tao_skill.metric_learning.training.module import TrainingModule
 from tao_skill.metric_learning.training.schedule import rate_factor
@@ -57,7 +57,8 @@ def test_training_leaves_what_it_promises(spec: dict[str, Any], tmp_path: Path) 
     assert result["metrics"].keys() >= {MONITOR, *KPI}
     assert Path(result["checkpoint"]).name == "model_best.pth"
     story = lines(tmp_path)
-    assert [line["status"] for line in story] == ["STARTED", "RUNNING", "RUNNING", "SUCCESS"]
+    assert [line["status"] for line in story] == ["STARTED", "RUNNING", "RUNNING", "RUNNING", "SUCCESS"]
+    assert "start val Precision at Rank 1" in story[1]["kpi"]
     assert [line["epoch"] for line in epochs(tmp_path)] == [0, 1]
     assert (tmp_path / "train" / "per_class.csv").read_text().splitlines()[1].startswith("class_0,")
     kinds = [entry["kind"] for entry in record(tmp_path)["checkpoints"]]
@@ -182,6 +183,11 @@ def test_default_batch_of_one_class_has_a_loss(spec: dict[str, Any], tmp_path: P
     assert math.isfinite(kpi["train_loss"])
 
 
+def latest(run: dict[str, Any]) -> dict[str, torch.Tensor]:
+    folder = Path(run["results_dir"])
+    return weights(folder / json.loads((folder / "checkpoints.json").read_text())["latest"])
+
+
 def test_clipping_works_and_limits_the_step(spec: dict[str, Any], tmp_path: Path) -> None:
     changes = {"train__optim__name": "SGD", "train__optim__warmup_factor": 1.0, "train__num_epochs": 1}
     rates = {
@@ -200,9 +206,7 @@ def test_clipping_works_and_limits_the_step(spec: dict[str, Any], tmp_path: Path
         **rates,
     )
     name = "recogniser.embedder.net.0.weight"
-    moved = [
-        float((weights(run["checkpoint"])[name] - weights(start["checkpoint"])[name]).norm()) for run in (free, clipped)
-    ]
+    moved = [float((latest(run)[name] - latest(start)[name]).norm()) for run in (free, clipped)]
     assert moved[1] < moved[0] / 100
 
 
@@ -239,3 +243,81 @@ def test_failure_is_written_to_the_status(spec: dict[str, Any], tmp_path: Path) 
     story = lines(tmp_path)
     assert [line["status"] for line in story] == ["STARTED", "FAILURE"]
     assert "train.batch_size" in story[-1]["message"]
+
+
+def test_diverged_training_is_told_before_anything_is_written(spec: dict[str, Any], tmp_path: Path) -> None:
+    sound = train(spec, tmp_path / "sound", train__num_epochs=1)
+    state = weights(sound["checkpoint"])
+    # Finite weights whose embeddings overflow, as at the end of a training whose rate was too high.
+    huge = {name: value * 3e38 if name.endswith("last_linear.weight") else value for name, value in state.items()}
+    huge["recogniser.embedder.net.0.weight"] = huge["recogniser.embedder.last_linear.weight"].clamp(-3e38, 3e38)
+    huge["recogniser.embedder.last_linear.weight"] = huge["recogniser.embedder.net.0.weight"]
+    torch.save(huge, tmp_path / "huge.pth")
+    with pytest.raises(JobError, match="diverged") as raised:
+        train(spec, tmp_path / "run", model__pretrained_model_path=str(tmp_path / "huge.pth"))
+    assert "train.optim.trunk.base_lr" in {problem.key for problem in raised.value.problems}
+    assert not list((tmp_path / "run" / "train").glob("model_epoch_*.pth"))
+
+
+def test_weights_that_are_not_finite_are_refused(spec: dict[str, Any], tmp_path: Path) -> None:
+    state = weights(train(spec, tmp_path / "sound", train__num_epochs=1)["checkpoint"])
+    state["recogniser.embedder.net.0.bias"].fill_(math.nan)
+    torch.save(state, tmp_path / "broken.pth")
+    with pytest.raises(CheckpointError, match="not finite"):
+        train(spec, tmp_path / "run", model__pretrained_model_path=str(tmp_path / "broken.pth"))
+
+
+def test_table_of_classes_belongs_to_the_best_checkpoint(spec: dict[str, Any], tmp_path: Path) -> None:
+    # The loss is best where the rate is still small: no later table may take the place of that epoch's.
+    train(
+        spec,
+        tmp_path,
+        train__num_epochs=4,
+        train__checkpointer__monitor="embedding_spread",
+        train__checkpointer__mode="min",
+    )
+    best = next(entry for entry in record(tmp_path)["checkpoints"] if entry["kind"] == "best")
+    rows = (tmp_path / "train" / "per_class.csv").read_text().splitlines()[1:]
+    mean = sum(float(row.split(",")[5]) for row in rows) / len(rows)
+    assert mean == pytest.approx(best["metrics"]["val Mean Average Precision (macro)"])
+
+
+def test_unknown_metric_is_refused_with_the_nearest(spec: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as raised:
+        train(spec, tmp_path, train__checkpointer__monitor="val Precision at Rank 2")
+    assert "nearest is val Precision at Rank 1" in raised.value.problems[0].expected
+
+
+def test_interrupted_training_says_so(spec: dict[str, Any], tmp_path: Path) -> None:
+    """Ctrl-C and the signal that schedulers send both end in a cancelled job, with one JSON document."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        folder = tmp_path / number.name
+        file = tmp_path / "spec.yaml"
+        file.write_text(dump_yaml(nest(spec | {"train.num_epochs": 200, "results_dir": str(folder)})))
+        words = [sys.executable, "-m", "tao_skill.cli.ml_recog", "train", "-e", str(file), "--json"]
+        child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not (folder / "train" / "checkpoints.json").is_file():
+            time.sleep(0.02)
+        child.send_signal(number)
+        output, _ = child.communicate(timeout=60)
+        assert child.returncode != 0
+        assert json.loads(output)["error"]["message"]
+        assert lines(folder)[-1]["message"] == "train was canceled."
+
+
+def test_pretrained_trunk_keeps_its_statistics(spec: dict[str, Any], tmp_path: Path) -> None:
+    first = train(spec, tmp_path / "a", train__num_epochs=1)
+    result = train(spec, tmp_path / "b", model__pretrained_model_path=first["checkpoint"], train__num_epochs=2)
+    before, after = weights(first["checkpoint"]), latest(result)
+    statistics = [name for name in before if name.endswith(("running_mean", "running_var"))]
+    assert statistics
+    assert all(torch.equal(before[name], after[name]) for name in statistics)
+
+
+@pytest.mark.parametrize(("start", "better"), [("discriminant", True), ("random", False)])
+def test_embedder_starts_as_the_spec_says(spec: dict[str, Any], tmp_path: Path, start: str, better: bool) -> None:
+    still = {f"train__optim__{part}__base_lr": 1e-8 for part in ("trunk", "embedder")}
+    result = train(spec, tmp_path, train__embedder_start=start, train__num_epochs=1, **still)
+    rows = weights(result["checkpoint"])["recogniser.embedder.net.0.bias"]
+    assert bool(rows.abs().sum() > 1e-3) == better

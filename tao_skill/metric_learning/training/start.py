@@ -1,0 +1,142 @@
+"""Where a training begins: its weights, and its state if it was interrupted."""
+
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from tao_skill.config.actions import TrainSpec
+from tao_skill.config.placeholder import is_given
+from tao_skill.errors import CheckpointError, Problem
+from tao_skill.metric_learning.data.image_set import ImageSet
+from tao_skill.metric_learning.data.transforms import EvalTransform
+from tao_skill.metric_learning.device import Device
+from tao_skill.metric_learning.embed import embed_images
+from tao_skill.metric_learning.model.checkpoint import Checkpoint, read_checkpoint
+from tao_skill.metric_learning.model.heads import LinearHead
+from tao_skill.metric_learning.model.pretrained import load_pretrained, load_weights, starts_pretrained
+from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser, build_recogniser
+from tao_skill.metric_learning.training.criterion import Criterion
+from tao_skill.metric_learning.training.discriminant import discriminant_projection
+
+__all__ = ["Start", "Warmup", "load_start"]
+
+log = logging.getLogger(__name__)
+_RESUME_KEY = "train.resume_training_checkpoint_path"
+_BATCH = 64
+# Enough to estimate the covariance of some thousand features, and few enough to be quick beside an epoch.
+_MOST_IMAGES = 4096
+_CALIBRATION_IMAGES = 512
+
+
+@dataclass(frozen=True)
+class Start:
+    """The recogniser, the seed of all that follows, and the checkpoint that is resumed, if one is."""
+
+    recogniser: Recogniser
+    seed: int
+    checkpoint: Checkpoint | None
+
+
+def load_start(spec: TrainSpec) -> Start:
+    """Build the recogniser and fill it from the checkpoint to resume, or from pretrained weights.
+
+    Raises:
+        CheckpointError: a file can't be read, does not fit, or holds nothing to resume.
+    """
+    path = spec.train.resume_training_checkpoint_path
+    settings = ModelSettings.of(spec.model)
+    if is_given(path):
+        return _resumed(str(path), settings)
+    # A seed of -1 asks for a new one each time; it is kept in the checkpoints.
+    seed = spec.train.seed if spec.train.seed >= 0 else random.SystemRandom().randrange(2**32)
+    recogniser = build_recogniser(settings, seed)
+    model = spec.model
+    for report in load_pretrained(
+        recogniser,
+        model=model.pretrained_model_path,
+        trunk=model.pretrained_trunk_path,
+        embedder=model.pretrained_embedder_path,
+    ):
+        log.info("%s", report)
+    return Start(recogniser.to(memory_format=torch.channels_last), seed, None)
+
+
+def _resumed(path: str, settings: ModelSettings) -> Start:
+    checkpoint = read_checkpoint(path, _RESUME_KEY)
+    if not checkpoint.training:
+        problem = Problem(_RESUME_KEY, path, "a periodic checkpoint of this project: it holds the optimizers' state")
+        raise CheckpointError(f"{path} holds weights, but no training to resume.", problems=[problem])
+    wanted = settings.document()
+    problems = [
+        Problem(f"model.{name}", wanted[name], f"{value!r}, as in {checkpoint.path}")
+        for name, value in checkpoint.model.items()
+        if wanted.get(name) != value
+    ]
+    if problems:
+        raise CheckpointError("The checkpoint to resume is of another model.", problems=problems)
+    seed = checkpoint.training["seed"]
+    recogniser = build_recogniser(settings, seed)
+    load_weights(recogniser, checkpoint.tensors, file=checkpoint.path, key=_RESUME_KEY, part="model")
+    return Start(recogniser.to(memory_format=torch.channels_last), seed, checkpoint)
+
+
+class Warmup:
+    """What is computed from the training images before the first step of a new training."""
+
+    def __init__(self, spec: TrainSpec, images: ImageSet, transform: EvalTransform, device: Device, seed: int) -> None:
+        self.spec, self.images, self.transform, self.device = spec, images, transform, device.torch_device
+        self._order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).tolist()
+
+    def start_embedder(self, recogniser: Recogniser) -> None:
+        """Set the embedder to the discriminant projection of the trunk's features, unless the spec says otherwise."""
+        wanted = self.spec.train.embedder_start
+        model, head = self.spec.model, recogniser.embedder
+        given = is_given(model.pretrained_model_path) or is_given(model.pretrained_embedder_path)
+        if wanted == "random" or given or not isinstance(head, LinearHead):
+            if wanted == "discriminant":
+                log.warning("train.embedder_start has no effect: the embedder has weights already, or several layers.")
+            return
+        recogniser.to(self.device)
+        if not starts_pretrained(model):
+            self._calibrate(recogniser.trunk)
+        chosen = self._order[:_MOST_IMAGES]
+        features = self._embed(recogniser.trunk, chosen)
+        labels = torch.from_numpy(self.images.labels[chosen])
+        weight, bias = discriminant_projection(features, labels, model.feat_dim)
+        head.start_from(weight, bias)
+        log.info("The embedder starts as the discriminant projection of %d training images.", len(chosen))
+
+    def fill_memory(self, recogniser: Recogniser, criterion: Criterion) -> None:
+        """Fill the cross-batch memory, without which the first step would have no negatives."""
+        if criterion.memory is not None:
+            chosen = self._order[: criterion.memory.memory_size]
+            embeddings = self._embed(recogniser.to(self.device), chosen)
+            criterion.remember(embeddings, torch.from_numpy(self.images.labels[chosen]))
+
+    def _calibrate(self, trunk: nn.Module) -> None:
+        """Give an untrained trunk the batch statistics of these images: those it is built with fit none."""
+        trunk.eval()
+        layers = [layer for layer in trunk.modules() if isinstance(layer, _BatchNorm)]
+        momenta = [layer.momentum for layer in layers]
+        for layer in layers:
+            layer.momentum = None  # a plain average over all batches
+            layer.train()
+        self._embed(trunk, self._order[:_CALIBRATION_IMAGES], keep_modes=True)
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+
+    def _embed(self, network: nn.Module, chosen: Sequence[int], keep_modes: bool = False) -> torch.Tensor:
+        return embed_images(
+            network,
+            [self.images.paths[index] for index in chosen],
+            self.transform,
+            batch_size=_BATCH,
+            workers=self.spec.dataset.workers,
+            device=self.device,
+            evaluate=not keep_modes,
+        )
