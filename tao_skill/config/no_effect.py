@@ -54,6 +54,7 @@ def _idle_in_training(spec: Any) -> Iterator[tuple[str, str]]:
     if is_given(train.resume_training_checkpoint_path):
         for name in ("model", "trunk", "embedder"):
             yield f"model.pretrained_{name}_path", "train.resume_training_checkpoint_path wins"
+        yield "model.timm_pretrained", "train.resume_training_checkpoint_path wins"
     yield from _idle_augmentation(data)
 
 
