@@ -14,7 +14,7 @@ from torch import nn
 from tao_skill.errors import NotAvailableError, Problem, SpecError
 from tao_skill.metric_learning.model.fan import FAN_SIZES, Fan
 
-__all__ = ["build_trunk", "has_class_token", "trunk_dim"]
+__all__ = ["build_trunk", "is_published_transformer", "trunk_dim"]
 
 log = logging.getLogger(__name__)
 # timm's residual networks have the tensor names of published checkpoints.
@@ -49,7 +49,7 @@ def build_trunk(
     return Fan(FAN_SIZES[backbone], input_channels)
 
 
-def has_class_token(backbone: str, timm_name: str) -> bool:
+def is_published_transformer(backbone: str, timm_name: str) -> bool:
     """Tell whether a trunk is one of the published transformers, whose recognisers have the residual head."""
     return not timm_name and backbone not in _RESIDUAL
 

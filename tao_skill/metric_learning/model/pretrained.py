@@ -104,15 +104,16 @@ def load_weights(
         CheckpointError: nothing fits, or too little for the file to be of this network.
     """
     own = network.state_dict()
+    enough = max(1, _LEAST_SHARE * len(own))
     found, how = _best_names(own, in_packed_layout(tensors), part), "name"
-    if not _fitting(own, found):
-        found, how = _by_order(own, tensors), "order and shape, under other names"
+    if len(_fitting(own, found)) < enough and (in_order := _by_order(own, tensors)):
+        found, how = in_order, "order and shape, under other names"
     renamed = {
         name: adapt(network, name, value, own[name], input_size) if name in own else value
         for name, value in found.items()
     }
     fitting = _fitting(own, renamed)
-    if len(fitting) < max(1, _LEAST_SHARE * len(own)):
+    if len(fitting) < enough:
         found_little = f"fills only {len(fitting)} of {len(own)} tensors of" if fitting else "has no tensor that fits"
         raise CheckpointError(
             f"{file} {found_little} the {part}.",

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tao_skill.metric_learning.model.backbones import build_trunk, has_class_token, trunk_dim
+from tao_skill.metric_learning.model.backbones import build_trunk, is_published_transformer, trunk_dim
 from tao_skill.metric_learning.model.heads import LinearHead, ResidualHead
 
 __all__ = ["ModelSettings", "Recogniser", "build_recogniser"]
@@ -70,5 +70,5 @@ def build_recogniser(settings: ModelSettings, seed: int | None = None, *, timm_p
             timm_pretrained=timm_pretrained,
         )
         features = trunk_dim(trunk, settings.input_channels, settings.input_height, settings.input_width)
-        head = ResidualHead if has_class_token(settings.backbone, settings.timm_name) else LinearHead
+        head = ResidualHead if is_published_transformer(settings.backbone, settings.timm_name) else LinearHead
         return Recogniser(trunk, head(features, settings.feat_dim))

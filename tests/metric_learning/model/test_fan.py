@@ -91,3 +91,19 @@ def test_an_image_does_not_depend_on_its_batch_or_memory_format(fan: Fan) -> Non
         together = fan(images)
         torch.testing.assert_close(fan(images[1:2])[0], together[1], rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(fan(images.to(memory_format=torch.channels_last)), together, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.long
+def test_random_images_can_be_learned_by_heart() -> None:
+    torch.manual_seed(3)
+    network = Fan(FAN_SIZES["fan_tiny"], input_channels=3).train()
+    images, wanted = torch.randn(8, 3, 32, 32), torch.randn(8, 192)
+    optimizer = torch.optim.Adam(network.parameters(), lr=5e-4)
+    losses = []
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss = (network(images) - wanted).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
