@@ -11,6 +11,7 @@ from tao_skill.errors import InternalError, Problem, SkillError
 IMPORTANT_TRAIN_PARAMETERS = (
     "model.backbone",
     "model.timm_name",
+    "model.timm_pretrained",
     "model.pretrained_model_path",
     "model.feat_dim",
     "model.input_width",

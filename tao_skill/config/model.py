@@ -65,6 +65,14 @@ class Model(Input):
             title="timm model",
         ),
     ] = ""
+    timm_pretrained: Annotated[
+        bool,
+        parameter(
+            "Start the trunk from the weights that the timm library publishes for it: for timm_name and the ResNets. "
+            "They are fetched from the hub, or taken from its local cache.",
+            title="timm's weights",
+        ),
+    ] = False
     pretrained_model_path: Annotated[
         str | None,
         parameter("Weights of a whole model, trunk and embedder, to start from.", title="Pretrained model"),

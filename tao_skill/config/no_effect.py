@@ -29,6 +29,10 @@ def _idle_everywhere(action: str, spec: Any) -> Iterator[tuple[str, str]]:
     yield "encryption_key", "checkpoints are never encrypted"
     if action != "gen_trt_engine" and spec.model.timm_name:
         yield "model.backbone", f"model.timm_name = {spec.model.timm_name} decides"
+    if action != "gen_trt_engine" and spec.model.timm_pretrained:
+        for key in ("model.pretrained_model_path", "model.pretrained_trunk_path"):
+            if is_given(getattr(spec.model, key.removeprefix("model."))):
+                yield "model.timm_pretrained", f"{key} wins"
     if action in ("evaluate", "inference") and getattr(spec, action).num_nodes > 1:
         yield f"{action}.num_nodes", "this action runs on one machine"
 
@@ -54,6 +58,8 @@ def _idle_in_training(spec: Any) -> Iterator[tuple[str, str]]:
     if is_given(train.resume_training_checkpoint_path):
         for name in ("model", "trunk", "embedder"):
             yield f"model.pretrained_{name}_path", "train.resume_training_checkpoint_path wins"
+        if spec.model.timm_pretrained:
+            yield "model.timm_pretrained", "train.resume_training_checkpoint_path wins"
     yield from _idle_augmentation(data)
 
 

@@ -119,6 +119,7 @@ def _weights(section: str) -> Rule:
         given = [f"{section}.{name}" for name in ("checkpoint", "trt_engine") if is_given(getattr(part, name))]
         names = ("pretrained_model_path", "pretrained_trunk_path", "pretrained_embedder_path")
         given += [f"model.{name}" for name in names if is_given(getattr(model, name))]
+        given += ["model.timm_pretrained"] if model.timm_pretrained else []
         if not given:
             yield Problem(
                 f"{section}.checkpoint",
@@ -126,7 +127,7 @@ def _weights(section: str) -> Rule:
                 "a trained checkpoint, the job that wrote one (--parent-job-id), or model.pretrained_trunk_path to "
                 "measure a model without training",
             )
-        elif len({key.split(".")[-1].partition("_")[0] for key in given}) > 1:
+        elif len({"model" if key.startswith("model.") else key for key in given}) > 1:
             yield Problem(
                 f"{section}.checkpoint",
                 part.checkpoint,
@@ -134,6 +135,17 @@ def _weights(section: str) -> Rule:
             )
 
     return rule
+
+
+def _timm_has_weights(spec: Any) -> Iterator[Problem]:
+    model = spec.model
+    if model.timm_pretrained and not model.timm_name and not model.backbone.startswith("resnet"):
+        yield Problem(
+            "model.timm_pretrained",
+            True,
+            f"false: the timm library has no weights for {model.backbone}; give a file in model.pretrained_trunk_path, "
+            "or name a timm model in model.timm_name",
+        )
 
 
 def _profile_ascends(spec: Any) -> Iterator[Problem]:
@@ -169,6 +181,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _steps_ascend,
         _blur_fits,
         _pixels_match_channels,
+        _timm_has_weights,
         _gpus_are_listed("train"),
     ),
     "evaluate": (
@@ -176,6 +189,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _QUERY,
         _weights("evaluate"),
         _pixels_match_channels,
+        _timm_has_weights,
         _gpus_are_listed("evaluate"),
     ),
     "inference": (
@@ -183,6 +197,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _required("inference.input_path", "an image, a folder of images, or a folder of class folders"),
         _weights("inference"),
         _pixels_match_channels,
+        _timm_has_weights,
         _gpus_are_listed("inference"),
     ),
     "export": (

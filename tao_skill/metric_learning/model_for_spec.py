@@ -92,18 +92,18 @@ def _from_checkpoint(given: Mapping[str, Any], checkpoint: Checkpoint) -> dict[s
 def _recogniser(spec: Any, settings: ModelSettings, checkpoint: Checkpoint | None, key: str) -> tuple[Recogniser, str]:
     if checkpoint is not None:
         recogniser, notes = load_recogniser(checkpoint, settings, key)
+        for note in notes:
+            log.info("%s", note)
         source = str(Path(checkpoint.path).resolve())
     else:
-        recogniser = build_recogniser(settings, _UNTRAINED_SEED)
         model = spec.model
-        reports = load_pretrained(
+        recogniser = build_recogniser(settings, _UNTRAINED_SEED, timm_pretrained=model.timm_pretrained)
+        for report in load_pretrained(
             recogniser,
             model=model.pretrained_model_path,
             trunk=model.pretrained_trunk_path,
             embedder=model.pretrained_embedder_path,
-        )
-        notes = [str(report) for report in reports]
+        ):
+            log.log(report.level, "%s", report)
         source = "pretrained weights, without training"
-    for note in notes:
-        log.info("%s", note)
     return recogniser, source

@@ -100,8 +100,22 @@ def test_evaluation_needs_both_sets_and_weights() -> None:  # R36
 def test_weights_come_from_one_source() -> None:
     both = problems("evaluate", evaluate__checkpoint="/a.pth", model__pretrained_trunk_path="/b.pth")
     assert "one source" in both["evaluate.checkpoint"]
-    alone = problems("evaluate", model__pretrained_trunk_path="/b.pth")
-    assert "evaluate.checkpoint" not in alone
+    both = problems("evaluate", evaluate__checkpoint="/a.pth", model__timm_pretrained=True)
+    assert "one source" in both["evaluate.checkpoint"]
+    for alone in (
+        {"model__pretrained_trunk_path": "/b.pth"},
+        {"model__timm_pretrained": True},
+        {"model__timm_pretrained": True, "model__pretrained_embedder_path": "/c.pth"},
+    ):
+        assert "evaluate.checkpoint" not in problems("evaluate", **alone)
+
+
+def test_timms_weights_are_for_timms_models() -> None:
+    assert problems(model__timm_pretrained=True) == {}
+    assert problems(model__timm_pretrained=True, model__backbone="fan_tiny", model__timm_name="vit_tiny") == {}
+    for backbone in ("fan_tiny", "nvdinov2_vit_large_legacy"):
+        found = problems(model__timm_pretrained=True, model__backbone=backbone)
+        assert "model.pretrained_trunk_path" in found["model.timm_pretrained"]
 
 
 @pytest.mark.parametrize(
@@ -110,6 +124,7 @@ def test_weights_come_from_one_source() -> None:
         ({"train__optim__trunk__momentum": 0.5}, "train.optim.trunk.momentum"),
         ({"dataset__gaussian_blur__enabled": False, "dataset__gaussian_blur__kernel": [3, 3]}, "gaussian_blur.kernel"),
         ({"model__timm_name": "resnet18", "model__backbone": "resnet_101"}, "model.backbone"),
+        ({"model__timm_pretrained": True, "model__pretrained_trunk_path": "/a.pth"}, "model.timm_pretrained"),
         ({"train__checkpointer__save_top_k": 3}, "train.checkpointer.save_top_k"),
         ({"train__train_trunk": False, "train__optim__trunk__base_lr": 0.1}, "train.optim.trunk.base_lr"),
         ({"encryption_key": "secret"}, "encryption_key"),

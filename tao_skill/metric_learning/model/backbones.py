@@ -1,46 +1,57 @@
 """Trunks: networks that turn images into features."""
 
 import difflib
-from typing import Any
+import logging
+from typing import Any, cast
 
+import httpx
 import timm
 import torch
+from timm.layers.mlp import SwiGLUPacked
+from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from tao_skill.errors import NotAvailableError, Problem, SpecError
+from tao_skill.metric_learning.model.fan import FAN_SIZES, Fan
 
-__all__ = ["build_trunk", "trunk_dim"]
+__all__ = ["build_trunk", "is_published_transformer", "trunk_dim"]
 
+log = logging.getLogger(__name__)
 # timm's residual networks have the tensor names of published checkpoints.
 _RESIDUAL = {"resnet_50": "resnet50", "resnet_101": "resnet101"}
+_VIT_LARGE = "nvdinov2_vit_large_legacy"
 
 
 def build_trunk(
-    *, backbone: str, timm_name: str, input_width: int, input_height: int, input_channels: int
+    *,
+    backbone: str,
+    timm_name: str,
+    input_width: int,
+    input_height: int,
+    input_channels: int,
+    timm_pretrained: bool = False,
 ) -> nn.Module:
-    """Return a trunk with random weights that maps (batch, channels, height, width) to (batch, trunk_dim).
+    """Return a trunk that maps (batch, channels, height, width) to (batch, trunk_dim).
+
+    Its weights are random or, with ``timm_pretrained``, those that timm publishes for it.
 
     Raises:
-        SpecError: timm has no model of that name.
-        NotAvailableError: this version can't build the backbone.
+        SpecError: timm has no model of that name, or no weights for it.
+        NotAvailableError: timm's weights can't be fetched from this machine.
     """
     name = timm_name or _RESIDUAL.get(backbone, "")
-    if not name:
-        raise NotAvailableError(
-            f"model.backbone = {backbone!r} can't be built by this version.",
-            next_step=f"use one of {', '.join(_RESIDUAL)}, or any timm model through model.timm_name",
-        )
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3)
-        hint = f"a model of the timm library, such as {', '.join(near)}" if near else "a model of the timm library"
-        raise SpecError(f"There is no timm model {name!r}.", problems=[Problem("model.timm_name", name, hint)])
-    settings: dict[str, Any] = {"pretrained": False, "num_classes": 0, "in_chans": input_channels}
-    published = timm.get_pretrained_cfg(name)
-    if published is not None and published.fixed_input_size:
-        # Transformers fix the number of their position embeddings when they are built.
-        settings["img_size"] = (input_height, input_width)
-    trunk: nn.Module = timm.create_model(name, **settings)
-    return trunk
+    if name:
+        return _timm_trunk(name, (input_height, input_width), input_channels, timm_pretrained)
+    if timm_pretrained:
+        raise _no_weights(backbone)
+    if backbone == _VIT_LARGE:
+        return _vit_large((input_height, input_width), input_channels)
+    return Fan(FAN_SIZES[backbone], input_channels)
+
+
+def is_published_transformer(backbone: str, timm_name: str) -> bool:
+    """Tell whether a trunk is one of the published transformers, whose recognisers have the residual head."""
+    return not timm_name and backbone not in _RESIDUAL
 
 
 def trunk_dim(trunk: nn.Module, input_channels: int, input_height: int, input_width: int) -> int:
@@ -58,3 +69,63 @@ def trunk_dim(trunk: nn.Module, input_channels: int, input_height: int, input_wi
             ],
         )
     return int(features.shape[1])
+
+
+def _vit_large(input_size: tuple[int, int], input_channels: int) -> nn.Module:
+    """Return DINOv2's ViT-L/14 with gated perceptrons; ``input_size`` (height, width) decides its positions."""
+    return VisionTransformer(
+        img_size=input_size,
+        patch_size=14,
+        in_chans=input_channels,
+        num_classes=0,
+        embed_dim=1024,
+        depth=24,
+        num_heads=16,
+        # Two gates' worth of two thirds of 4 x 1024, rounded up to a multiple of eight.
+        mlp_ratio=2 * 2736 / 1024,
+        mlp_layer=cast(type[nn.Module], SwiGLUPacked),
+        act_layer=nn.SiLU,
+        init_values=1e-5,
+    )
+
+
+def _timm_trunk(name: str, input_size: tuple[int, int], input_channels: int, pretrained: bool) -> nn.Module:
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        hint = f"a model of the timm library, such as {', '.join(near)}" if near else "a model of the timm library"
+        raise SpecError(f"There is no timm model {name!r}.", problems=[Problem("model.timm_name", name, hint)])
+    settings: dict[str, Any] = {"pretrained": pretrained, "num_classes": 0, "in_chans": input_channels}
+    published = timm.get_pretrained_cfg(name)
+    if published is not None and published.fixed_input_size:
+        # Transformers fix the number of their position embeddings when they are built.
+        settings["img_size"] = input_size
+    if pretrained and not getattr(published, "has_weights", False):
+        raise _no_weights(name)
+    try:
+        trunk: nn.Module = timm.create_model(name, **settings)
+    except (OSError, httpx.HTTPError) as error:
+        if not pretrained:
+            raise
+        raise _unreachable(name, published, error) from error
+    if pretrained:
+        log.info("The trunk starts from timm's weights %s.", _origin(published))
+    return trunk
+
+
+def _origin(published: Any) -> str:
+    return str(published.hf_hub_id or published.url or published.file or published.architecture)
+
+
+def _no_weights(name: str) -> SpecError:
+    problem = Problem("model.timm_pretrained", True, "false, and a file of weights in model.pretrained_trunk_path")
+    return SpecError(f"timm has no pretrained weights for {name}.", problems=[problem])
+
+
+def _unreachable(name: str, published: Any, error: Exception) -> NotAvailableError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return NotAvailableError(
+        f"timm's weights {_origin(published)} can't be fetched from this machine: {reason}",
+        problems=[Problem("model.timm_pretrained", True, "a connection to the hub, or the weights in its local cache")],
+        next_step=f"download the weights of {name} where there is a connection, and start from the file: "
+        "model.timm_pretrained=false model.pretrained_trunk_path=<file>.safetensors",
+    )

@@ -12,12 +12,10 @@ from torch import Tensor
 from tao_skill.errors import CheckpointError, Problem
 from tao_skill.metric_learning.model.pretrained import load_weights
 from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser, build_recogniser
-from tao_skill.metric_learning.model.weight_file import read_file, tensors_in
+from tao_skill.metric_learning.model.weight_file import HEADER, read_file, tensors_in
 
 __all__ = ["HEADER", "TRAINING", "Checkpoint", "header", "load_recogniser", "read_checkpoint", "save_atomically"]
 
-# The entry of a checkpoint file that says what the weights belong to.
-HEADER = "tao_skill"
 # The entry that holds what a resumed training needs beside the weights.
 TRAINING = "training"
 FORMAT_VERSION = 1

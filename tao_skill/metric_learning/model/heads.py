@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LinearHead"]
+__all__ = ["LinearHead", "ResidualHead"]
 
 
 class LinearHead(nn.Module):
@@ -32,3 +32,38 @@ class LinearHead(nn.Module):
         """Project features of shape (batch, trunk_dim)."""
         embeddings: Tensor = self.net(features)
         return embeddings
+
+
+class ResidualHead(nn.Module):
+    """Four residual adaptors, then a LayerNorm and a linear layer, (batch, trunk_dim) to (batch, embed_dim).
+
+    Adaptors start as nothing and the last layer as in LinearHead, so a pretrained trunk's features go through first as
+    they are. Layers have their published names.
+    """
+
+    def __init__(self, trunk_dim: int, embed_dim: int) -> None:
+        super().__init__()
+        self.classifier_feat = _adaptor(trunk_dim)
+        self.classifier_feat2 = _adaptor(trunk_dim)
+        self.classifier_feat3 = _adaptor(trunk_dim)
+        self.classifier_feat4 = _adaptor(trunk_dim)
+        projection = nn.Linear(trunk_dim, embed_dim)
+        nn.init.orthogonal_(projection.weight)
+        nn.init.zeros_(projection.bias)
+        self.embedding_fc = nn.Sequential(nn.LayerNorm(trunk_dim), projection)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Project features of shape (batch, trunk_dim)."""
+        features = features + self.classifier_feat(features)
+        features = features + self.classifier_feat2(features)
+        features = features + self.classifier_feat3(features)
+        features = features + self.classifier_feat4(features)
+        embeddings: Tensor = self.embedding_fc(features)
+        return embeddings
+
+
+def _adaptor(dim: int) -> nn.Sequential:
+    last = nn.Linear(dim // 2, dim)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(dim, dim // 2), nn.GELU(), last)

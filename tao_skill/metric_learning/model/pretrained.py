@@ -1,16 +1,19 @@
 """Fits the weights of a file to a network, and reports what fitted."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 from tao_skill.config.model import Model
 from tao_skill.config.placeholder import is_given
 from tao_skill.errors import CheckpointError, Problem
+from tao_skill.metric_learning.model.adapt import adapt, in_packed_layout
 from tao_skill.metric_learning.model.recogniser import Recogniser
-from tao_skill.metric_learning.model.weight_file import read_file, tensors_in
+from tao_skill.metric_learning.model.weight_file import HEADER, read_file, tensors_in
 
 __all__ = ["LoadReport", "load_pretrained", "load_weights", "starts_pretrained"]
 
@@ -25,6 +28,8 @@ _PARTS = (
 )
 # A classifier's weight and bias may stand behind the trunk's tensors.
 _CLASSIFIER_TENSORS = 2
+# A file that fills less than this share of a part is of another model, though some names agree by chance.
+_LEAST_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,21 @@ class LoadReport:
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     mismatched: list[str] = field(default_factory=list)
+    adapted: list[str] = field(default_factory=list)
+
+    @property
+    def level(self) -> int:
+        """Return how loudly to log the report: a part that stays partly random deserves a warning."""
+        return logging.WARNING if self.missing or self.mismatched else logging.INFO
 
     def __str__(self) -> str:
         counts = f"{self.loaded} tensors loaded by {self.how}"
-        names = (("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", self.mismatched))
+        names = (
+            ("adapted to the input", self.adapted),
+            ("missing", self.missing),
+            ("unexpected", self.unexpected),
+            ("of another shape", self.mismatched),
+        )
         rest = [f"{len(found)} {what} ({_some(found)})" for what, found in names if found]
         return f"{self.file} -> {self.part}: {', '.join([counts, *rest])}"
 
@@ -52,7 +68,8 @@ def _some(names: list[str]) -> str:
 
 def starts_pretrained(model: Model) -> bool:
     """Tell whether a spec's `model` section gives the trunk weights to start from."""
-    return is_given(model.pretrained_model_path) or is_given(model.pretrained_trunk_path)
+    paths = (model.pretrained_model_path, model.pretrained_trunk_path)
+    return model.timm_pretrained or any(is_given(path) for path in paths)
 
 
 def load_pretrained(
@@ -71,27 +88,44 @@ def load_pretrained(
     ):
         if path:
             key = f"model.pretrained_{name}_path"
-            reports.append(load_weights(part, tensors_in(read_file(path, key)), file=path, key=key, part=name))
+            content = read_file(path, key)
+            tensors, size = tensors_in(content), _input_size(content)
+            reports.append(load_weights(part, tensors, file=path, key=key, part=name, input_size=size))
     return reports
 
 
 def load_weights(
-    network: nn.Module, tensors: Mapping[str, Tensor], *, file: str | Path, key: str, part: str
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    file: str | Path,
+    key: str,
+    part: str,
+    input_size: tuple[int, int] | None = None,
 ) -> LoadReport:
     """Copy tensors into a network by name or, where the names are another library's, by order and shape.
 
+    Position embeddings and the first convolution are adapted to the network's input; ``input_size`` is the
+    (height, width) that the file's network takes, where that is known.
+
     Raises:
-        CheckpointError: nothing fits.
+        CheckpointError: nothing fits, or too little for the file to be of this network.
     """
     _refuse_non_finite(tensors, file, key)
     own = network.state_dict()
-    renamed, how = _best_names(own, tensors, part), "name"
-    if not _fitting(own, renamed):
-        renamed, how = _by_order(own, tensors), "order and shape, under other names"
+    enough = max(1, _LEAST_SHARE * len(own))
+    found, how = _best_names(own, in_packed_layout(tensors), part), "name"
+    if len(_fitting(own, found)) < enough and (in_order := _by_order(own, tensors)):
+        found, how = in_order, "order and shape, under other names"
+    renamed = {
+        name: adapt(network, name, value, own[name], input_size) if name in own else value
+        for name, value in found.items()
+    }
     fitting = _fitting(own, renamed)
-    if not fitting:
+    if len(fitting) < enough:
+        found_little = f"fills only {len(fitting)} of {len(own)} tensors of" if fitting else "has no tensor that fits"
         raise CheckpointError(
-            f"{file} has no tensor that fits the {part}.",
+            f"{file} {found_little} the {part}.",
             problems=[Problem(key, str(file), f"weights of this {part}, which has tensors such as {_some(list(own))}")],
         )
     network.load_state_dict(fitting, strict=False)
@@ -103,14 +137,25 @@ def load_weights(
         missing=[name for name in own if name not in renamed],
         unexpected=[name for name in renamed if name not in own],
         mismatched=[name for name in renamed if name in own and name not in fitting],
+        adapted=[name for name in fitting if fitting[name] is not found[name]],
     )
 
 
+<<<<<<< HEAD
 def _refuse_non_finite(tensors: Mapping[str, Tensor], file: str | Path, key: str) -> None:
     broken = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         problem = Problem(key, str(file), "finite weights: these are of a training that diverged")
         raise CheckpointError(f"{file} holds weights that are not finite: {_some(broken)}.", problems=[problem])
+=======
+def _input_size(content: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the (height, width) of the images of the network in a file, if this project wrote the file."""
+    header = content.get(HEADER)
+    model = header.get("model") if isinstance(header, Mapping) else None
+    if not isinstance(model, Mapping):
+        return None
+    return int(model["input_height"]), int(model["input_width"])
+>>>>>>> backbones
 
 
 def _fitting(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

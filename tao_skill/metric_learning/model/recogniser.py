@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tao_skill.metric_learning.model.backbones import build_trunk, trunk_dim
-from tao_skill.metric_learning.model.heads import LinearHead
+from tao_skill.metric_learning.model.backbones import build_trunk, is_published_transformer, trunk_dim
+from tao_skill.metric_learning.model.heads import LinearHead, ResidualHead
 
 __all__ = ["ModelSettings", "Recogniser", "build_recogniser"]
 
@@ -52,11 +52,11 @@ class Recogniser(nn.Module):
         return embeddings
 
 
-def build_recogniser(settings: ModelSettings, seed: int | None = None) -> Recogniser:
-    """Return a recogniser with random weights, which depend on the seed alone.
+def build_recogniser(settings: ModelSettings, seed: int | None = None, *, timm_pretrained: bool = False) -> Recogniser:
+    """Return a recogniser with random weights, which depend on the seed alone; or a trunk with timm's weights.
 
     Raises:
-        SpecError, NotAvailableError: the trunk can't be built.
+        SpecError, NotAvailableError: the trunk can't be built, or its weights can't be fetched.
     """
     with torch.random.fork_rng(devices=[]):
         if seed is not None:
@@ -67,6 +67,8 @@ def build_recogniser(settings: ModelSettings, seed: int | None = None) -> Recogn
             input_width=settings.input_width,
             input_height=settings.input_height,
             input_channels=settings.input_channels,
+            timm_pretrained=timm_pretrained,
         )
         features = trunk_dim(trunk, settings.input_channels, settings.input_height, settings.input_width)
-        return Recogniser(trunk, LinearHead(features, settings.feat_dim))
+        head = ResidualHead if is_published_transformer(settings.backbone, settings.timm_name) else LinearHead
+        return Recogniser(trunk, head(features, settings.feat_dim))

@@ -15,7 +15,10 @@ from torch import Tensor
 
 from tao_skill.errors import CheckpointError, Problem
 
-__all__ = ["UNSAFE_VARIABLE", "read_file", "tensors_in"]
+__all__ = ["HEADER", "UNSAFE_VARIABLE", "read_file", "tensors_in"]
+
+# The entry of this project's checkpoints that says what the weights belong to.
+HEADER = "tao_skill"
 
 # PyTorch's own switch, which TAO's documentation tells users to set for their trusted checkpoints.
 UNSAFE_VARIABLE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"

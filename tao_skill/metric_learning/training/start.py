@@ -54,15 +54,15 @@ def load_start(spec: TrainSpec) -> Start:
         return _resumed(str(path), settings)
     # A seed of -1 asks for a new one each time; it is kept in the checkpoints.
     seed = spec.train.seed if spec.train.seed >= 0 else random.SystemRandom().randrange(2**32)
-    recogniser = build_recogniser(settings, seed)
     model = spec.model
+    recogniser = build_recogniser(settings, seed, timm_pretrained=model.timm_pretrained)
     for report in load_pretrained(
         recogniser,
         model=model.pretrained_model_path,
         trunk=model.pretrained_trunk_path,
         embedder=model.pretrained_embedder_path,
     ):
-        log.info("%s", report)
+        log.log(report.level, "%s", report)
     return Start(recogniser.to(memory_format=torch.channels_last), seed, None)
 
 

@@ -1,16 +1,20 @@
 """Fitting foreign weights to a network."""
 
+import logging
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from tao_skill.errors import CheckpointError
 from tao_skill.metric_learning.model.pretrained import load_pretrained, load_weights
 from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser, build_recogniser
 
+FAN = ModelSettings("fan_tiny", "", 32, 32, 3, 8)
 SETTINGS = ModelSettings("resnet_50", "resnet10t", 32, 32, 3, 8)
 
 
@@ -48,6 +52,9 @@ def test_other_names_load_by_order_and_shape_with_a_classifier_behind(other: Rec
     mine = build_recogniser(SETTINGS, seed=1)
     tensors = OrderedDict((f"_t{number}", value) for number, value in enumerate(other.trunk.state_dict().values()))
     tensors["_fc.weight"], tensors["_fc.bias"] = torch.zeros(1000, 512), torch.zeros(1000)
+    # One name that agrees by chance must not hide the others.
+    first = "conv1.0.weight"
+    tensors = OrderedDict((first if name == "_t0" else name, value) for name, value in tensors.items())
     report = load_weights(mine.trunk, tensors, file="x", key="k", part="trunk")
     assert "order" in report.how
     assert equal(mine.trunk.state_dict(), other.trunk.state_dict())
@@ -81,6 +88,85 @@ def test_weights_of_something_else_are_an_error() -> None:
     with pytest.raises(CheckpointError, match="no tensor that fits") as raised:
         load_weights(mine.trunk, {"w": torch.ones(3, 3)}, file="x", key="model.pretrained_trunk_path", part="trunk")
     assert raised.value.problems[0].key == "model.pretrained_trunk_path"
+
+
+@pytest.fixture(scope="module")
+def fan() -> Recogniser:
+    return build_recogniser(FAN, seed=7)
+
+
+@pytest.mark.parametrize("prefix", ["backbone.", "model.backbone.", "0.", "model.0.", "model.trunk."])
+def test_published_trunk_loads_and_its_classifier_is_reported(fan: Recogniser, prefix: str) -> None:  # R74, 8.28
+    mine = build_recogniser(FAN, seed=1)
+    tensors = {prefix + name: value for name, value in fan.trunk.state_dict().items()}
+    tensors |= {f"{prefix}head.weight": torch.zeros(1000, 192), f"{prefix}head.bias": torch.zeros(1000)}
+    report = load_weights(mine.trunk, tensors, file="x", key="k", part="trunk")
+    assert (report.missing, report.unexpected) == ([], ["head.weight", "head.bias"])
+    assert equal(mine.trunk.state_dict(), fan.trunk.state_dict())
+    assert report.level == logging.INFO
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize(
+    ("trunk", "embedder"), [("model.trunk.", "model.embedder."), ("model.0.", "model.1."), ("0.", "1.")]
+)
+def test_published_recogniser_loads_from_a_file(
+    fan: Recogniser, tmp_path: Path, suffix: str, trunk: str, embedder: str
+) -> None:  # R57
+    tensors = {trunk + name: value for name, value in fan.trunk.state_dict().items()}
+    tensors |= {embedder + name: value for name, value in fan.embedder.state_dict().items()}
+    file = tmp_path / f"model{suffix}"
+    if suffix == ".pth":
+        torch.save({"state_dict": tensors, "epoch": 3}, file)
+    else:
+        save_file(tensors, file)
+    mine = build_recogniser(FAN, seed=1)
+    (report,) = load_pretrained(mine, model=str(file), trunk=None, embedder=None)
+    assert (report.missing, report.unexpected, report.mismatched, report.adapted) == ([], [], [], [])
+    assert equal(mine.state_dict(), fan.state_dict())
+
+
+def test_trunk_and_embedder_are_found_in_a_file_of_the_whole_model(fan: Recogniser, tmp_path: Path) -> None:  # R74
+    file = tmp_path / "model.pth"
+    torch.save({"state_dict": {f"model.{name}": value for name, value in fan.state_dict().items()}}, file)
+    mine = build_recogniser(FAN, seed=1)
+    reports = load_pretrained(mine, model=None, trunk=str(file), embedder=str(file))
+    assert not any(report.missing for report in reports)
+    assert equal(mine.state_dict(), fan.state_dict())
+
+
+def test_head_of_another_length_is_reported_and_the_rest_loads(fan: Recogniser) -> None:  # R39, 8.9
+    mine = build_recogniser(replace(FAN, feat_dim=5), seed=1)
+    report = load_weights(mine, fan.state_dict(), file="x", key="k", part="model")
+    assert report.mismatched == ["embedder.embedding_fc.1.weight", "embedder.embedding_fc.1.bias"]
+    assert report.level == logging.WARNING
+    assert equal(mine.trunk.state_dict(), fan.trunk.state_dict())
+
+
+def test_names_that_agree_by_chance_are_not_loading(fan: Recogniser) -> None:  # 8.12
+    other = {name: value for name, value in fan.trunk.state_dict().items() if name.startswith(("norm.", "cls_token"))}
+    other |= {f"layers.{number}.weight": torch.zeros(3) for number in range(50)}
+    mine = build_recogniser(FAN, seed=1)
+    before = {name: value.clone() for name, value in mine.state_dict().items()}
+    with pytest.raises(CheckpointError, match="fills only 3 of"):
+        load_weights(mine.trunk, other, file="x", key="k", part="trunk")
+    assert equal(mine.state_dict(), before)
+
+
+def test_own_checkpoint_of_another_size_of_input_brings_its_positions(tmp_path: Path) -> None:  # 8.10
+    wide = ModelSettings("resnet_50", "vit_tiny_patch16_224", 64, 32, 3, 8)
+    theirs = build_recogniser(wide, seed=7)
+    file = tmp_path / "model.pth"
+    torch.save({"state_dict": theirs.state_dict(), "tao_skill": {"model": wide.document()}}, file)
+    # As many patches, differently arranged: 2 x 4 becomes 4 x 2.
+    mine = build_recogniser(replace(wide, input_width=32, input_height=64), seed=1)
+    (report,) = load_pretrained(mine, model=str(file), trunk=None, embedder=None)
+    assert report.adapted == ["trunk.pos_embed"]
+    assert not torch.equal(mine.trunk.pos_embed, theirs.trunk.pos_embed)
+    again = build_recogniser(wide, seed=1)
+    (report,) = load_pretrained(again, model=str(file), trunk=None, embedder=None)
+    assert report.adapted == []
+    assert equal(again.state_dict(), theirs.state_dict())
 
 
 def test_parts_win_over_the_whole(other: Recogniser, tmp_path: Path) -> None:
