@@ -141,13 +141,13 @@ def load_weights(
     )
 
 
-<<<<<<< HEAD
 def _refuse_non_finite(tensors: Mapping[str, Tensor], file: str | Path, key: str) -> None:
     broken = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         problem = Problem(key, str(file), "finite weights: these are of a training that diverged")
         raise CheckpointError(f"{file} holds weights that are not finite: {_some(broken)}.", problems=[problem])
-=======
+
+
 def _input_size(content: Mapping[str, Any]) -> tuple[int, int] | None:
     """Return the (height, width) of the images of the network in a file, if this project wrote the file."""
     header = content.get(HEADER)
@@ -155,7 +155,6 @@ def _input_size(content: Mapping[str, Any]) -> tuple[int, int] | None:
     if not isinstance(model, Mapping):
         return None
     return int(model["input_height"]), int(model["input_width"])
->>>>>>> backbones
 
 
 def _fitting(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
