@@ -24,11 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     folder: Path | None = None
+    from tao_skill.config.folders import action_folder
+
     try:
         options = _parser().parse_intermixed_args(words)
         show_log(debug)
         spec = _read_spec(options.spec, options.overrides)
-        folder = _action_folder(options.action, spec)
+        folder = action_folder(options.action, spec, _results_dir(spec))
         (folder / ERROR_FILE).unlink(missing_ok=True)
         outcome = _run(options.action, spec)
     except (Exception, KeyboardInterrupt) as error:
@@ -76,12 +78,6 @@ def _run(action: str, spec: dict[str, Any]) -> Outcome:
 
 def _results_dir(spec: dict[str, Any]) -> str:
     return str(spec.get("results_dir") or DEFAULT_RESULTS)
-
-
-def _action_folder(action: str, spec: dict[str, Any]) -> Path:
-    section = spec.get(action)
-    named = section.get("results_dir") if isinstance(section, dict) else None
-    return Path(str(named)) if named else Path(_results_dir(spec)) / action
 
 
 def _keep_error(folder: Path | None, outcome: Outcome) -> None:
