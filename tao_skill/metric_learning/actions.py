@@ -7,6 +7,7 @@ from typing import Any
 
 from tao_skill.config.build import build_spec
 from tao_skill.config.folders import action_folder
+from tao_skill.config.secrets import masked
 from tao_skill.config.yaml_text import dump_yaml
 from tao_skill.errors import NotAvailableError
 from tao_skill.metric_learning.retrieval.report import write_results_json
@@ -29,7 +30,7 @@ def run_action(action: str, spec: Mapping[str, Any], *, results_dir: Path) -> di
     folder = action_folder(action, spec, results_dir)
     status = StatusLog(folder / "status.json")
     status.started(f"{action} starts.")
-    (folder / "spec.yaml").write_text(dump_yaml(spec), encoding="utf-8")
+    (folder / "spec.yaml").write_text(dump_yaml(masked(spec)), encoding="utf-8")
     try:
         results = _action(action)(spec, folder, status)
     except KeyboardInterrupt:
