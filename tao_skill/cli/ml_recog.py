@@ -11,7 +11,7 @@ from typing import Any
 from tao_skill.cli.outcome import Outcome, error_outcome, print_outcome
 from tao_skill.cli.parser import Parser, asks_for_json, common_options
 from tao_skill.cli.progress import show_log
-from tao_skill.errors import NotAvailableError
+from tao_skill.errors import NotAvailableError, Problem, SpecError
 
 __all__ = ["main"]
 
@@ -55,7 +55,23 @@ def _read_spec(file: str, overrides: Sequence[str]) -> dict[str, Any]:
     from tao_skill.config.keys import nest
     from tao_skill.run.overrides import flat_overrides, read_document, read_overrides
 
-    return nest(flat_overrides(read_document(file)) | read_overrides(overrides).values)
+    values = flat_overrides(read_document(file)) | read_overrides(overrides).values
+    _refuse_interpolations(file, values)
+    return nest(values)
+
+
+def _refuse_interpolations(file: str, values: dict[str, Any]) -> None:
+    problems = [
+        Problem(key, value, "the value itself: ${…} isn't resolved")
+        for key, value in values.items()
+        if any(isinstance(one, str) and "${" in one for one in (value if isinstance(value, list) else [value]))
+    ]
+    if problems:
+        raise SpecError(
+            f"{file} holds ${{…}} interpolations, which aren't resolved.",
+            problems=problems,
+            next_step=f"write the values in their place, or behind the command: {problems[0].key}=VALUE",
+        )
 
 
 def _run(action: str, spec: dict[str, Any]) -> Outcome:
