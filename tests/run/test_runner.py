@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tao_skill.errors import JobError, NotAvailableError, StorageError
+from tao_skill.errors import JobError, NotAvailableError, SpecError
 from tao_skill.jobs.record import JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.cancel import cancel_job
@@ -128,7 +128,7 @@ def test_nothing_is_written_when_the_run_cannot_start(tmp_path: Path, data_root:
     with pytest.raises(NotAvailableError) as caught:  # until the AutoML skill is there
         run(request(tmp_path, data_root, automl_policy="on"), command_for=script(tmp_path, SUCCEED))
     assert "--automl-policy off" in caught.value.next_step
-    with pytest.raises(StorageError, match="3 inputs"):
+    with pytest.raises(SpecError, match="3 problems"):
         run(request(tmp_path, tmp_path / "nowhere"), command_for=script(tmp_path, SUCCEED))
     assert not (tmp_path / "results").exists()
 
