@@ -44,9 +44,9 @@ def results_root_problems(root: Path) -> list[Problem]:
 
 def _holds_classes(key: str, spec: Mapping[str, Any], facts: Mapping[str, InputFact]) -> bool:
     if key == "inference.input_path":
-        return get_leaf(spec, "inference.inference_input_type") == "classification_folder"
+        return bool(get_leaf(spec, "inference.inference_input_type") == "classification_folder")
     fact = facts.get(key)
-    return key.startswith("dataset.") and fact is not None and fact.type == "folder"
+    return fact is not None and fact.type == "folder" and key.startswith("dataset.")
 
 
 def _problems(key: str, uri: str, holds_classes: bool) -> Iterator[Problem]:

@@ -95,7 +95,7 @@ def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | 
         inputs=inputs,
         overrides=given.values,
         warnings=[warning for warning in warnings if warning],
-        preflight=look_around(store.root, gpus, inputs),
+        preflight=look_around(store.root, gpus),
     )
 
 
