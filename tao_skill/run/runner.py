@@ -8,7 +8,7 @@ from typing import TextIO
 from tao_skill.bank.skill import find_skill
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.record import JobRecord
-from tao_skill.run.dispatch import AUTOML, refuse_automl, trainer_command
+from tao_skill.run.dispatch import AUTOML, refuse_automl, refuse_planned_only, trainer_command
 from tao_skill.run.make_plan import make_plan
 from tao_skill.run.plan import RunPlan
 from tao_skill.run.record import CommandFor, run_recorded
@@ -34,6 +34,7 @@ def run(request: RunRequest, *, echo: TextIO | None = None, command_for: Command
     plan = make_plan(request, find_skill(request.skill), store, store.new_id())
     if plan.dispatch == AUTOML:
         raise refuse_automl(plan.skill_dir)
+    refuse_planned_only(plan.action)
     for note in [*plan.warnings, *plan.preflight.notes]:
         _log.warning("%s", note)
     spec = stage_inputs(plan.spec, plan.inputs)

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from tao_skill.config.folders import nearest_existing
 from tao_skill.errors import Problem, StorageError
 from tao_skill.storage.cache import cache_directory
 from tao_skill.storage.extract import DEFAULT_LIMITS, Limits, extract
@@ -39,7 +40,7 @@ def stage(uri: str | Path, cache_dir: Path | None = None, limits: Limits = DEFAU
         raise StorageError(
             f"There is no {path}.",
             problems=[Problem(str(uri), "missing", "a folder, a file, or a .tar, .tar.gz or .tgz archive")],
-            next_step=f"ls {path.parent}",
+            next_step=f"correct the path: the nearest folder that exists is {nearest_existing(path.parent)}",
         )
     if path.is_dir():
         return path
