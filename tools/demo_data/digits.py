@@ -22,11 +22,11 @@ _DARKEST = 16
 class DigitsSize:
     """How many scans of each digit go where, in the order in which people wrote them."""
 
-    reference: int = 3
-    train: int = 100
-    val: int = 15
-    test: int = 55
-    unknown_test: int = 170
+    reference: int = 10
+    train: int = 90
+    val: int = 25
+    test: int = 50
+    unknown_test: int = 160
 
     def parts(self, known: bool) -> dict[str, int]:
         """Return the number of scans of a digit in each archive."""
