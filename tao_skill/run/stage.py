@@ -10,7 +10,7 @@ from typing import Any
 from tao_skill.config.keys import flatten, get_leaf, set_leaf
 from tao_skill.config.placeholder import is_given
 from tao_skill.errors import Problem, StorageError, TaoSkillError
-from tao_skill.storage.locate import is_remote, local_path
+from tao_skill.storage.locate import is_remote, local_path, redact
 
 __all__ = ["absolute_inputs", "find_inputs", "stage_inputs"]
 
@@ -75,7 +75,7 @@ def _failure(failures: list[tuple[str, str, TaoSkillError]]) -> TaoSkillError:
     kind = kinds.pop() if len(kinds) == 1 else StorageError
     first = failures[0][2]
     problems = [
-        Problem(key, uri, f"{error.message} Expected: {'; '.join(one.expected for one in error.problems)}")
+        Problem(key, redact(uri), f"{error.message} Expected: {'; '.join(one.expected for one in error.problems)}")
         for key, uri, error in failures
     ]
     count = "An input" if len(failures) == 1 else f"{len(failures)} inputs"

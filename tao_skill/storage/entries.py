@@ -17,16 +17,16 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tao_skill.errors import Problem, StorageError
 
-try:
+fcntl: Any = None
+with suppress(ImportError):  # Windows has none: entries in use are then not protected from `data cache prune`
     import fcntl
-except ImportError:  # Windows: entries in use are then not protected from `data cache prune`
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["CONTENT", "Entry", "Marker", "entry_at", "leftovers", "make_entry", "staged_folder", "usable"]
 
@@ -127,7 +127,7 @@ def usable(folder: Path, identity: str) -> Entry | None:
     entry = entry_at(folder)
     if entry is None or entry.marker.identity != identity:
         return None
-    if sorted(os.listdir(entry.content)) != entry.marker.top:
+    if sorted(path.name for path in entry.content.iterdir()) != entry.marker.top:
         return None
     if entry.marker.boot != _boot():
         if not _lengths_fit(entry):
@@ -137,7 +137,7 @@ def usable(folder: Path, identity: str) -> Entry | None:
 
 
 def make_entry(
-    done: Path, uri: str, kind: str, identity: str, fill: Callable[[Path, Path], int], kept: Path | None = None
+    done: Path, uri: str, kind: str, identity: str, *, fill: Callable[[Path, Path], int], kept: Path | None = None
 ) -> Entry:
     """Make an entry beside its place and rename it; called under its lock.
 
@@ -156,7 +156,7 @@ def make_entry(
         files = fill(content, partial / LISTING)
         with (partial / LISTING).open(encoding="utf-8") as lines:
             total = sum(json.loads(line)[1] for line in lines)
-        top = sorted(os.listdir(content))
+        top = sorted(path.name for path in content.iterdir())
         _write_marker(partial, Marker(uri, kind, identity, files, total, top, time.time(), _boot()))
         partial.chmod(0o755)
         partial.rename(done)

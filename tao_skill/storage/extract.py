@@ -128,7 +128,7 @@ def _gunzip(stream: BinaryIO) -> IO[bytes]:
         from isal import igzip
     except ModuleNotFoundError:
         return cast(IO[bytes], gzip.GzipFile(fileobj=stream, mode="rb"))
-    return cast(IO[bytes], igzip.IGzipFile(fileobj=stream, mode="rb"))
+    return cast(IO[bytes], igzip.IGzipFile(fileobj=stream, mode="rb"))  # type: ignore[no-untyped-call]
 
 
 def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, writer: FolderWriter, links: list[Link]) -> None:

@@ -38,7 +38,7 @@ def fill_from_object(
         facts = with_part_size(facts)
     for attempt in (1, 2):
         try:
-            files = _fetch_and_fill(store, uri, facts, content, listing, part, limits)
+            files = _fetch_and_fill(store, uri, facts, content, listing, part=part, limits=limits)
         except TransferError:
             raise
         except StorageError as error:
@@ -58,7 +58,7 @@ def fill_from_object(
 
 
 def _fetch_and_fill(
-    store: ObjectStore, uri: str, facts: ObjectFacts, content: Path, listing: Path, part: Path, limits: Limits
+    store: ObjectStore, uri: str, facts: ObjectFacts, content: Path, listing: Path, *, part: Path, limits: Limits
 ) -> int:
     shown = redact(uri)
     if is_archive(uri) and not is_zip(uri):

@@ -1,7 +1,6 @@
 """Mirror all objects below a prefix into a folder."""
 
 import hashlib
-import os
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path, PurePosixPath
 
@@ -31,7 +30,7 @@ def listing_identity(uri: str, objects: list[ObjectFacts]) -> str:
 
 
 def mirror(
-    store: ObjectStore, uri: str, objects: list[ObjectFacts], content: Path, listing: Path, limits: Limits
+    store: ObjectStore, uri: str, objects: list[ObjectFacts], content: Path, listing: Path, *, limits: Limits
 ) -> int:
     """Fetch ``objects`` into ``content`` and return their number; what an earlier attempt brought is kept.
 
@@ -88,7 +87,7 @@ def _fetch_all(
 
 
 def _fetch_one(store: ObjectStore, facts: ObjectFacts, path: Path, part: Path, progress: Progress) -> int:
-    """Bring one object to its place and return its CRC; a file that is there was renamed whole by an earlier attempt."""
+    """Bring one object to its place and return its CRC; a file that is there came whole, earlier."""
     size = facts.size or 0
     if path.is_file() and path.stat().st_size == size:
         progress.skip(size)
@@ -105,7 +104,7 @@ def _fetch_one(store: ObjectStore, facts: ObjectFacts, path: Path, part: Path, p
     if part.stat().st_size != size:
         raise StorageError(f"{redact(facts.uri)} came with {part.stat().st_size} bytes, not {size}.")
     total = _crc_of(part)
-    os.replace(part, path)
+    part.replace(path)
     progress.add(size)
     return total
 

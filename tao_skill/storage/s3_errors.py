@@ -56,7 +56,7 @@ def translated(uri: str) -> Iterator[None]:
         raise _error(uri, redact_text(str(error)), "an answer that can be understood") from error
 
 
-def _of_answer(uri: str, error: Any) -> StorageError:
+def _of_answer(uri: str, error: Any) -> StorageError:  # noqa: PLR0911
     code = code_of(error)
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
     bucket = uri.partition("://")[2].partition("/")[0]

@@ -76,7 +76,7 @@ def _stage_object(store: ObjectStore, uri: str, facts: ObjectFacts, cache: Path,
                 store, uri, facts, content, listing, part=done.with_name(f"{done.name}.part"), limits=limits
             )
 
-        return make_entry(done, redact(uri), "archive" if is_archive(uri) else "file", identity, fill)
+        return make_entry(done, redact(uri), "archive" if is_archive(uri) else "file", identity, fill=fill)
 
     return _ensured(cache, uri, identity, done, make)
 
@@ -92,9 +92,9 @@ def _stage_prefix(store: ObjectStore, uri: str, cache: Path, limits: Limits) -> 
         kept = done.with_name(f"{done.name}.kept.partial")
 
         def fill(content: Path, listing: Path) -> int:
-            return mirror(store, uri, objects, content, listing, limits)
+            return mirror(store, uri, objects, content, listing, limits=limits)
 
-        return make_entry(done, redact(uri), "prefix", identity, fill, kept)
+        return make_entry(done, redact(uri), "prefix", identity, fill=fill, kept=kept)
 
     return _ensured(cache, uri, identity, done, make)
 

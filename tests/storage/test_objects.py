@@ -45,8 +45,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     def put(name: str, content: bytes) -> None:
         _write(folder / inner / name, content)
 
-    quoted = Place(f"{url}{plain}/{quote(inner)}", put, lists=False, writes=False)
-    return quoted
+    return Place(f"{url}{plain}/{quote(inner)}", put, lists=False, writes=False)
 
 
 def uri(place: Place, name: str) -> str:
@@ -153,7 +152,7 @@ class TestEveryStorage:
             assert (tmp_path / "part").read_bytes() == source.read_bytes()
             assert place.root.startswith("/") or facts.checksum is not None
 
-    def test_a_range_beyond_what_the_server_has_is_an_error(self, place: Place, tmp_path: Path) -> None:
+    def test_a_range_beyond_what_the_server_has_is_an_error(self, place: Place) -> None:
         place.put("a.bin", b"x" * 100)
         facts = store_for(place.root).find(uri(place, "a.bin"))
         assert facts is not None

@@ -92,7 +92,7 @@ def test_nothing_there(tmp_path: Path, cache: Path) -> None:
         stage(tmp_path / "no.tar.gz", cache)
     assert caught.value.problems[0].key == str(tmp_path / "no.tar.gz")
     packed(tmp_path / "not.tar.gz", "a/1")
-    with pytest.raises(StorageError, match="nearest: .*not.tar.gz"):
+    with pytest.raises(StorageError, match=r"nearest: .*not\.tar\.gz"):
         stage(tmp_path / "no.tar.gz", cache)
     with pytest.raises(NotAvailableError, match="ftp://"):
         stage("ftp://host/train.tar.gz", cache)

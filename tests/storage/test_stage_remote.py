@@ -122,7 +122,7 @@ def test_wrong_keys_are_refused(bucket: str, s3_server: Any, cache: Path, monkey
     assert "wrong-secret" not in str(caught.value)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
-    with pytest.raises(StorageError, match="refuses the keys|denied"):
+    with pytest.raises(StorageError, match=r"refuses the keys|denied"):
         stage(f"{bucket}/a.tar.gz", cache)
 
 
