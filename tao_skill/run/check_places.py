@@ -20,7 +20,7 @@ __all__ = ["check_places", "find_trouble"]
 _THREADS = 16
 
 
-def check_places(inputs: Mapping[str, Sequence[str]], store: JobStore) -> None:
+def check_places(inputs: Mapping[str, Sequence[str]], store: JobStore | None) -> None:
     """Look at all inputs and at the results root, at the same time.
 
     Raises:
@@ -39,7 +39,7 @@ def check_places(inputs: Mapping[str, Sequence[str]], store: JobStore) -> None:
 
 
 def find_trouble(
-    inputs: Mapping[str, Sequence[str]], store: JobStore, *, write: bool = True
+    inputs: Mapping[str, Sequence[str]], store: JobStore | None, *, write: bool = True
 ) -> tuple[list[Problem], set[type[TaoSkillError]]]:
     """Return what is wrong, and the kinds of errors; ``write`` tries to write to a remote results root."""
     cache = cache_directory()
@@ -71,7 +71,7 @@ def _look(uri: str, cache: Path) -> Survey | TaoSkillError:
         return error
 
 
-def _write_to(store: JobStore) -> TaoSkillError | None:
+def _write_to(store: JobStore | None) -> TaoSkillError | None:
     if isinstance(store, MirroredJobStore):
         try:
             check_writable(store.uri)

@@ -11,7 +11,6 @@ from tao_skill.errors import TaoSkillError
 from tao_skill.run.checkpoint_choice import SKIPPED_FOLDERS, Candidate, from_name
 from tao_skill.run.checkpoint_files import RECORD_NAME, SUFFIXES, from_entry, parse_record
 from tao_skill.storage.locate import scheme_of
-from tao_skill.storage.small import list_objects, read_bytes
 
 __all__ = ["find_remote_candidates", "record_beside"]
 
@@ -21,6 +20,8 @@ def find_remote_candidates(uri: str, outputs: Iterable[str] = ()) -> list[Candid
 
     ``outputs`` are names of files that the job's spec says it makes.
     """
+    from tao_skill.storage.small import list_objects
+
     sizes = {one.name: one.size or 0 for one in list_objects(uri)}
     shown = [name for name in sizes if not SKIPPED_FOLDERS.intersection(PurePosixPath(name).parts[:-1])]
     models = [name for name in shown if PurePosixPath(name).suffix.lower() in SUFFIXES and sizes[name] > 0]
@@ -39,6 +40,8 @@ def record_beside(checkpoint: str) -> dict[str, Any] | None:
     """Return the record beside a checkpoint in S3; None where there is none, or it can't be asked for now."""
     if scheme_of(checkpoint) != "s3":
         return None
+    from tao_skill.storage.small import read_bytes
+
     place = f"{checkpoint.rpartition('/')[0]}/{RECORD_NAME}"
     try:
         content = read_bytes(place)
@@ -48,6 +51,8 @@ def record_beside(checkpoint: str) -> dict[str, Any] | None:
 
 
 def _recorded(uri: str, name: str, sizes: Mapping[str, int]) -> dict[str, Candidate]:
+    from tao_skill.storage.small import read_bytes
+
     content = read_bytes(f"{uri}/{name}")
     document = {} if content is None else parse_record(content, f"{uri}/{name}")
     folder = PurePosixPath(name).parent

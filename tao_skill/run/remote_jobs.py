@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tao_skill.errors import JobError, Problem
 from tao_skill.jobs.files import write_atomically
 from tao_skill.jobs.record import JobRecord
 from tao_skill.jobs.store import RECORD_FILE, JobStore
-from tao_skill.storage.small import list_objects, read_bytes
 
-__all__ = ["MirroredJobStore", "refuse_foreign", "remote_folder"]
+__all__ = ["MirroredJobStore", "refuse_foreign", "remote_folder", "remote_log"]
 
 # Marks a record that was read from the root: the job worked elsewhere, and its files are not here.
 _PULLED = ".pulled"
@@ -49,6 +47,10 @@ class MirroredJobStore(JobStore):
         return (self.folder(job_id) / _PULLED).exists()
 
     def _pull_all(self) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        from tao_skill.storage.small import list_objects
+
         names = [one.name.removesuffix(f"/{RECORD_FILE}") for one in list_objects(self.uri)]
         with ThreadPoolExecutor(_THREADS) as pool:
             list(pool.map(self._pull, [name for name in names if _ID.fullmatch(name) and "/" not in name]))
@@ -58,6 +60,8 @@ class MirroredJobStore(JobStore):
         folder = self.folder(job_id)
         if (folder / RECORD_FILE).exists() and not self.is_foreign(job_id):
             return
+        from tao_skill.storage.small import read_bytes
+
         content = read_bytes(f"{self.uri}/{job_id}/{RECORD_FILE}")
         if content is None:
             return
@@ -71,6 +75,15 @@ def remote_folder(store: JobStore, job_id: str) -> str | None:
     if isinstance(store, MirroredJobStore) and store.is_foreign(job_id):
         return f"{store.uri}/{job_id}"
     return None
+
+
+def remote_log(uri: str, lines: int) -> list[str]:
+    """Return the last lines of a log on a server; [] where there is none."""
+    from tao_skill.storage.small import read_bytes
+
+    text = (read_bytes(uri) or b"").decode("utf-8", errors="replace")
+    shown = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n")]
+    return [line for line in shown if line][-lines:] if lines > 0 else []
 
 
 def refuse_foreign(store: JobStore, record: JobRecord, verb: str) -> None:

@@ -13,6 +13,7 @@ from tao_skill.storage.locate import is_remote, local_path, name_of, redact
 from tao_skill.storage.members import Limits, Members
 from tao_skill.storage.objects import ObjectFacts, ObjectStore, TransferError
 from tao_skill.storage.s3 import with_part_size
+from tao_skill.storage.small import patiently
 from tao_skill.storage.transfer import Checker, Download, WrongBytesError, fetch, forget
 
 __all__ = ["fill_from_object"]
@@ -35,7 +36,8 @@ def fill_from_object(
     if not is_remote(uri):
         return extract(local_path(uri), content, limits, listing)
     if facts.checksum is not None and facts.checksum.algorithm == "etag":
-        facts = with_part_size(facts)
+        stated = facts
+        facts = patiently(lambda: with_part_size(stated))
     for attempt in (1, 2):
         try:
             files = _fetch_and_fill(store, uri, facts, content, listing, part=part, limits=limits)

@@ -31,10 +31,13 @@ def code_of(error: Any) -> str:
 def translated(uri: str) -> Iterator[None]:
     """Raise what botocore and its transport raise as StorageError, or TransferError where it may pass."""
     from botocore import exceptions as aws
+    from botocore.parsers import ResponseParserError
     from urllib3.exceptions import HTTPError
 
     try:
         yield
+    except StorageError:
+        raise
     except aws.ClientError as error:
         raise _of_answer(uri, error) from error
     except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError) as error:
@@ -52,6 +55,8 @@ def translated(uri: str) -> Iterator[None]:
         raise _unreachable(uri, f"the server can't be reached: {type(error).__name__}") from error
     except (aws.HTTPClientError, aws.IncompleteReadError, HTTPError, ConnectionError, TimeoutError) as error:
         raise _passing(uri, f"the connection broke: {type(error).__name__}") from error
+    except (ResponseParserError, KeyError, ValueError) as error:
+        raise _passing(uri, "the answer can't be understood") from error
     except aws.BotoCoreError as error:
         raise _error(uri, redact_text(str(error)), "an answer that can be understood") from error
 

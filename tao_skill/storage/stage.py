@@ -18,6 +18,7 @@ from tao_skill.storage.nearest import missing
 from tao_skill.storage.objects import ObjectFacts, ObjectStore
 from tao_skill.storage.prefix import listing_identity, mirror
 from tao_skill.storage.progress import in_words
+from tao_skill.storage.small import patiently
 
 __all__ = ["ARCHIVE_SUFFIXES", "entry_path", "identity_of", "is_archive", "stage"]
 
@@ -45,7 +46,7 @@ def stage(uri: str | Path, cache_dir: Path | None = None, limits: Limits = DEFAU
         if path.is_dir() or (path.is_file() and not is_archive(text)):
             return path
     store = store_for(text)
-    facts = store.find(text)
+    facts = patiently(lambda: store.find(text))
     cache = cache_dir or cache_directory()
     if facts is None:
         return _stage_prefix(store, text, cache, limits).content
@@ -82,7 +83,8 @@ def _stage_object(store: ObjectStore, uri: str, facts: ObjectFacts, cache: Path,
 
 
 def _stage_prefix(store: ObjectStore, uri: str, cache: Path, limits: Limits) -> Entry:
-    objects = store.list(uri, limits.members + 1) if is_remote(uri) and not is_archive(uri) else []
+    listed = is_remote(uri) and not is_archive(uri)
+    objects = patiently(lambda: store.list(uri, limits.members + 1)) if listed else []
     if not objects:
         raise missing(store, uri)
     identity = listing_identity(uri, objects)

@@ -38,11 +38,9 @@ class _StoppedError(Exception):
 class Download:
     """One running transfer; ``part`` is the growing file and ``<part>.done`` lists the chunks that are in it."""
 
-    def __init__(
-        self, store: ObjectStore, facts: ObjectFacts, part: Path, *, chunk: int = CHUNK, quiet: bool = False
-    ) -> None:
+    def __init__(self, store: ObjectStore, facts: ObjectFacts, part: Path, *, quiet: bool = False) -> None:
         self._store, self._facts, self._part = store, facts, part
-        self._chunk = chunk if facts.size is not None and facts.ranges else max(facts.size or 0, 1)
+        self._chunk = CHUNK if facts.size is not None and facts.ranges else max(facts.size or 0, 1)
         self._count = max(1, -(-(facts.size or 1) // self._chunk))
         self._progress = Progress(facts.name, facts.size, quiet=quiet)
         self._state = threading.Condition()

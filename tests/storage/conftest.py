@@ -4,15 +4,25 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-_spec = importlib.util.spec_from_file_location("storage_servers", Path(__file__).with_name("servers.py"))
-assert _spec is not None
-assert _spec.loader is not None
-servers = importlib.util.module_from_spec(_spec)
-sys.modules["storage_servers"] = servers
-_spec.loader.exec_module(servers)
+
+def load(name: str) -> ModuleType:
+    """Load a neighbour of this file: tests are no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(name.removeprefix("storage_") + ".py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+servers = load("storage_servers")
+load("storage_archives")
+load("storage_fault_proxy")
 
 
 @pytest.fixture(scope="session")

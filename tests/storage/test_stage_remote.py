@@ -1,13 +1,11 @@
 """Staging from servers: archives, prefixes, single files; once, and from the cache afterwards."""
 
-import io
 import os
-import tarfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from storage_archives import tar_bytes, tree, zip_bytes  # loaded by conftest.py
 
 from tao_skill.errors import StorageError
 from tao_skill.storage import transfer
@@ -15,28 +13,6 @@ from tao_skill.storage.cache_care import entries, prune, verify
 from tao_skill.storage.objects import TransferError
 from tao_skill.storage.s3 import S3Store
 from tao_skill.storage.stage import stage
-
-
-def tar_bytes(names: dict[str, bytes], mode: str = "w:gz") -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as tar:  # type: ignore[call-overload]
-        for name, content in names.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def zip_bytes(names: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in names.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
