@@ -113,11 +113,14 @@ def _number(value: float | None) -> str:
 
 def _plan_outcome(plan: RunPlan) -> Outcome:
     from tao_skill.config.keys import flatten
+    from tao_skill.run.redaction import redacted
 
     lines = [f"{plan.action} would go to {plan.dispatch}: {plan.dispatch_reason}"]
     lines += [f"  results in  {plan.results_dir}", "  settings that differ from the template:"]
-    chosen = {key: value for key, value in flatten(plan.spec).items() if plan.provenance.get(key) != "template"}
+    chosen = {
+        key: value for key, value in flatten(redacted(plan.spec)).items() if plan.provenance.get(key) != "template"
+    }
     lines += [f"    {key} = {value!r}  ({plan.provenance.get(key, '')})" for key, value in chosen.items()]
-    lines += [f"  note: {note}" for note in [*plan.warnings, *plan.preflight.notes]]
+    lines += [f"  note: {note}" for note in redacted([*plan.warnings, *plan.preflight.notes])]
     lines.append("Nothing was written. The whole plan: --json; to run it, leave --dry-run out.")
     return Outcome(plan.model_dump(mode="json"), "\n".join(lines))

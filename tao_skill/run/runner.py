@@ -38,7 +38,7 @@ def run(request: RunRequest, *, echo: TextIO | None = None, command_for: Command
     if plan.dispatch == AUTOML:
         raise refuse_automl(plan.skill_dir)
     for note in [*plan.warnings, *plan.preflight.notes]:
-        _log.warning("%s", note)
+        _log.warning("%s", redacted(note))
     check_places(plan.inputs, store)
     spec = stage_inputs(plan.spec, plan.inputs)
     record = store.create(_record_of(plan))
