@@ -28,7 +28,7 @@ fcntl: Any = None
 with suppress(ImportError):  # Windows has none: entries in use are then not protected from `data cache prune`
     import fcntl
 
-__all__ = ["CONTENT", "Entry", "Marker", "entry_at", "leftovers", "make_entry", "staged_folder", "usable"]
+__all__ = ["CONTENT", "Entry", "Marker", "entry_at", "leftovers", "make_entry", "release", "staged_folder", "usable"]
 
 CONTENT, LISTING, MARKER = "content", "files.jsonl", "entry.json"
 _USED = ".used"
@@ -132,7 +132,8 @@ def usable(folder: Path, identity: str) -> Entry | None:
     if entry.marker.boot != _boot():
         if not _lengths_fit(entry):
             return None
-        _write_marker(folder, Marker(**(asdict(entry.marker) | {"boot": _boot()})))
+        with suppress(OSError):  # a cache that can only be read
+            _write_marker(folder, Marker(**(asdict(entry.marker) | {"boot": _boot()})))
     return entry
 
 
@@ -174,6 +175,12 @@ def make_entry(
     return entry
 
 
+def release() -> None:
+    """Let go of all entries that this process uses."""
+    while _held:
+        os.close(_held.popitem()[1])
+
+
 def leftovers(staged: Path) -> list[Path]:
     """Return what broken transfers and dead processes left, where nobody is at work on it."""
     from filelock import FileLock, Timeout
@@ -195,9 +202,9 @@ def _unused(folder: Path) -> Iterator[bool]:
     if fcntl is None:
         yield True
         return
-    own = _held.pop(folder, None)
-    if own is not None:
-        os.close(own)
+    if folder in _held:
+        yield False
+        return
     descriptor = os.open(folder / _USED, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -110,6 +110,8 @@ def _ensured(cache: Path, uri: str, identity: str, done: Path, make: Callable[[]
             entry = _made(uri, identity, done, make)
             keep_within_limit(cache, entry)
         entry.use()
+        if not entry.content.is_dir():  # pruned by another process between the look and the use
+            return _ensured(cache, uri, identity, done, make)
     except OSError as error:
         raise StorageError(
             f"The cache {cache} can't be written: {error.strerror or error}.",

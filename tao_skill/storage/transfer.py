@@ -53,6 +53,8 @@ class Download:
         self._reached: dict[int, int] = {}
         self._journal_path = part.with_name(part.name + ".done")
         self._threads: list[threading.Thread] = []
+        # Threads that read along; they end with the download.
+        self.followers: list[threading.Thread] = []
 
     def __enter__(self) -> "Download":
         self._resume()
@@ -69,7 +71,7 @@ class Download:
         with self._state:
             self._stopped = True
             self._state.notify_all()
-        for thread in self._threads:
+        for thread in [*self._threads, *self.followers]:
             thread.join()
         os.close(self._file)
         self._journal.close()
@@ -84,6 +86,8 @@ class Download:
             while True:
                 if self._error is not None:
                     raise self._error
+                if self._stopped:
+                    raise _StoppedError
                 if self._front > position or self._ended():
                     return self._front
                 self._state.wait()
@@ -244,6 +248,7 @@ class Checker(threading.Thread):
         self._sum = sum_for(facts.checksum)
         self._failure: BaseException | None = None
         if self._sum is not None:
+            download.followers.append(self)
             self.start()
 
     def run(self) -> None:

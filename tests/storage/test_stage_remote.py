@@ -10,6 +10,7 @@ from storage_archives import tar_bytes, tree, zip_bytes  # loaded by conftest.py
 from tao_skill.errors import StorageError
 from tao_skill.storage import transfer
 from tao_skill.storage.cache_care import entries, prune, verify
+from tao_skill.storage.entries import release
 from tao_skill.storage.objects import TransferError
 from tao_skill.storage.s3 import S3Store
 from tao_skill.storage.stage import stage
@@ -162,6 +163,7 @@ def test_verify_checks_every_byte_and_repair_fetches_anew(put: Any, cache: Path)
     assert sorted(verify(cache)[0].problems) == [
         "c1/1.jpg has changed", "c2/2.jpg is missing", "c3/new.jpg does not belong to it",
     ]  # fmt: skip
+    release()
     verify(cache, repair=True)
     assert tree(stage(uri, cache)) == CONTENT
 
@@ -171,14 +173,17 @@ def test_the_longest_unused_goes_first(put: Any, cache: Path, monkeypatch: pytes
     for number, uri in enumerate(uris[:3]):
         used = stage(uri, cache).parent / ".used"
         os.utime(used, (number + 1, number + 1))
-    from tao_skill.storage import entries as module
-
-    for descriptor in module._held.values():  # as if the processes that staged them had ended
-        os.close(descriptor)
-    module._held.clear()
+    monkeypatch.setenv("TAO_SKILL_CACHE_LIMIT", "1")
+    stage(uris[0], cache)
+    prune(cache)
+    assert len(entries(cache)) == 3  # this process uses them all
+    for number in range(3):
+        os.utime(stage(uris[number], cache).parent / ".used", (number + 1, number + 1))
+    release()
     monkeypatch.setenv("TAO_SKILL_CACHE_LIMIT", "2kB")
     last = stage(uris[3], cache)
     assert [entry.marker.uri for entry in entries(cache)] == [uris[2], uris[3]]
+    release()
     gone, _ = prune(cache)
     assert len(gone) == 2
     assert not last.exists()
