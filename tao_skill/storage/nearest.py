@@ -1,11 +1,13 @@
 """Say what is there instead of what is not."""
 
 import difflib
+import functools
 
 from tao_skill.errors import Problem, StorageError, TaoSkillError
 from tao_skill.storage.archive_names import is_archive
 from tao_skill.storage.locate import is_remote, local_path, redact, scheme_of
 from tao_skill.storage.objects import ObjectStore
+from tao_skill.storage.small import patiently
 
 __all__ = ["missing", "nearest_names"]
 
@@ -48,7 +50,8 @@ def _remote(store: ObjectStore, uri: str, count: int) -> list[str]:
     parts = rest.rstrip("/").split("/")
     for depth in range(len(parts) - 1, 0, -1):
         prefix = f"{head}://{'/'.join(parts[:depth])}/"
-        names = sorted({f"{prefix}{one.name}" for one in store.list(prefix, _LOOKED_AT)})
+        listed = patiently(functools.partial(store.list, prefix, _LOOKED_AT))
+        names = sorted({f"{prefix}{one.name}" for one in listed})
         if names:
             return difflib.get_close_matches(uri, names, n=count, cutoff=0.5) or names[:count]
     return []

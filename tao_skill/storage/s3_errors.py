@@ -16,7 +16,10 @@ _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "In
 _REGION = {"PermanentRedirect", "301", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 _CHANGED = {"PreconditionFailed", "412"}
 _GONE = {"NoSuchKey", "404", "NotFound", "NoSuchVersion"}
+# "400" is an answer without S3's own code: of a server that got confused about where a request begins, as happens after
+# it refused an upload without reading it. A request that is really bad gets a code.
 _PASSING = {
+    "400",
     "SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "Throttling", "ThrottlingException",
     "500", "502", "503", "504", "429", "OperationAborted", "IncompleteBody", "BadDigest",
 }  # fmt: skip

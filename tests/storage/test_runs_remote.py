@@ -136,6 +136,7 @@ def test_everything_wrong_is_told_at_once(bucket: str, put: Any, s3_server: Any,
             "model.pretrained_model_path=http://127.0.0.1:9/w.pth?token=abc", results_root="s3://nor-this-one/results",
         )  # fmt: skip
     problems = {problem.key: problem for problem in caught.value.problems}
+    assert "dataset.val_dataset.reference" not in problems, problems["dataset.val_dataset.reference"]
     assert set(problems) == {  # the whole of it
         "dataset.train_dataset", "dataset.val_dataset.query", "model.pretrained_model_path", "--results-root",
     }  # fmt: skip
