@@ -105,7 +105,8 @@ def _process(command: list[str], port: int, extra: dict[str, str]) -> Iterator[N
                 time.sleep(0.05)
         yield
     finally:
-        process.terminate()
+        # Asked to end, it would wait for connections that a broken upload left open.
+        process.kill()
         process.wait(timeout=20)
 
 
