@@ -16,7 +16,7 @@ from tao_skill.bank.tables import (
     parse_data_sources,
     parse_inference,
 )
-from tao_skill.errors import Problem, SkillError
+from tao_skill.errors import Problem, SkillError, UsageError
 
 DEFAULT_SKILL = "tao-train-metric-learning-recognition"
 SKILL_INFO = Path("references") / "skill_info.yaml"
@@ -47,7 +47,8 @@ class Skill:
         """Return the packaged JSON Schema of ``action``.
 
         Raises:
-            SkillError: unknown action, or the file is missing or does not parse.
+            UsageError: unknown action.
+            SkillError: the file is missing or does not parse.
         """
         self._check_action(action)
         return read_json(self.directory / "schemas" / f"{action}.schema.json", REGENERATE)
@@ -63,7 +64,7 @@ class Skill:
         for read in (self.schema, self.template):
             try:
                 read("train")
-            except SkillError as error:
+            except UsageError as error:
                 return False, error.message
         return True, ""
 
@@ -87,7 +88,7 @@ class Skill:
             known = list(self.info.actions)
             near = difflib.get_close_matches(action, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}"
-            raise SkillError(
+            raise UsageError(
                 f"{self.name} has no action {action!r}.",
                 problems=[Problem("action", action, hint)],
                 next_step=f"python -m tao_skill skill show {self.name}",

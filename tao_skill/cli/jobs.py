@@ -30,7 +30,7 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     _add(verbs, parents, "list", "all jobs, oldest first", _list, with_id=False)
     _add(verbs, parents, "show", "the whole record of a job", _show)
     logs = _add(verbs, parents, "logs", "the end of a job's log", _logs)
-    logs.add_argument("--lines", type=int, default=_LOG_LINES, metavar="N", help=f"how many (default {_LOG_LINES})")
+    logs.add_argument("--lines", type=_count, default=_LOG_LINES, metavar="N", help=f"how many (default {_LOG_LINES})")
     _add(verbs, parents, "cancel", "end a job", _cancel)
     _add(verbs, parents, "upload", "bring what is missing of a job's results to a remote results root", _upload)
     _add(verbs, parents, "resume", "go on with a training that broke off, from its newest checkpoint", _resume)
@@ -53,6 +53,12 @@ def _add(
     )
     parser.set_defaults(call=call)
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines: 1 or more is expected")
+    return int(text)
 
 
 def _store(options: argparse.Namespace) -> JobStore:

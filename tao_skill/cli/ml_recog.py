@@ -11,7 +11,7 @@ from typing import Any
 from tao_skill.cli.outcome import Outcome, error_outcome, print_outcome
 from tao_skill.cli.parser import Parser, asks_for_json, common_options
 from tao_skill.cli.progress import show_log
-from tao_skill.errors import NotAvailableError
+from tao_skill.errors import NotAvailableError, Problem, SpecError
 
 __all__ = ["main"]
 
@@ -24,11 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     folder: Path | None = None
+    from tao_skill.config.folders import action_folder
+
     try:
         options = _parser().parse_intermixed_args(words)
         show_log(debug)
         spec = _read_spec(options.spec, options.overrides)
-        folder = _action_folder(options.action, spec)
+        folder = action_folder(options.action, spec, _results_dir(spec))
         (folder / ERROR_FILE).unlink(missing_ok=True)
         outcome = _run(options.action, spec)
     except (Exception, KeyboardInterrupt) as error:
@@ -53,7 +55,23 @@ def _read_spec(file: str, overrides: Sequence[str]) -> dict[str, Any]:
     from tao_skill.config.keys import nest
     from tao_skill.run.overrides import flat_overrides, read_document, read_overrides
 
-    return nest(flat_overrides(read_document(file)) | read_overrides(overrides).values)
+    values = flat_overrides(read_document(file)) | read_overrides(overrides).values
+    _refuse_interpolations(file, values)
+    return nest(values)
+
+
+def _refuse_interpolations(file: str, values: dict[str, Any]) -> None:
+    problems = [
+        Problem(key, value, "the value itself: ${…} isn't resolved")
+        for key, value in values.items()
+        if any(isinstance(one, str) and "${" in one for one in (value if isinstance(value, list) else [value]))
+    ]
+    if problems:
+        raise SpecError(
+            f"{file} holds ${{…}} interpolations, which aren't resolved.",
+            problems=problems,
+            next_step=f"write the values in their place, or behind the command: {problems[0].key}=VALUE",
+        )
 
 
 def _run(action: str, spec: dict[str, Any]) -> Outcome:
@@ -76,12 +94,6 @@ def _run(action: str, spec: dict[str, Any]) -> Outcome:
 
 def _results_dir(spec: dict[str, Any]) -> str:
     return str(spec.get("results_dir") or DEFAULT_RESULTS)
-
-
-def _action_folder(action: str, spec: dict[str, Any]) -> Path:
-    section = spec.get(action)
-    named = section.get("results_dir") if isinstance(section, dict) else None
-    return Path(str(named)) if named else Path(_results_dir(spec)) / action
 
 
 def _keep_error(folder: Path | None, outcome: Outcome) -> None:

@@ -46,6 +46,7 @@ def error_outcome(error: BaseException, debug: bool = False) -> Outcome:
             f"Unexpected {type(error).__name__}{': ' + line if line else ''}",
             next_step="the same command with --debug shows where; please report it",
         )
+    known.next_step = known.next_step or _next_step(known)
     return _without_secrets(known)
 
 
@@ -56,6 +57,14 @@ def _without_secrets(known: TaoSkillError) -> Outcome:
 
     document = {"error": redacted(known.document())}
     return Outcome(document, exit_code=known.exit_code, message=redact_text(f"error: {known}"))
+
+
+def _next_step(error: TaoSkillError) -> str:
+    """Return what to do about an error that doesn't say so itself."""
+    if not error.problems:
+        return "the same command with --debug shows where it came from"
+    keys = list(dict.fromkeys(problem.key for problem in error.problems))
+    return f"correct {', '.join(keys[:5])}{' …' if len(keys) > 5 else ''}, then give the same command again"
 
 
 def exit_code_of(code: str) -> int:

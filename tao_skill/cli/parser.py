@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -12,6 +13,7 @@ from tao_skill.errors import UsageError
 
 __all__ = ["Parser", "build_parser", "common_options"]
 
+_SETTING = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*=.*")
 _COMMANDS = (run, jobs, data, skills, skill, schema, template, validate)
 
 
@@ -23,7 +25,17 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing, so that --json holds for wrong usage too."""
-        raise UsageError(f"{self.prog}: {message}", next_step=f"{self.prog} --help")
+        from tao_skill.config.secrets import masked_text
+
+        # A word that stands in the wrong place is quoted: KEY=VALUE may hold a secret.
+        said = f"{self.prog}: {masked_text(message)}"
+        settings = [word for word in said.split() if _SETTING.fullmatch(word)]
+        if settings and "unrecognized arguments" in message:
+            raise UsageError(
+                f"{said}. Settings stand behind --overrides.",
+                next_step=f"python -m tao_skill run ACTION --overrides {' '.join(settings)}",
+            )
+        raise UsageError(said, next_step=f"{self.prog} --help")
 
 
 def common_options() -> argparse.ArgumentParser:

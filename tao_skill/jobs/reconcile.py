@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tao_skill.config import folders
 from tao_skill.jobs.files import read_tail
 from tao_skill.jobs.identity import is_alive
 from tao_skill.jobs.record import JobRecord, JobStatus, RecordedError
@@ -18,9 +19,7 @@ LOG_FILE = "log.txt"
 
 def action_folder(record: JobRecord) -> Path:
     """Return the folder that the job's action writes into."""
-    section = record.spec.get(record.action)
-    named = section.get("results_dir") if isinstance(section, dict) else None
-    return Path(named) if named else Path(record.results_dir) / record.action
+    return folders.action_folder(record.action, record.spec, record.results_dir)
 
 
 def verdict(record: JobRecord) -> dict[str, Any] | None:

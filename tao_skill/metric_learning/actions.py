@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill.config.build import build_spec
-from tao_skill.config.keys import get_leaf
-from tao_skill.config.placeholder import is_given
+from tao_skill.config.folders import action_folder
+from tao_skill.config.secrets import masked
 from tao_skill.config.yaml_text import dump_yaml
 from tao_skill.errors import NotAvailableError
 from tao_skill.metric_learning.retrieval.report import write_results_json
 from tao_skill.metric_learning.status import StatusLog
 
-__all__ = ["action_folder", "run_action"]
+__all__ = ["run_action"]
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def run_action(action: str, spec: Mapping[str, Any], *, results_dir: Path) -> di
     folder = action_folder(action, spec, results_dir)
     status = StatusLog(folder / "status.json")
     status.started(f"{action} starts.")
-    (folder / "spec.yaml").write_text(dump_yaml(spec), encoding="utf-8")
+    (folder / "spec.yaml").write_text(dump_yaml(masked(spec)), encoding="utf-8")
     try:
         results = _action(action)(spec, folder, status)
     except KeyboardInterrupt:
@@ -43,12 +43,6 @@ def run_action(action: str, spec: Mapping[str, Any], *, results_dir: Path) -> di
     write_results_json(folder / "results.json", document)
     status.success(f"{action} is done.", kpi=results.get("metrics"))
     return document
-
-
-def action_folder(action: str, spec: Mapping[str, Any], results_dir: Path) -> Path:
-    """Return where an action writes."""
-    own = get_leaf(spec, f"{action}.results_dir")
-    return Path(own) if is_given(own) else results_dir / action
 
 
 Runner = Callable[[Mapping[str, Any], Path, StatusLog], dict[str, Any]]

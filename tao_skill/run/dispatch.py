@@ -10,11 +10,22 @@ from typing import Literal
 from tao_skill.errors import NotAvailableError, Problem
 from tao_skill.run.policy import Policy
 
-__all__ = ["AUTOML", "NOT_RUNNABLE", "TRAINER", "Dispatch", "choose_dispatch", "refuse_automl", "trainer_command"]
+__all__ = [
+    "AUTOML",
+    "NOT_RUNNABLE",
+    "TRAINER",
+    "Dispatch",
+    "choose_dispatch",
+    "refuse_automl",
+    "refuse_planned_only",
+    "trainer_command",
+]
 
 Target = Literal["trainer", "tao-run-automl"]
 TRAINER: Target = "trainer"
 AUTOML: Target = "tao-run-automl"
+# Actions that can be planned, but that this version can't run.
+_PLANNED_ONLY = frozenset({"export", "gen_trt_engine"})
 NOT_RUNNABLE = "AutoML is enabled but not runnable for this model until schemas are generated"
 
 
@@ -47,6 +58,20 @@ def refuse_automl(skill_dir: str) -> NotAvailableError:
         problems=[Problem("automl_policy", "on", "off, to train directly with the values of the spec")],
         next_step="add --automl-policy off",
     )
+
+
+def refuse_planned_only(action: str) -> None:
+    """Refuse an action that this version can't run, before a job of it is made.
+
+    Raises:
+        NotAvailableError: it can be planned only.
+    """
+    if action in _PLANNED_ONLY:
+        raise NotAvailableError(
+            f"{action} can be planned, but this version can't run it.",
+            problems=[Problem("action", action, "train, evaluate or inference")],
+            next_step=f"python -m tao_skill run {action} --dry-run, with the same options, shows the plan",
+        )
 
 
 def trainer_command(action: str, spec_file: Path) -> list[str]:

@@ -14,6 +14,7 @@ from tao_skill.config.placeholder import is_given
 from tao_skill.config.schema import json_schema, template
 from tao_skill.errors import Problem, SkillError, SpecError, UsageError
 from tao_skill.jobs.store import JobStore
+from tao_skill.run.check_inputs import input_problems, results_root_problems
 from tao_skill.run.checkpoint_files import read_record
 from tao_skill.run.child_settings import ChildSettings, take_from_checkpoint
 from tao_skill.run.data_sources import fill_data_sources
@@ -63,7 +64,15 @@ def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | 
     dispatch = choose_dispatch(request.action, policy, skill.info.automl_enabled, form.trouble)
     parent = find_parent(store, request.parent_job_id, request.force_parent) if request.parent_job_id else None
     results_dir = _results_dir(given, store.root / (job_id or NO_JOB))
-    fields, assembled = _fill(request, skill, form, given=given, parent=parent, results_dir=results_dir)
+    fields, assembled = _fill(
+        request,
+        skill,
+        form,
+        given=given,
+        parent=parent,
+        results_dir=results_dir,
+        known_problems=results_root_problems(store.root),
+    )
 
     input_keys = skill.info.actions[request.action].inputs
     spec = absolute_inputs(assembled.spec, find_inputs(assembled.spec, input_keys))
@@ -88,12 +97,19 @@ def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | 
         inputs=inputs,
         overrides=given.values,
         warnings=[warning for warning in warnings if warning],
-        preflight=look_around(store.root, gpus, inputs),
+        preflight=look_around(store.root, gpus),
     )
 
 
 def _fill(
-    request: RunRequest, skill: Skill, form: _Form, *, given: Overrides, parent: Files | None, results_dir: str
+    request: RunRequest,
+    skill: Skill,
+    form: _Form,
+    *,
+    given: Overrides,
+    parent: Files | None,
+    results_dir: str,
+    known_problems: Sequence[Problem] = (),
 ) -> tuple[list[Resolution], Assembled]:
     """Lay data sources, inference functions, the checkpoint's settings and the overrides over the template."""
     action, defaults = request.action, flat_overrides(skill.info.key_defaults)
@@ -112,10 +128,11 @@ def _fill(
         Layer(checkpoint.values, CHECKPOINT),
         Layer(given.values, given.sources),
     ]
-    problems = [*missing, *checkpoint.problems]
+    problems = [*known_problems, *missing, *checkpoint.problems]
     return fields, assemble(
-        action, form.template, layers, schema=form.schema, left_out=checkpoint.left_out, known_problems=problems
-    )
+        action, form.template, layers, schema=form.schema, left_out=checkpoint.left_out, known_problems=problems,
+        look=lambda spec: input_problems(spec, skill.info.actions[action].inputs),
+    )  # fmt: skip
 
 
 def _read_form(skill: Skill, action: str) -> _Form:

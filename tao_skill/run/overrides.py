@@ -11,6 +11,7 @@ from typing import Any
 
 from tao_skill.config.keys import flatten
 from tao_skill.config.placeholder import is_placeholder
+from tao_skill.config.secrets import is_secret, masked_text, masked_value
 from tao_skill.config.yaml_text import load_yaml
 from tao_skill.errors import Problem, SpecError
 
@@ -52,8 +53,10 @@ def read_overrides(
         try:
             pairs += _pairs(text.strip()) if isinstance(text, str) else flat_overrides(text).items()
         except _UnreadableError as wrong:
-            problems.append(Problem("--overrides", text, str(wrong)))
-    problems += [Problem("--overrides", key, "a dotted key, such as train.num_epochs") for key in _bad_keys(pairs)]
+            problems.append(Problem("--overrides", masked_text(str(text)), str(wrong)))
+    problems += [
+        Problem("--overrides", masked_text(key), "a dotted key, such as train.num_epochs") for key in _bad_keys(pairs)
+    ]
     if problems:
         raise SpecError(
             "Some overrides can't be read.", problems=problems, next_step="python -m tao_skill template train"
@@ -62,8 +65,8 @@ def read_overrides(
 
 
 def flat_overrides(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the leaves of a mapping whose keys are dotted, nested, or both."""
-    return {key: value for key, value in flatten(document).items() if value != {}}
+    """Return the leaves of a mapping whose keys are dotted, nested, or both; a secret comes as `***`."""
+    return {key: masked_value(key, value) for key, value in flatten(document).items() if value != {}}
 
 
 def read_document(file: str | Path) -> Mapping[str, Any]:
@@ -131,7 +134,8 @@ def _scalar(key: str, text: str) -> Any:
     try:
         return load_yaml(text, key)
     except SpecError as error:
-        raise _UnreadableError(f"a YAML value: {error.message}") from error
+        # The message quotes the text.
+        raise _UnreadableError("a YAML value" if is_secret(key) else f"a YAML value: {error.message}") from None
 
 
 def _from_file(path: Path) -> Mapping[str, Any]:
@@ -151,7 +155,8 @@ def _from_object(text: str) -> Mapping[str, Any]:
         try:
             document = load_yaml(plain, "the object")
         except SpecError as error:
-            raise _UnreadableError(f"a JSON object or YAML mapping: {error.message}") from error
+            quoted = "" if is_secret(text) else f": {error.message}"
+            raise _UnreadableError(f"a JSON object or YAML mapping{quoted}") from None
     if document is None:
         return {}
     if not isinstance(document, Mapping):

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, Field
-
-from tao_skill.storage.locate import is_remote, local_path
 
 __all__ = ["MINIMUM_GPUS", "RECOMMENDED_GPUS", "VRAM_GB", "Gpu", "Preflight", "look_around", "read_gpus"]
 
@@ -46,12 +43,12 @@ class Preflight(BaseModel):
     notes: list[str] = Field(description="What a user should know before the launch.")
 
 
-def look_around(results_root: Path, wanted_gpus: int, inputs: Mapping[str, Iterable[str]]) -> Preflight:
-    """Return the report; ``inputs`` are the paths that the action reads, by spec key."""
+def look_around(results_root: Path, wanted_gpus: int) -> Preflight:
+    """Return the report."""
     gpus = read_gpus()
     total, free = _memory()
     disk = _disk_free(results_root)
-    notes = [*_gpu_notes(gpus, wanted_gpus), *_missing(inputs)]
+    notes = _gpu_notes(gpus, wanted_gpus)
     if disk is not None and disk < _LOW_DISK_GB:
         notes.append(f"Only {disk:.1f} GB are free for results at {results_root}; checkpoints take up to 0.3 GB each.")
     return Preflight(
@@ -102,15 +99,6 @@ def _gpu_notes(gpus: list[Gpu], wanted: int) -> list[str]:
     small = [gpu for gpu in gpus if 0 < gpu.memory_gb < VRAM_GB * _TOLERANCE]
     notes += [f"GPU {gpu.index} ({gpu.name}) has {gpu.memory_gb:.0f} GB of memory: {asked}." for gpu in small]
     return notes
-
-
-def _missing(inputs: Mapping[str, Iterable[str]]) -> list[str]:
-    return [
-        f"{key}: there is no {path} on this machine."
-        for key, paths in inputs.items()
-        for path in paths
-        if not is_remote(path) and not local_path(path).exists()
-    ]
 
 
 def _memory() -> tuple[float | None, float | None]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from tao_skill.config.secrets import without_secrets
 from tao_skill.config.yaml_text import dump_yaml
 from tao_skill.errors import InternalError, JobError, TaoSkillError
 from tao_skill.jobs.files import read_tail
@@ -87,7 +88,7 @@ def _prepare(record: JobRecord, spec: dict[str, Any]) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ERROR_FILE).unlink(missing_ok=True)
-        (folder / SPEC_FILE).write_text(dump_yaml(spec), encoding="utf-8")
+        (folder / SPEC_FILE).write_text(dump_yaml(without_secrets(spec)), encoding="utf-8")
     except OSError as error:
         raise JobError(
             f"The results folder {folder} can't be written: {error.strerror or error}.",

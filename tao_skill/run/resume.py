@@ -74,12 +74,13 @@ def _check_resumable(record: JobRecord) -> None:
         )
     if record.status not in (JobStatus.ERROR, JobStatus.CANCELED, JobStatus.UNKNOWN):
         done = record.status == JobStatus.COMPLETE
+        worker = "" if done else f", process {record.pid or record.runner_pid} on {record.host} works on it"
         raise JobError(
-            f"Job {record.job_id} is {record.status}: there is nothing to resume.",
+            f"Job {record.job_id} is {record.status}: there is nothing to resume{worker}.",
             problems=[Problem("job_id", record.job_id, "a training that is ERROR, CANCELED or UNKNOWN")],
             next_step=f"python -m tao_skill run evaluate --parent-job-id {record.job_id}"
             if done
-            else f"python -m tao_skill jobs show {record.job_id}",
+            else f"wait for it, or end it: python -m tao_skill jobs cancel {record.job_id}",
         )
 
 

@@ -9,7 +9,7 @@ from tao_skill.bank.skill import find_skill
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.record import JobRecord
 from tao_skill.run.check_places import check_places
-from tao_skill.run.dispatch import AUTOML, refuse_automl, trainer_command
+from tao_skill.run.dispatch import AUTOML, refuse_automl, refuse_planned_only, trainer_command
 from tao_skill.run.make_plan import make_plan
 from tao_skill.run.plan import RunPlan
 from tao_skill.run.record import CommandFor, run_recorded
@@ -37,6 +37,7 @@ def run(request: RunRequest, *, echo: TextIO | None = None, command_for: Command
     plan = make_plan(request, skill, store, store.new_id())
     if plan.dispatch == AUTOML:
         raise refuse_automl(plan.skill_dir)
+    refuse_planned_only(plan.action)
     for note in [*plan.warnings, *plan.preflight.notes]:
         _log.warning("%s", redacted(note))
     check_places(plan.inputs, store)

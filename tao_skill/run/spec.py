@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,11 +48,13 @@ def assemble(
     schema: Mapping[str, Any],
     left_out: Collection[str] = (),
     known_problems: Sequence[Problem] = (),
+    look: Callable[[dict[str, Any]], list[Problem]] | None = None,
 ) -> Assembled:
     """Lay the layers over the template, later ones on top, and check the result.
 
     ``left_out`` are template keys whose value a checkpoint decides at launch; they don't appear in the spec.
-    ``known_problems`` were found on the way; a further problem with the same key isn't told twice.
+    ``known_problems`` were found on the way; a further problem with the same key isn't told twice. ``look`` returns
+    what is wrong with the complete nested spec beside its form.
 
     Raises:
         SpecError: everything that is wrong, at once.
@@ -68,6 +70,7 @@ def assemble(
         values |= layer.values
         provenance |= {key: layer.source_of(key) for key in layer.values}
     found, warnings = check_spec(action, nest(values), schema)
+    found += look(nest(values)) if look else []
     told = {problem.key for problem in problems}
     problems += [problem for problem in found if problem.key not in told]
     if problems:

@@ -10,7 +10,7 @@ import pytest
 
 from tao_skill.bank.location import BANK_PATH_VARIABLE, bank_root
 from tao_skill.bank.skill import DEFAULT_SKILL, Skill, find_skill, list_skills, list_summaries, load_skill
-from tao_skill.errors import SkillError
+from tao_skill.errors import SkillError, UsageError
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_schema_and_template(copy: Path) -> None:
     skill = load_skill(copy)
     assert skill.schema("train") == {"default": {"a": 1}}
     assert skill.template("train") == {"a": 1}
-    with pytest.raises(SkillError, match="did you mean train"):
+    with pytest.raises(UsageError, match="no action 'trian'"):
         skill.schema("trian")
     with pytest.raises(SkillError, match=r"evaluate\.schema\.json"):
         skill.schema("evaluate")

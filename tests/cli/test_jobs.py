@@ -1,6 +1,7 @@
 """`jobs`: list, show, logs, cancel, resume."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,21 @@ def test_show_and_logs(store: JobStore, capsys: pytest.CaptureFixture[str]) -> N
     assert "status: COMPLETE" in capsys.readouterr().out
     assert main(["jobs", "logs", "job-a", "--lines", "2"]) == 0
     assert capsys.readouterr().out == "two\nthree\n"
+
+
+@pytest.mark.parametrize("lines", ["-3", "0", "two"])
+def test_a_number_of_lines_that_makes_no_sense(store: JobStore, lines: str, capsys: pytest.CaptureFixture[str]) -> None:
+    add(store, "job-a")
+    assert main(["jobs", "logs", "job-a", "--lines", lines, "--json"]) == 2
+    assert repr(lines) in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_a_job_that_runs_can_be_canceled_not_resumed(store: JobStore, capsys: pytest.CaptureFixture[str]) -> None:
+    add(store, "job-a", JobStatus.RUNNING)
+    assert main(["jobs", "resume", "job-a", "--json"]) == JobError.exit_code
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert f"process {os.getpid()}" in error["message"]
+    assert "jobs cancel job-a" in error["next_step"]
 
 
 @pytest.mark.parametrize("verb", ["show", "logs", "cancel", "resume"])

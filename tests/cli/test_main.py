@@ -11,7 +11,7 @@ import pytest
 
 from tao_skill.cli.main import main
 from tao_skill.cli.outcome import error_outcome, exit_code_of
-from tao_skill.errors import SpecError
+from tao_skill.errors import CheckpointError, Problem, SpecError
 
 CHECKOUT = Path(__file__).parents[2]
 HEAVY = ("torch", "boto3", "optuna", "ray", "pytorch_lightning", "numpy", "pydantic", "jsonschema", "yaml")
@@ -30,10 +30,10 @@ def test_importing_the_command_line_loads_nothing_heavy() -> None:
     assert python("-c", program).stdout.strip() == "[]"
 
 
-def test_planning_loads_no_deep_learning() -> None:
+def test_planning_loads_no_deep_learning(data_root: str) -> None:
     program = (
         "import sys; from tao_skill.cli.main import main;"
-        "code = main(['run', 'train', '--dry-run', '--json', '--data-root', '/d']);"
+        f"code = main(['run', 'train', '--dry-run', '--json', '--data-root', {data_root!r}]);"
         "print(code, [name for name in ('torch', 'boto3', 'optuna', 'numpy') if name in sys.modules], file=sys.stderr)"
     )
     assert python("-c", program).stderr.strip() == "0 []"
@@ -44,14 +44,14 @@ def test_planning_loads_no_deep_learning() -> None:
     [
         ("--help", 0.2),
         ("schema train", 0.25),
-        ("run train --dry-run --json --automl-policy off --data-root /d", 0.4),
+        ("run train --dry-run --json --automl-policy off --data-root {data_root}", 0.4),
     ],
 )
-def test_cpu_time_of_a_cold_start(arguments: str, budget: float) -> None:
+def test_cpu_time_of_a_cold_start(arguments: str, budget: float, data_root: str) -> None:
     used = []
     for _ in range(6):  # other work on the machine can only make it slower
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert python("-m", "tao_skill", *arguments.split()).returncode == 0
+        assert python("-m", "tao_skill", *arguments.format(data_root=data_root).split()).returncode == 0
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         used.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         if used[-1] <= budget:
@@ -81,6 +81,15 @@ def test_wrong_usage_is_json_too(words: list[str], capsys: pytest.CaptureFixture
     assert err == ""
 
 
+def test_settings_in_the_wrong_place_are_shown_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["run", "train", "--overrides", "train.seed=1", "--data-root", "/d", "train.num_epochs=3"]
+    assert main([*words, "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["next_step"].endswith("--overrides train.num_epochs=3")
+    assert main([*words[:-1], "more", "--json"]) == 2
+    assert "--overrides" not in json.loads(capsys.readouterr().out)["error"]["next_step"]
+
+
 def test_wrong_usage_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run"]) == 2
     out, err = capsys.readouterr()
@@ -106,6 +115,14 @@ def test_foreign_errors_are_one_line_unless_debug(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == ""
     error_outcome(error, debug=True)
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_an_error_always_has_a_next_step() -> None:
+    problems = [Problem("model.timm_name", "resnt", "a model of timm")]
+    document = error_outcome(CheckpointError("no", problems=problems)).document["error"]
+    assert "correct model.timm_name" in document["next_step"]
+    assert "--debug" in error_outcome(SpecError("no")).document["error"]["next_step"]
+    assert error_outcome(SpecError("no", next_step="this")).document["error"]["next_step"] == "this"
 
 
 def test_exit_codes_follow_the_kind_of_error() -> None:

@@ -52,3 +52,14 @@ def test_wrong_usage_is_json_too(words: list[str], spec: Path, capsys: pytest.Ca
     code = main([word.format(spec=spec) for word in words] + ["--json"])
     assert code in (2, 3)
     assert json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_interpolations_are_refused_by_key(spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec.write_text(
+        f"results_dir: {tmp_path}/job\nroot: /d\nexport: {{checkpoint: '${{root}}/c.pth', gpu_ids: ['${{x}}']}}\n"
+    )
+    assert main(["export", "-e", str(spec), "--json"]) == 3
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert "aren't resolved" in error["message"]
+    assert [problem["key"] for problem in error["problems"]] == ["export.checkpoint", "export.gpu_ids"]
+    assert not (tmp_path / "job").exists()

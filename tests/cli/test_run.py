@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tao_skill.cli.main import main
-from tao_skill.errors import NotAvailableError
+from tao_skill.errors import NotAvailableError, SpecError
 
 
 @pytest.fixture(autouse=True)
@@ -15,9 +15,9 @@ def _own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TAO_RESULTS_ROOT", raising=False)
 
 
-def test_a_dry_run_for_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["run", "train", "--dry-run", "--json", "--data-root", "/d", "--overrides", "num_epochs=3", "--overrides"]
-    assert main([*words, "automl_policy=off", "train.seed=1"]) == 0
+def test_a_dry_run_for_machines(tmp_path: Path, data_root: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["run", "train", "--dry-run", "--json", "--data-root", data_root, "--overrides", "num_epochs=3"]
+    assert main([*words, "--overrides", "automl_policy=off", "train.seed=1"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["job_id"] is None
     assert (plan["action"], plan["automl_policy"], plan["dispatch"]) == ("train", "off", "trainer")
@@ -29,15 +29,15 @@ def test_a_dry_run_for_machines(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dry_run_for_people(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "train", "--dry-run", "--data-root", "/d", "--request", "plain training"]) == 0
+def test_a_dry_run_for_people(data_root: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "train", "--dry-run", "--data-root", data_root, "--request", "plain training"]) == 0
     out, _ = capsys.readouterr()
     assert "'plain training'" in out
     assert "Nothing was written" in out
 
 
-def test_automl_is_refused_with_the_way_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "train", "--json", "--data-root", "/d"]) == NotAvailableError.exit_code
+def test_automl_is_refused_with_the_way_out(tmp_path: Path, data_root: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "train", "--json", "--data-root", data_root]) == NotAvailableError.exit_code
     error = json.loads(capsys.readouterr().out)["error"]
     assert "tao-run-automl" in error["message"]
     assert "--automl-policy off" in error["next_step"]
@@ -45,9 +45,9 @@ def test_automl_is_refused_with_the_way_out(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_a_job_that_fails_has_a_result_and_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Start the real action in a process of its own: evaluation of folders that hold nothing."""
+    """Start the real action in a process of its own: evaluation of classes that hold nothing."""
     for name in ("r", "q"):
-        (tmp_path / name).mkdir()
+        (tmp_path / name / "cat").mkdir(parents=True)
     (tmp_path / "c.pth").write_bytes(b"no checkpoint")
     overrides = ["evaluate.checkpoint=c.pth", "dataset.val_dataset.reference=r", "dataset.val_dataset.query=q"]
     code = main(["run", "evaluate", "--json", "--results-root", "out", "--overrides", *overrides])
@@ -61,3 +61,10 @@ def test_a_job_that_fails_has_a_result_and_an_error(tmp_path: Path, capsys: pyte
     assert json.loads((folder / "job.json").read_text())["error"]["message"] == result["error"]["message"]
     assert main(["jobs", "logs", result["job_id"], "--results-root", "out"]) == 0
     assert "error" in capsys.readouterr().out
+
+
+def test_a_dry_run_tells_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["run", "train", "--dry-run", "--json", "--data-root", str(tmp_path / "none"), "--overrides"]
+    assert main([*words, "train.batch_size=0"]) == SpecError.exit_code
+    problems = {one["key"] for one in json.loads(capsys.readouterr().out)["error"]["problems"]}
+    assert {"dataset.train_dataset", "dataset.val_dataset.query", "train.batch_size"} <= problems

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tao_skill.config.keys import flatten
 from tao_skill.errors import JobError, SpecError, UsageError
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
+from tao_skill.run.check_inputs import results_root_problems
 from tao_skill.run.dispatch import NOT_RUNNABLE
 from tao_skill.run.make_plan import plan_run
 from tao_skill.run.plan import RunPlan
@@ -44,6 +46,12 @@ def finished(tmp_path: Path, action: str = "train", status: JobStatus = JobStatu
         text = json.dumps(document | {"checkpoints": entries, "latest": "model_epoch_002.pth"})
         (folder / action / "checkpoints.json").write_text(text)
     return job.job_id
+
+
+def weights(tmp_path: Path) -> Path:
+    """Return a file that stands for weights without a record beside them."""
+    (tmp_path / "c.pth").write_bytes(b"w")
+    return tmp_path / "c.pth"
 
 
 def fingerprint(folder: Path) -> str:
@@ -87,13 +95,20 @@ def test_who_does_the_work(tmp_path: Path, data_root: Path, options: Any, dispat
 
 @pytest.mark.usefixtures("skill")
 def test_other_actions_never_go_to_automl(tmp_path: Path, data_root: Path) -> None:  # R23
-    made = plan(tmp_path, "evaluate", "evaluate.checkpoint=/c.pth", data_root=str(data_root), automl_policy="on")
+    made = plan(
+        tmp_path, "evaluate", f"evaluate.checkpoint={weights(tmp_path)}", data_root=str(data_root), automl_policy="on"
+    )
     assert made.dispatch == "trainer"
 
 
 @pytest.mark.usefixtures("skill")
 def test_routing_keeps_every_override(tmp_path: Path, data_root: Path) -> None:  # R20
-    overrides = ["results_dir=/out", "train.num_gpus=2", "model.pretrained_model_path=/p.pth", "train.seed=7"]
+    overrides = [
+        "results_dir=/out",
+        "train.num_gpus=2",
+        f"model.pretrained_model_path={weights(tmp_path)}",
+        "train.seed=7",
+    ]
     made = plan(tmp_path, "train", *overrides, data_root=str(data_root), automl_policy="on")
     assert made.dispatch == "tao-run-automl"
     flat = flatten(made.spec)
@@ -179,7 +194,7 @@ def test_a_checkpoint_given_by_hand_has_its_record_read_too(tmp_path: Path, data
     folder = tmp_path / "results" / finished(tmp_path) / "train"
     checkpoint = f"evaluate.checkpoint={folder}/model_epoch_000.pth"
     assert plan(tmp_path, "evaluate", checkpoint, data_root=str(data_root)).spec["model"]["feat_dim"] == 64
-    made = plan(tmp_path, "evaluate", "evaluate.checkpoint=/elsewhere/c.pth", data_root=str(data_root))
+    made = plan(tmp_path, "evaluate", f"evaluate.checkpoint={weights(tmp_path)}", data_root=str(data_root))
     assert "feat_dim" not in made.spec["model"]
     assert made.provenance["model.feat_dim"] == "checkpoint (read at launch)"
 
@@ -205,7 +220,7 @@ def test_deploy_actions_can_be_planned(tmp_path: Path) -> None:
     parent = finished(tmp_path)
     made = plan(tmp_path, "export", parent_job_id=parent)
     assert made.spec["export"]["onnx_file"] == f"{tmp_path}/results/<job id>/export/model.onnx"
-    made = plan(tmp_path, "gen_trt_engine", "gen_trt_engine.onnx_file=/m.onnx")
+    made = plan(tmp_path, "gen_trt_engine", f"gen_trt_engine.onnx_file={weights(tmp_path)}")
     assert made.spec["gen_trt_engine"]["trt_engine"].endswith("gen_trt_engine/model.engine")
 
 
@@ -225,9 +240,58 @@ def test_what_cannot_be_asked(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("skill")
 def test_relative_inputs_become_absolute(tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    weights(tmp_path)
     made = plan(tmp_path, "evaluate", "evaluate.checkpoint=c.pth", data_root=data_root.name)
     assert made.spec["evaluate"]["checkpoint"] == str(tmp_path / "c.pth")
     assert made.inputs["dataset.val_dataset.query"][0].startswith(str(data_root))
-    assert any("there is no" in note and "c.pth" in note for note in made.preflight.notes)
     made = plan(tmp_path, "train", data_root="s3://bucket/data", automl_policy="off")
     assert made.spec["dataset"]["train_dataset"].startswith("s3://bucket/data/metric")
+
+
+@pytest.mark.usefixtures("skill")
+def test_inputs_that_are_not_there_are_told_with_all_else(tmp_path: Path, data_root: Path) -> None:  # R31
+    for name in ("empty", "data/full/cat"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "plain.txt").write_text("no archive")
+    (tmp_path / "set.tgz").write_bytes(b"an archive by its name")
+    overrides = [
+        f"dataset.train_dataset={tmp_path}/nowhere/train",
+        f"dataset.val_dataset.reference={tmp_path}/empty",
+        f"dataset.val_dataset.query={tmp_path}/plain.txt",
+        f"model.pretrained_trunk_path={tmp_path}/none.pth",
+        "train.resume_training_checkpoint_path=file://host/x.pth",
+        "train.num_epoch=3",
+    ]
+    with pytest.raises(SpecError) as caught:
+        plan(tmp_path, "train", *overrides, results_root=str(tmp_path / "plain.txt" / "jobs"))
+    said = {problem.key: problem.expected for problem in caught.value.problems}
+    assert len(said) == len(caught.value.problems) == 7
+    assert f"the nearest is {tmp_path}" in said["dataset.train_dataset"]
+    assert "holds none" in said["dataset.val_dataset.reference"]
+    assert "archive" in said["dataset.val_dataset.query"] or ".tar" in said["dataset.val_dataset.query"]
+    assert "none.pth" in said["model.pretrained_trunk_path"]
+    assert "another machine" in said["train.resume_training_checkpoint_path"]
+    assert "is a file" in said["results_root"]
+    assert "train.num_epochs" in said["train.num_epoch"]
+    good = [f"dataset.train_dataset={tmp_path}/set.tgz", "dataset.val_dataset.query=s3://bucket/none"]
+    assert plan(tmp_path, "train", *good, data_root=str(data_root)).inputs
+
+
+@pytest.mark.parametrize(("kind", "wrong"), [("classification_folder", True), ("image_folder", False)])
+@pytest.mark.usefixtures("skill")
+def test_only_class_folders_must_hold_folders(tmp_path: Path, data_root: Path, kind: str, wrong: bool) -> None:
+    (tmp_path / "flat").mkdir()
+    overrides = [f"inference.checkpoint={weights(tmp_path)}", f"inference.input_path={tmp_path}/flat"]
+    overrides.append(f"inference.inference_input_type={kind}")
+    if wrong:
+        with pytest.raises(SpecError, match="a folder for each class"):
+            plan(tmp_path, "inference", *overrides, data_root=str(data_root))
+    else:
+        assert plan(tmp_path, "inference", *overrides, data_root=str(data_root)).inputs
+
+
+def test_a_results_root_that_cannot_be_written(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    tmp_path.chmod(0o500)
+    assert [problem.key for problem in results_root_problems(tmp_path / "results")] == ["results_root"]

@@ -21,7 +21,7 @@ def test_the_table_of_nvidia_smi() -> None:
 
 def test_a_cpu_is_said_and_does_not_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    report = look_around(tmp_path / "not" / "yet", 1, {"a": [str(tmp_path), "s3://b/x"]})
+    report = look_around(tmp_path / "not" / "yet", 1)
     assert report.device == "cpu"
     assert "at least 1 GPU, recommends 2, with 16 GB each" in report.notes[0]
     assert (report.minimum_gpus, report.recommended_gpus, report.vram_gb_per_gpu) == (1, 2, 16)
@@ -34,16 +34,11 @@ def test_small_and_few_gpus_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     program.write_text("#!/bin/sh\necho '0, Small, 8192'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    report = look_around(tmp_path, 4, {})
+    report = look_around(tmp_path, 4)
     assert report.device == "cuda"
     text = " ".join(report.notes)
     assert "4 GPUs are asked for, but this machine has 1" in text
     assert "has 9 GB of memory" in text
     assert "has 1 GPU:" in text
     program.write_text("#!/bin/sh\nexit 9\n")
-    assert look_around(tmp_path, 1, {}).device == "cpu"
-
-
-def test_missing_inputs_are_said(tmp_path: Path) -> None:
-    report = look_around(tmp_path, 1, {"dataset.train_dataset": [str(tmp_path / "none")]})
-    assert any("dataset.train_dataset" in note and "none" in note for note in report.notes)
+    assert look_around(tmp_path, 1).device == "cpu"

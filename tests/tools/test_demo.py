@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.demo import Row, Steps, StepFailedError, table
+from tools.demo import Row, StepFailedError, Steps, table
 from tools.demo_data.layout import DATA_SET
 from tools.demo_data.tasks import tasks
 

@@ -59,6 +59,10 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
     if start.checkpoint is not None:
         module.resume(start.checkpoint.training)
         record.take_over()
+        if module.start_epoch == spec.train.num_epochs and (record.best or record.latest):
+            # Killed after its last checkpoint: only the results were not written yet.
+            log.info("All %d epochs are done: their results are taken from the record.", spec.train.num_epochs)
+            return {"model_name": spec.model_name, **_results(record, folder)}
         if module.start_epoch >= spec.train.num_epochs:
             raise _nothing_left(spec, module.start_epoch)
     else:

@@ -237,6 +237,20 @@ def test_resume_from_other_model_or_plain_weights_is_refused(spec: dict[str, Any
         train(spec, tmp_path / "d", train__num_epochs=1, train__resume_training_checkpoint_path=latest)
 
 
+def test_a_training_that_lacks_only_its_results_gets_them(spec: dict[str, Any], tmp_path: Path) -> None:
+    first = train(spec, tmp_path, train__num_epochs=2)
+    folder = tmp_path / "train"
+    (folder / "results.json").unlink()
+    latest = str(folder / record(tmp_path)["latest"])
+    before = record(tmp_path)
+    again = train(spec, tmp_path, train__num_epochs=2, train__resume_training_checkpoint_path=latest)
+    assert again == first
+    assert json.loads((folder / "results.json").read_text())["status"] == "COMPLETE"
+    assert record(tmp_path) == before
+    with pytest.raises(SpecError, match="nothing left"):
+        train(spec, tmp_path, train__num_epochs=1, train__resume_training_checkpoint_path=latest)
+
+
 def test_failure_is_written_to_the_status(spec: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(SpecError):
         train(spec, tmp_path, train__batch_size=7)

@@ -1,0 +1,75 @@
+"""Look whether what a run reads is there, and whether its results can be written, before anything is made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tao_skill.bank.skill_info import InputFact
+from tao_skill.config.folders import nearest_existing
+from tao_skill.config.keys import get_leaf
+from tao_skill.errors import Problem, TaoSkillError
+from tao_skill.run.stage import find_inputs
+from tao_skill.storage.locate import is_remote, local_path
+
+__all__ = ["input_problems", "results_root_problems"]
+
+
+def input_problems(spec: Mapping[str, Any], facts: Mapping[str, InputFact]) -> list[Problem]:
+    """Return what is wrong with the local inputs of a nested spec; remote ones are left alone.
+
+    Only what costs nothing is looked at: that a path exists, and that a data set is an archive by its name, or a
+    folder that holds folders.
+    """
+    return [
+        problem
+        for key, uris in find_inputs(spec, facts).items()
+        for uri in uris
+        if not is_remote(uri)
+        for problem in _problems(key, uri, _holds_classes(key, spec, facts))
+    ]
+
+
+def results_root_problems(root: Path) -> list[Problem]:
+    """Return why the results root can't be written, if it can't."""
+    there = nearest_existing(root)
+    if not there.is_dir():
+        return [Problem("results_root", str(root), f"a folder; {there} is a file: give another --results-root")]
+    if not os.access(there, os.W_OK | os.X_OK):
+        return [Problem("results_root", str(root), f"a folder that can be made; {there} can't be written")]
+    return []
+
+
+def _holds_classes(key: str, spec: Mapping[str, Any], facts: Mapping[str, InputFact]) -> bool:
+    if key == "inference.input_path":
+        return bool(get_leaf(spec, "inference.inference_input_type") == "classification_folder")
+    fact = facts.get(key)
+    return fact is not None and fact.type == "folder" and key.startswith("dataset.")
+
+
+def _problems(key: str, uri: str, holds_classes: bool) -> Iterator[Problem]:
+    try:
+        path = local_path(uri)
+    except TaoSkillError as error:
+        yield Problem(key, uri, f"{error.message} Expected: {'; '.join(one.expected for one in error.problems)}")
+        return
+    if not path.exists():
+        yield Problem(key, uri, f"a path that exists; there is no {path}, and the nearest is {nearest_existing(path)}")
+    elif holds_classes and path.is_dir():
+        if not _any_folder(path):
+            yield Problem(key, uri, f"a folder that holds a folder for each class; {path} holds none")
+    elif holds_classes:
+        from tao_skill.storage.stage import is_archive
+
+        if not is_archive(path):
+            yield Problem(key, uri, "a folder that holds a folder for each class, or a .tar, .tar.gz or .tgz of it")
+
+
+def _any_folder(path: Path) -> bool:
+    try:
+        with os.scandir(path) as entries:
+            return any(entry.is_dir() for entry in entries)
+    except OSError:
+        return True  # the action tells what it can't read
