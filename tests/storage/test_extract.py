@@ -230,7 +230,11 @@ def test_a_broken_header_in_the_middle_loses_nothing_silently(tmp_path: Path, ta
         extract(tmp_path / "a.tar", target)
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive at all" * 100, gzip.compress(b"text" * 1000), b"\0" * 10240])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no archive at all" * 100, gzip.compress(b"text" * 1000), b"\0" * 10240],
+    ids=["empty", "text", "gzip of text", "zeros"],
+)
 def test_what_is_no_archive_or_an_empty_one(tmp_path: Path, target: Path, content: bytes) -> None:
     (tmp_path / "a.tar.gz").write_bytes(content)
     with pytest.raises(StorageError):
