@@ -59,15 +59,15 @@ def tasks(quick: bool) -> list[Task]:
             "scans of handwritten digits: 0 to 6 known, 7 to 9 unknown",
             lambda: digit_pictures(DigitsSize()),
             64,
-            (*common, *_schedule(epochs=8, warmup=1, steps=[6], validation=2)),
+            (*common, *_schedule(epochs=8, warmup=1, steps=[6], validation=2, batch=28)),
         ),
     ]
 
 
-def _schedule(epochs: int, warmup: int, steps: list[int], validation: int) -> tuple[str, ...]:
+def _schedule(epochs: int, warmup: int, steps: list[int], validation: int, batch: int = 32) -> tuple[str, ...]:
     return (
         f"train.num_epochs={epochs}",
-        "train.batch_size=32",
+        f"train.batch_size={batch}",
         f"train.optim.warmup_iters={warmup}",
         f"train.optim.steps={json.dumps(steps, separators=(',', ':'))}",
         f"train.validation_interval={validation}",
