@@ -42,6 +42,8 @@ def _commands() -> str:
         parts += [f"## {name}", "", command.description or "", "", "```text", _help(command), "```", ""]
         for inner, below in _subcommands(command):
             parts += [f"### {name} {inner}", "", "```text", _help(below), "```", ""]
+            for last, deepest in _subcommands(below):
+                parts += [f"#### {name} {inner} {last}", "", "```text", _help(deepest), "```", ""]
     return "\n".join(parts).rstrip() + "\n"
 
 

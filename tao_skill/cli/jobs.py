@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tao_skill.cli.outcome import Outcome
 from tao_skill.cli.run import result_outcome
+from tao_skill.errors import StorageError
 
 if TYPE_CHECKING:
     from tao_skill.jobs.record import JobRecord
@@ -24,13 +25,14 @@ _LISTED = (
 
 def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("jobs", help="list, show, cancel or resume jobs", parents=parents)
+    parser = commands.add_parser("jobs", help="list, show, cancel, upload or resume jobs", parents=parents)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, dest="verb")
     _add(verbs, parents, "list", "all jobs, oldest first", _list, with_id=False)
     _add(verbs, parents, "show", "the whole record of a job", _show)
     logs = _add(verbs, parents, "logs", "the end of a job's log", _logs)
     logs.add_argument("--lines", type=_count, default=_LOG_LINES, metavar="N", help=f"how many (default {_LOG_LINES})")
     _add(verbs, parents, "cancel", "end a job", _cancel)
+    _add(verbs, parents, "upload", "bring what is missing of a job's results to a remote results root", _upload)
     _add(verbs, parents, "resume", "go on with a training that broke off, from its newest checkpoint", _resume)
 
 
@@ -102,11 +104,38 @@ def _show(options: argparse.Namespace) -> Outcome:
 def _logs(options: argparse.Namespace) -> Outcome:
     from tao_skill.jobs.files import read_tail
     from tao_skill.jobs.reconcile import LOG_FILE, action_folder
+    from tao_skill.run.remote_jobs import remote_folder, remote_log
 
-    _, record = _current(options)
-    path = action_folder(record) / LOG_FILE
-    lines = read_tail(path, options.lines)
-    return Outcome({"job_id": record.job_id, "log": str(path), "lines": lines}, "\n".join(lines) or f"{path} is empty.")
+    store, record = _current(options)
+    elsewhere = remote_folder(store, record.job_id)
+    if elsewhere is None:
+        path = str(action_folder(record) / LOG_FILE)
+        lines = read_tail(action_folder(record) / LOG_FILE, options.lines)
+    else:
+        path = f"{elsewhere}/{record.action}/{LOG_FILE}"
+        lines = remote_log(path, options.lines)
+    return Outcome({"job_id": record.job_id, "log": path, "lines": lines}, "\n".join(lines) or f"{path} is empty.")
+
+
+def _upload(options: argparse.Namespace) -> Outcome:
+    from tao_skill.bank.skill import find_skill
+    from tao_skill.cli.progress import show_log
+    from tao_skill.run.publish import upload_job
+
+    show_log("debug" in options)
+    store = _store(options)
+    found = store.load(options.job_id)
+    info = find_skill(found.skill or None).info
+    excludes = info.actions[found.action].upload_excludes if found.action in info.actions else []
+    record = upload_job(store, found.job_id, excludes)
+    upload = record.upload
+    document = {"job_id": record.job_id, "upload": upload.model_dump() if upload else None}
+    if upload is None or upload.state != "complete":
+        missing = len(upload.missing) if upload else 0
+        reason = upload.error if upload else ""
+        text = f"error: {missing} files are still missing: {reason}"
+        return Outcome(document, "", StorageError.exit_code, text)
+    return Outcome(document, f"All {upload.files} files of job {record.job_id} are at {upload.uri}.")
 
 
 def _cancel(options: argparse.Namespace) -> Outcome:

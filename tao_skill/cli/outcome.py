@@ -32,7 +32,9 @@ def error_outcome(error: BaseException, debug: bool = False) -> Outcome:
     if debug:
         import traceback
 
-        traceback.print_exception(error)
+        from tao_skill.storage.locate import redact_text
+
+        _write(sys.stderr, redact_text("".join(traceback.format_exception(error))))
     if isinstance(error, KeyboardInterrupt):
         document = {"code": "canceled", "message": "Interrupted.", "problems": [], "next_step": ""}
         return Outcome({"error": document}, exit_code=INTERRUPTED, message="Interrupted.")
@@ -45,7 +47,16 @@ def error_outcome(error: BaseException, debug: bool = False) -> Outcome:
             next_step="the same command with --debug shows where; please report it",
         )
     known.next_step = known.next_step or _next_step(known)
-    return Outcome({"error": known.document()}, exit_code=known.exit_code, message=f"error: {known}")
+    return _without_secrets(known)
+
+
+def _without_secrets(known: TaoSkillError) -> Outcome:
+    """Return the outcome of an error; a value that was refused may be a signed link."""
+    from tao_skill.run.redaction import redacted
+    from tao_skill.storage.locate import redact_text
+
+    document = {"error": redacted(known.document())}
+    return Outcome(document, exit_code=known.exit_code, message=redact_text(f"error: {known}"))
 
 
 def _next_step(error: TaoSkillError) -> str:

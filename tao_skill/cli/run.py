@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tao_skill.cli.outcome import Outcome, exit_code_of
+from tao_skill.errors import StorageError
 
 if TYPE_CHECKING:
     from tao_skill.run.plan import RunPlan
@@ -81,7 +82,9 @@ def result_outcome(result: RunResult) -> Outcome:
     document = result.model_dump(mode="json")
     if result.error is None:
         del document["error"]
-        return Outcome(document, _result_text(result))
+        incomplete = result.upload is not None and result.upload.state != "complete"
+        warnings = "\n".join(f"warning: {warning}" for warning in result.warnings) if incomplete else ""
+        return Outcome(document, _result_text(result), StorageError.exit_code if incomplete else 0, warnings)
     lines = [f"error: {result.error.message}"]
     lines += [f"  - {one.key} = {one.value!r}: {one.expected}" for one in result.error.problems]
     lines += [f"Log: {result.log}"]
@@ -110,11 +113,14 @@ def _number(value: float | None) -> str:
 
 def _plan_outcome(plan: RunPlan) -> Outcome:
     from tao_skill.config.keys import flatten
+    from tao_skill.run.redaction import redacted
 
     lines = [f"{plan.action} would go to {plan.dispatch}: {plan.dispatch_reason}"]
     lines += [f"  results in  {plan.results_dir}", "  settings that differ from the template:"]
-    chosen = {key: value for key, value in flatten(plan.spec).items() if plan.provenance.get(key) != "template"}
+    chosen = {
+        key: value for key, value in flatten(redacted(plan.spec)).items() if plan.provenance.get(key) != "template"
+    }
     lines += [f"    {key} = {value!r}  ({plan.provenance.get(key, '')})" for key, value in chosen.items()]
-    lines += [f"  note: {note}" for note in [*plan.warnings, *plan.preflight.notes]]
+    lines += [f"  note: {note}" for note in redacted([*plan.warnings, *plan.preflight.notes])]
     lines.append("Nothing was written. The whole plan: --json; to run it, leave --dry-run out.")
     return Outcome(plan.model_dump(mode="json"), "\n".join(lines))

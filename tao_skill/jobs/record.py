@@ -3,7 +3,7 @@
 import math
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -71,6 +71,18 @@ class Transition(_Document):
     reason: str = Field(default="", description="Why.")
 
 
+class UploadState(_Document):
+    """How far the results are on the server of the results root."""
+
+    uri: str = Field(description="Where the job's files go.")
+    state: Literal["running", "complete", "incomplete"] = Field(description="Whether all of them are there.")
+    files: int = Field(default=0, description="Files that are there.")
+    bytes: int = Field(default=0, description="Bytes that are there.")
+    missing: list[str] = Field(default_factory=list, description="Files that are not there yet, or not as they are.")
+    error: str = Field(default="", description="Why not.")
+    excluded: list[str] = Field(default_factory=list, description="Patterns of what is never uploaded.")
+
+
 class JobRecord(_Document):
     """Everything that is remembered of one job."""
 
@@ -97,6 +109,9 @@ class JobRecord(_Document):
     error: RecordedError | None = Field(default=None, description="Why it failed.")
     metrics: dict[str, float | None] = Field(default_factory=dict, description="Final metrics.")
     checkpoint: str | None = Field(default=None, description="Checkpoint or model file it made or used.")
+    upload: UploadState | None = Field(
+        default=None, description="Upload to a remote results root; null for a local one."
+    )
     log_tail: list[str] = Field(default_factory=list, description="Last lines of the log of a failed job.")
     transitions: list[Transition] = Field(default_factory=list, description="Every change of status, in order.")
 

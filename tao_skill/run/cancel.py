@@ -6,6 +6,7 @@ from tao_skill.errors import JobError, Problem
 from tao_skill.jobs.process import GRACE_SECONDS, stop_group
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
+from tao_skill.run.remote_jobs import refuse_foreign
 
 __all__ = ["cancel_job"]
 
@@ -17,6 +18,7 @@ def cancel_job(store: JobStore, job_id: str, grace: float = GRACE_SECONDS) -> Jo
         JobError: no such job, or one that has ended already.
     """
     record = store.reconcile(store.load(job_id))
+    refuse_foreign(store, record, "canceled")
     if record.ended:
         raise JobError(
             f"Job {record.job_id} is {record.status} already.",

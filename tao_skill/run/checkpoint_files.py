@@ -12,10 +12,10 @@ from typing import Any
 from tao_skill.errors import CheckpointError, Problem
 from tao_skill.run.checkpoint_choice import EXTENSIONS, SKIPPED_FOLDERS, Candidate, from_name
 
-__all__ = ["RECORD_NAME", "find_candidates", "read_record"]
+__all__ = ["RECORD_NAME", "SUFFIXES", "find_candidates", "from_entry", "parse_record", "read_record"]
 
 RECORD_NAME = "checkpoints.json"
-_SUFFIXES = frozenset(suffix for suffixes in EXTENSIONS.values() for suffix in suffixes)
+SUFFIXES = frozenset(suffix for suffixes in EXTENSIONS.values() for suffix in suffixes)
 
 
 def find_candidates(folder: Path, outputs: Iterable[str] = ()) -> list[Candidate]:
@@ -32,7 +32,7 @@ def find_candidates(folder: Path, outputs: Iterable[str] = ()) -> list[Candidate
             path = Path(place) / name
             if name == RECORD_NAME:
                 records.append(path)
-            elif path.suffix.lower() in _SUFFIXES and _is_model(path, folder):
+            elif path.suffix.lower() in SUFFIXES and _is_model(path, folder):
                 found[_relative(path, folder)] = from_name(_relative(path, folder))
     for record in records:
         for candidate in _recorded(record, folder):
@@ -53,22 +53,34 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / RECORD_NAME
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        return parse_record(path.read_bytes(), str(path))
     except FileNotFoundError:
         return None
     except NotADirectoryError:
         return None
-    except (OSError, ValueError) as error:
-        raise _broken(path, str(error)) from error
+    except OSError as error:
+        raise _broken(str(path), str(error)) from error
+
+
+def parse_record(content: bytes, place: str) -> dict[str, Any]:
+    """Return what a record of checkpoints says; ``place`` is where it came from.
+
+    Raises:
+        CheckpointError: it is none.
+    """
+    try:
+        document = json.loads(content)
+    except ValueError as error:
+        raise _broken(place, str(error)) from error
     if not isinstance(document, dict) or not isinstance(document.get("checkpoints", []), list):
-        raise _broken(path, "not a record of checkpoints")
+        raise _broken(place, "not a record of checkpoints")
     return document
 
 
-def _broken(path: Path, reason: str) -> CheckpointError:
+def _broken(path: str, reason: str) -> CheckpointError:
     return CheckpointError(
         f"The record of checkpoints can't be read: {path}.",
-        problems=[Problem(str(path), reason, "a JSON object with a list `checkpoints`")],
+        problems=[Problem(path, reason, "a JSON object with a list `checkpoints`")],
         next_step="name the checkpoint itself: --overrides <action>.checkpoint=PATH",
     )
 
@@ -80,11 +92,12 @@ def _recorded(record: Path, folder: Path) -> list[Candidate]:
     for entry in entries:
         path = record.parent / str(entry["file"])
         if path.is_file() and path.stat().st_size > 0:
-            candidates.append(_from_entry(entry, document, _relative(path, folder)))
+            candidates.append(from_entry(entry, document, _relative(path, folder)))
     return candidates
 
 
-def _from_entry(entry: Mapping[str, Any], document: Mapping[str, Any], path: str) -> Candidate:
+def from_entry(entry: Mapping[str, Any], document: Mapping[str, Any], path: str) -> Candidate:
+    """Return the candidate that an entry of a record of checkpoints describes."""
     monitor = str(document.get("monitor", ""))
     held = (entry.get("metrics") or {}).get(monitor)
     value = float(held) if isinstance(held, int | float) else None

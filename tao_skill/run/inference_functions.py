@@ -30,8 +30,12 @@ class Files:
 
     job_id: str
     action: str
-    folder: Path
+    folder: Path | str
     candidates: Sequence[Candidate] = ()
+
+    def place(self, path: str) -> str:
+        """Return where a file of the job is; ``folder`` is a URI where the job worked elsewhere."""
+        return f"{self.folder}/{path}" if isinstance(self.folder, str) else str(self.folder / path)
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ def _parent_model(row: InferenceRow, facts: Facts) -> Resolution:
 
 def _parent_model_folder(row: InferenceRow, facts: Facts) -> Resolution:
     model = _parent_model(row, facts)
-    return model if model.value is None else replace(model, value=str(Path(model.value).parent))
+    return model if model.value is None else replace(model, value=model.value.rpartition("/")[0])
 
 
 def _resume_model(row: InferenceRow, facts: Facts) -> Resolution:
@@ -225,7 +229,7 @@ def _selected(
     epoch: int | None = None,
 ) -> Resolution:
     choice = select(files.candidates, consumer, choose, epoch)
-    path = str(files.folder / choice.path)
+    path = files.place(choice.path)
     reason = f"{row.function}: {choice.path} of job {files.job_id}, {choice.reason}"
     return Resolution(row.spec_field, row.function, path, source, reason, choice.warning)
 

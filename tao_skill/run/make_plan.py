@@ -12,7 +12,7 @@ from tao_skill.bank.skill import Skill, find_skill
 from tao_skill.config.keys import flatten, get_leaf
 from tao_skill.config.placeholder import is_given
 from tao_skill.config.schema import json_schema, template
-from tao_skill.errors import Problem, SkillError, UsageError
+from tao_skill.errors import Problem, SkillError, SpecError, UsageError
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.check_inputs import input_problems, results_root_problems
 from tao_skill.run.checkpoint_files import read_record
@@ -25,11 +25,13 @@ from tao_skill.run.parent_job import find_parent
 from tao_skill.run.plan import RunPlan
 from tao_skill.run.policy import resolve_policy
 from tao_skill.run.preflight import look_around
+from tao_skill.run.remote_checkpoints import record_beside
+from tao_skill.run.remote_jobs import MirroredJobStore
 from tao_skill.run.request import RunRequest, parse_parent_checkpoint
 from tao_skill.run.results_root import open_store
 from tao_skill.run.spec import CHECKPOINT, DATA_SOURCE, TEMPLATE, Assembled, Layer, assemble
 from tao_skill.run.stage import absolute_inputs, find_inputs
-from tao_skill.storage.locate import is_remote, local_path
+from tao_skill.storage.locate import is_remote, local_path, redact
 
 __all__ = ["make_plan", "plan_run"]
 
@@ -87,7 +89,7 @@ def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | 
         dispatch_reason=dispatch.reason,
         job_id=job_id,
         parent_job=parent.job_id if parent else None,
-        results_root=str(store.root),
+        results_root=store.uri if isinstance(store, MirroredJobStore) else str(store.root),
         results_dir=str(spec["results_dir"]),
         spec=spec,
         provenance=assembled.provenance,
@@ -153,7 +155,13 @@ def _results_dir(given: Overrides, folder: Path) -> str:
     explicit = given.values.get("results_dir")
     if not is_given(explicit):
         return str(folder)
-    return str(explicit) if is_remote(str(explicit)) else str(local_path(str(explicit)))
+    if is_remote(str(explicit)):
+        raise SpecError(
+            "results_dir is where the action writes, so it must be a local folder.",
+            problems=[Problem("results_dir", redact(str(explicit)), "a local folder; for a server use --results-root")],
+            next_step=f"--results-root {redact(str(explicit))}",
+        )
+    return str(local_path(str(explicit)))
 
 
 def _child_settings(
@@ -164,6 +172,6 @@ def _child_settings(
     path = next((one.value for one in filled if one.key == key), given.values.get(key))
     if not is_given(path) or not isinstance(path, str):
         return ChildSettings()
-    record = None if is_remote(path) else read_record(local_path(path).parent)
+    record = record_beside(path) if is_remote(path) else read_record(local_path(path).parent)
     # Training that starts from a whole model may still differ from it: only the model that is used as it is binds.
     return take_from_checkpoint(base.keys(), given.values, path, record, strict=action != "train")

@@ -9,6 +9,10 @@ from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.checkpoint_files import find_candidates
 from tao_skill.run.inference_functions import Files
+from tao_skill.run.remote_checkpoints import find_remote_candidates
+from tao_skill.run.remote_jobs import remote_folder
+from tao_skill.run.results_root import open_store
+from tao_skill.storage.locate import is_remote
 
 __all__ = ["find_parent", "job_files"]
 
@@ -17,11 +21,14 @@ _OUTPUT_KEYS = {"export": "export.onnx_file", "gen_trt_engine": "gen_trt_engine.
 
 
 def find_parent(store: JobStore, job_id: str, force: bool) -> Files:
-    """Return what the parent job made.
+    """Return what the parent job made; ``job_id`` may also be the URI of a job's folder on a server.
 
     Raises:
         JobError: no such job, or one that is not COMPLETE while ``force`` is not set.
     """
+    if is_remote(job_id):
+        root, _, job_id = job_id.rstrip("/").rpartition("/")
+        store = open_store(root)
     record = _with_model(store.reconcile(store.load(job_id)))
     if record.status != JobStatus.COMPLETE and not force:
         raise JobError(
@@ -29,15 +36,24 @@ def find_parent(store: JobStore, job_id: str, force: bool) -> Files:
             problems=[Problem("--parent-job-id", record.job_id, "a job that is COMPLETE")],
             next_step=f"python -m tao_skill jobs resume {record.job_id}, or add --force-parent to take what it left",
         )
-    return job_files(record)
+    elsewhere = remote_folder(store, record.job_id)
+    return job_files(record) if elsewhere is None else _files_elsewhere(record, f"{elsewhere}/{record.action}")
 
 
 def job_files(record: JobRecord) -> Files:
     """Return the models that lie in a job's folder."""
-    output = get_leaf(record.spec, _OUTPUT_KEYS.get(record.action, ""), None)
     folder = action_folder(record)
-    candidates = find_candidates(folder, [output] if isinstance(output, str) and output else [])
+    candidates = find_candidates(folder, _outputs(record))
     return Files(record.job_id, record.action, folder, candidates)
+
+
+def _files_elsewhere(record: JobRecord, uri: str) -> Files:
+    return Files(record.job_id, record.action, uri, find_remote_candidates(uri, _outputs(record)))
+
+
+def _outputs(record: JobRecord) -> list[str]:
+    output = get_leaf(record.spec, _OUTPUT_KEYS.get(record.action, ""), None)
+    return [output] if isinstance(output, str) and output else []
 
 
 def _with_model(record: JobRecord) -> JobRecord:

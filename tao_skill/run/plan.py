@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from tao_skill.run.preflight import Preflight
+from tao_skill.run.redaction import redacted
 
 __all__ = ["PLAN_VERSION", "RunPlan"]
 
@@ -40,3 +41,8 @@ class RunPlan(BaseModel):
     overrides: dict[str, Any] = Field(description="What the user set, by dotted key.")
     warnings: list[str] = Field(description="What a user should know.")
     preflight: Preflight = Field(description="What this machine has.")
+
+    @field_serializer("spec", "inputs", "overrides", "reasons", "warnings", "preflight")
+    def _without_secrets(self, value: Any) -> Any:
+        """Show a plan without what is secret in signed links; the run itself needs them."""
+        return redacted(value.model_dump() if isinstance(value, BaseModel) else value)

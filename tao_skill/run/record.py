@@ -21,6 +21,7 @@ from tao_skill.jobs.reconcile import LOG_FILE, RESULTS_FILE, action_folder
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.dispatch import trainer_command
+from tao_skill.run.publish import publishing
 
 __all__ = ["ERROR_FILE", "SPEC_FILE", "CommandFor", "run_recorded"]
 
@@ -39,20 +40,37 @@ def run_recorded(
     reason: str,
     command_for: CommandFor = trainer_command,
     echo: TextIO | None = None,
+    upload_excludes: Sequence[str] = (),
 ) -> JobRecord:
     """Run the action of a record that is already written, and return how it ended.
+
+    Where the results root is remote, the results are uploaded as they appear and at the end, whatever the end.
 
     ``spec`` has local paths; it goes to `spec.yaml`, which the action reads. ``reason`` says why the job starts.
 
     Raises:
         TaoSkillError: the action could not be started; the record says so too.
     """
+    with publishing(store, record, upload_excludes):
+        _run(store, record, spec, reason=reason, command_for=command_for, echo=echo)
+    return store.load(record.job_id)
+
+
+def _run(
+    store: JobStore,
+    record: JobRecord,
+    spec: dict[str, Any],
+    *,
+    reason: str,
+    command_for: CommandFor,
+    echo: TextIO | None,
+) -> None:
     try:
         folder = _prepare(record, spec)
         command = list(command_for(record.action, folder / SPEC_FILE))
         current = store.load(record.job_id)
         if current.status == JobStatus.CANCELED:  # by `jobs cancel`, before it began
-            return current
+            return
         with start(command, folder / LOG_FILE, env=os.environ | {"PYTHONUNBUFFERED": "1"}, echo=echo) as handle:
             store.update(
                 record.job_id, status=JobStatus.RUNNING, reason=reason, command=command, pid=handle.pid,
@@ -62,7 +80,7 @@ def run_recorded(
     except BaseException as error:
         _give_up(store, record.job_id, error)
         raise
-    return _conclude(store, record, folder, code, handle.interrupted_by)
+    _conclude(store, record, folder, code, handle.interrupted_by)
 
 
 def _prepare(record: JobRecord, spec: dict[str, Any]) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from tao_skill.jobs.reconcile import LOG_FILE, action_folder
-from tao_skill.jobs.record import JobRecord, JobStatus, RecordedError
+from tao_skill.jobs.record import JobRecord, JobStatus, RecordedError, UploadState
 
 __all__ = ["RunResult", "result_of"]
 
@@ -22,6 +22,9 @@ class RunResult(BaseModel):
     checkpoint: str | None = Field(description="Checkpoint or model file that it made or used.")
     metrics: dict[str, float | None] = Field(description="Final metrics by name.")
     warnings: list[str] = Field(default_factory=list, description="What a user should know.")
+    upload: UploadState | None = Field(
+        default=None, description="Upload of the results; null for a local results root."
+    )
     log: str = Field(description="Log of the action.")
     error: RecordedError | None = Field(default=None, description="Why it failed.")
 
@@ -42,7 +45,18 @@ def result_of(record: JobRecord, warnings: list[str] | None = None) -> RunResult
         results_dir=record.results_dir,
         checkpoint=record.checkpoint,
         metrics=record.metrics,
-        warnings=warnings or [],
+        warnings=[*(warnings or []), *_upload_warnings(record)],
+        upload=record.upload,
         log=str(action_folder(record) / LOG_FILE),
         error=error,
     )
+
+
+def _upload_warnings(record: JobRecord) -> list[str]:
+    upload = record.upload
+    if upload is None or upload.state == "complete":
+        return []
+    return [
+        f"{len(upload.missing)} files are not at {upload.uri} yet ({upload.error or 'broken off'}); they are safe in "
+        f"{record.results_dir}. Finish with: python -m tao_skill jobs upload {record.job_id}"
+    ]

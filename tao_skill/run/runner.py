@@ -8,10 +8,12 @@ from typing import TextIO
 from tao_skill.bank.skill import find_skill
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.record import JobRecord
+from tao_skill.run.check_places import check_places
 from tao_skill.run.dispatch import AUTOML, refuse_automl, refuse_planned_only, trainer_command
 from tao_skill.run.make_plan import make_plan
 from tao_skill.run.plan import RunPlan
 from tao_skill.run.record import CommandFor, run_recorded
+from tao_skill.run.redaction import redacted
 from tao_skill.run.request import RunRequest
 from tao_skill.run.result import RunResult, result_of
 from tao_skill.run.results_root import open_store
@@ -31,16 +33,21 @@ def run(request: RunRequest, *, echo: TextIO | None = None, command_for: Command
         TaoSkillError: the run could not start; once it has started, the result carries the error.
     """
     store = open_store(request.results_root)
-    plan = make_plan(request, find_skill(request.skill), store, store.new_id())
+    skill = find_skill(request.skill)
+    plan = make_plan(request, skill, store, store.new_id())
     if plan.dispatch == AUTOML:
         raise refuse_automl(plan.skill_dir)
     refuse_planned_only(plan.action)
     for note in [*plan.warnings, *plan.preflight.notes]:
-        _log.warning("%s", note)
+        _log.warning("%s", redacted(note))
+    check_places(plan.inputs, store)
     spec = stage_inputs(plan.spec, plan.inputs)
     record = store.create(_record_of(plan))
     _log.info("job %s: %s starts, results in %s", record.job_id, plan.action, plan.results_dir)
-    ended = run_recorded(store, record, spec, reason="the runner started it", command_for=command_for, echo=echo)
+    ended = run_recorded(
+        store, record, spec, reason="the runner started it", command_for=command_for, echo=echo,
+        upload_excludes=skill.info.actions[plan.action].upload_excludes,
+    )  # fmt: skip
     return result_of(ended, plan.warnings)
 
 
@@ -52,7 +59,7 @@ def _record_of(plan: RunPlan) -> JobRecord:
         action=plan.action,
         parent_job=plan.parent_job,
         results_dir=plan.results_dir,
-        spec=plan.spec,
+        spec=redacted(plan.spec),
         provenance=dict(plan.provenance),
         **this_process(),
     )

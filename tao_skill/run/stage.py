@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tao_skill.config.keys import flatten, get_leaf, set_leaf
 from tao_skill.config.placeholder import is_given
 from tao_skill.errors import Problem, StorageError, TaoSkillError
-from tao_skill.storage.locate import is_remote, local_path
+from tao_skill.storage.locate import is_remote, local_path, redact
 
-__all__ = ["absolute_inputs", "find_inputs", "stage_inputs"]
+__all__ = ["absolute_inputs", "find_inputs", "stage_all", "stage_inputs"]
 
 
 def find_inputs(spec: Mapping[str, Any], input_keys: Iterable[str]) -> dict[str, list[str]]:
@@ -59,6 +59,15 @@ def stage_inputs(
     return _replaced(spec, staged)
 
 
+def stage_all(uris: Sequence[str], cache_dir: Path | None = None) -> list[str]:
+    """Return the local paths of ``uris``; raises as ``stage_inputs`` does, after all were looked at."""
+    from tao_skill.run.check_places import check_places
+    from tao_skill.storage.stage import stage
+
+    check_places({f"URI {number}": [uri] for number, uri in enumerate(uris, start=1)}, None)
+    return [str(stage(uri, cache_dir)) for uri in uris]
+
+
 def _replaced(spec: Mapping[str, Any], paths: Mapping[str, list[str]]) -> dict[str, Any]:
     copied = copy.deepcopy(dict(spec))
     for key, found in paths.items():
@@ -75,7 +84,7 @@ def _failure(failures: list[tuple[str, str, TaoSkillError]]) -> TaoSkillError:
     kind = kinds.pop() if len(kinds) == 1 else StorageError
     first = failures[0][2]
     problems = [
-        Problem(key, uri, f"{error.message} Expected: {'; '.join(one.expected for one in error.problems)}")
+        Problem(key, redact(uri), f"{error.message} Expected: {'; '.join(one.expected for one in error.problems)}")
         for key, uri, error in failures
     ]
     count = "An input" if len(failures) == 1 else f"{len(failures)} inputs"

@@ -1,4 +1,4 @@
-"""Extract a tar archive that nobody vouches for.
+"""Extract an archive that nobody vouches for.
 
 Stricter than tarfile's ``data`` filter, and independent of it: every file is written here, by name, into a fresh
 folder. No link is ever made on disk, so none can be followed out of the folder: a link inside the archive becomes a
@@ -7,36 +7,29 @@ member but its name, its kind and its bytes is used.
 """
 
 import gzip
-import os
-import re
-import shutil
 import tarfile
 import zlib
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NoReturn, cast
+from typing import IO, Any, BinaryIO, NoReturn, cast
 
 from tao_skill.errors import Problem, StorageError
+from tao_skill.storage.folder_writer import FolderWriter
+from tao_skill.storage.locate import redact
+from tao_skill.storage.members import DEFAULT_LIMITS, Limits, Members, inside
+
+__all__ = ["DAMAGE", "BrokenArchiveError", "Limits", "extract", "extract_tar"]
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1024 * 1024
 _PADDING_LIMIT = 256 * _CHUNK
 # Kinds of members that tarfile reads whole into memory: long names and extended headers.
 _NAME_HEADERS = (b"L", b"K", b"x", b"g", b"X")
-_JUNK = ("__MACOSX", ".DS_Store")
-_FREE_RESERVE = 64 * _CHUNK
+Link = tuple[str, PurePosixPath, PurePosixPath]
 
 
-@dataclass(frozen=True)
-class Limits:
-    """How much one archive may unpack to; whoever has more extracts it by hand and names the folder."""
-
-    members: int = 5_000_000
-    total_bytes: int = 1 << 40
-    link_copies_bytes: int = 1 << 34
-
-
-DEFAULT_LIMITS = Limits()
+class BrokenArchiveError(StorageError):
+    """The bytes are no whole archive."""
 
 
 class _StrictTarInfo(tarfile.TarInfo):
@@ -67,8 +60,8 @@ _HeaderError: type[Exception] = tarfile.HeaderError
 _EndOfArchive: type[Exception] = cast(Any, tarfile).EOFHeaderError
 
 
-# What the parser raises on bytes that are no whole archive.
-_DAMAGE = (
+# What the parsers raise on bytes that are no whole archive; isal's errors are zlib's, or OSError without a number.
+DAMAGE = (
     tarfile.TarError,
     _BrokenError,
     EOFError,
@@ -81,158 +74,112 @@ _DAMAGE = (
 )
 
 
-@dataclass
-class _Progress:
-    """Count what one extraction has written."""
+def extract(archive: Path, target: Path, limits: Limits = DEFAULT_LIMITS, listing: Path | None = None) -> int:
+    """Extract a local .tar, .tar.gz or .zip, told apart by their bytes; see ``extract_tar``."""
+    with archive.open("rb") as file:
+        if file.read(4) == b"PK\x03\x04":
+            from tao_skill.storage.extract_zip import extract_zip
 
-    archive: Path
-    target: Path
-    limits: Limits
-    members: int = 0
-    total: int = 0
-    copied: int = 0
-    files: int = 0
-    links: list[tuple[str, PurePosixPath, PurePosixPath]] = field(default_factory=list)
+            return extract_zip(archive, target, limits, listing=listing)
+        file.seek(0)
+        return extract_tar(file, str(archive), target, limits, listing=listing)
 
 
-def extract(archive: Path, target: Path, limits: Limits = DEFAULT_LIMITS) -> int:
-    """Extract a .tar or .tar.gz, told apart by their bytes, into the existing empty folder ``target``.
+def extract_tar(
+    stream: BinaryIO, archive: str, target: Path, limits: Limits = DEFAULT_LIMITS, listing: Path | None = None
+) -> int:
+    """Extract a .tar or .tar.gz that is read from its start into the existing empty folder ``target``.
 
     Return the number of files. On failure ``target`` is left half filled: extract into a folder that you remove.
+    ``archive`` is what messages call it; ``listing`` gets a line for each file.
 
     Raises:
         StorageError: a dangerous member (named), more than ``limits``, a broken archive, no files, or no space.
     """
-    progress = _Progress(archive, target, limits)
+    members = Members(redact(archive), target, limits)
     try:
-        with _opened(archive) as stream, tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictTarInfo) as tar:
-            while (member := tar.next()) is not None:
-                cast(Any, tar).members = []
-                _extract_member(tar, member, progress)
-            _drain(stream)
-        _copy_links(progress)
-    except _DAMAGE as error:
+        with FolderWriter(members, listing) as writer, _unpacked(stream) as plain:
+            links: list[Link] = []
+            with tarfile.open(fileobj=plain, mode="r|", tarinfo=_StrictTarInfo, bufsize=_CHUNK) as tar:
+                while (member := tar.next()) is not None:
+                    cast(Any, tar).members = []
+                    _extract_member(tar, member, writer, links)
+                _drain(plain)
+            _copy_links(links, writer)
+    except DAMAGE as error:
         if isinstance(error, StorageError):
             raise
-        _broken(archive, str(error) or type(error).__name__, error)
+        broken(members.archive, str(error) or type(error).__name__, error)
     except OSError as error:
-        raise StorageError(
-            f"{archive} can't be extracted: {error.strerror or error}.",
-            problems=[Problem(str(error.filename or target), error.strerror or str(error), "a place to write files")],
-            next_step="make room, or set TAO_SKILL_CACHE to a folder on a larger disk",
-        ) from error
-    if progress.files == 0:
-        _broken(archive, "it holds no files", None)
-    return progress.files
+        unwritable(members.archive, target, error)
+    if writer.files == 0:
+        broken(members.archive, "it holds no files", None)
+    return writer.files
 
 
-def _opened(archive: Path) -> IO[bytes]:
-    with archive.open("rb") as file:
-        magic = file.read(2)
-    return cast(IO[bytes], gzip.open(archive, "rb")) if magic == _GZIP_MAGIC else archive.open("rb")
+def _unpacked(stream: BinaryIO) -> IO[bytes]:
+    """Return what a gzip stream holds, or a plain stream as it is."""
+    head = cast(Any, stream).peek(2)[:2]
+    return _gunzip(stream) if head == _GZIP_MAGIC else stream
 
 
-def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, progress: _Progress) -> None:
-    progress.members += 1
-    if progress.members > progress.limits.members:
-        _refuse(progress, member, f"at most {progress.limits.members} members")
-    name = _safe_name(member.name)
-    if name is None:
-        _refuse(progress, member, "a relative name inside the archive, without ..")
-    if any(part in _JUNK or part.startswith("._") for part in name.parts):
-        return
-    path = progress.target.joinpath(*name.parts)
-    if member.isdir():
-        _make_folder(path, member, progress)
-    elif member.isreg():
-        _write_file(tar, member, path, progress)
-    elif member.issym() or member.islnk():
-        base = name.parent if member.issym() else PurePosixPath()
-        goal = _inside(base, member.linkname)
-        if goal is None:
-            _refuse(progress, member, f"a link to a file inside the archive, not to {member.linkname!r}")
-        progress.links.append((member.name, name, goal))
-    else:
-        _refuse(progress, member, "a file or a folder, no device and no pipe")
-
-
-def _safe_name(name: str) -> PurePosixPath | None:
-    """Return the relative path of a member, or None where the name is dangerous on any system."""
-    if not name or "\0" in name or "\\" in name or name.startswith("/") or re.match(r"[A-Za-z]:", name):
-        return None
-    path = PurePosixPath(name)
-    return None if ".." in path.parts or path.is_absolute() else path
-
-
-def _inside(base: PurePosixPath, linkname: str) -> PurePosixPath | None:
-    """Return where a link in folder ``base`` points, in plain steps; None where that is outside."""
-    if not linkname or "\0" in linkname or "\\" in linkname or linkname.startswith("/"):
-        return None
-    steps: list[str] = []
-    for part in (*base.parts, *PurePosixPath(linkname).parts):
-        if part != "..":
-            steps.append(part)
-        elif steps:
-            steps.pop()
-        else:
-            return None
-    return PurePosixPath(*steps) if steps else None
-
-
-def _make_folder(path: Path, member: tarfile.TarInfo, progress: _Progress) -> None:
+def _gunzip(stream: BinaryIO) -> IO[bytes]:
     try:
-        path.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        _refuse(progress, member, "a folder where the archive has no file of the same name")
+        from isal import igzip
+    except ModuleNotFoundError:
+        return cast(IO[bytes], gzip.GzipFile(fileobj=stream, mode="rb"))
+    return cast(IO[bytes], igzip.IGzipFile(fileobj=stream, mode="rb"))  # type: ignore[no-untyped-call]
 
 
-def _write_file(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, progress: _Progress) -> None:
-    progress.total += member.size
-    if member.size < 0 or progress.total > progress.limits.total_bytes:
-        _refuse(progress, member, f"at most {progress.limits.total_bytes} bytes in all")
-    if member.size > _CHUNK or progress.files % 1000 == 0:
-        _check_space(member, progress)
-    _make_folder(path.parent, member, progress)
-    if path.is_dir():
-        _refuse(progress, member, "a file where the archive has no folder of the same name")
+def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, writer: FolderWriter, links: list[Link]) -> None:
+    members, name = writer.members, member.name
+    path = members.admit(name)
+    if path is None:
+        return
+    if member.isreg():
+        members.weigh(name, member.size)
+        writer.file(name, path, _pieces(tar, member))
+    elif member.isdir():
+        writer.folder(name, path)
+    elif member.issym() or member.islnk():
+        goal = inside(path.parent if member.issym() else PurePosixPath(), member.linkname)
+        if goal is None:
+            members.refuse(name, f"a link to a file inside the archive, not to {member.linkname!r}")
+        links.append((name, path, goal))
+    else:
+        members.refuse(name, "a file or a folder, no device and no pipe")
+
+
+def _pieces(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
     content = tar.extractfile(member)
-    with path.open("wb") as file:
-        if content is not None:
-            shutil.copyfileobj(content, file, _CHUNK)
-    progress.files += 1
+    if content is None:
+        return
+    left = member.size
+    while left > 0:
+        # Past tarfile's own buffer: one piece, one copy.
+        piece = content.raw.read(min(left, _CHUNK)) if member.sparse is None else content.read(_CHUNK)  # type: ignore[attr-defined]
+        if not piece:
+            raise _BrokenError(f"{member.name} ends early")
+        left -= len(piece)
+        yield piece
 
 
-def _check_space(member: tarfile.TarInfo, progress: _Progress) -> None:
-    free = shutil.disk_usage(progress.target).free
-    if member.size + _FREE_RESERVE > free:
-        raise StorageError(
-            f"{progress.archive} does not fit on the disk of {progress.target}.",
-            problems=[
-                Problem(member.name, member.size, f"at most {max(0, free - _FREE_RESERVE)} bytes, which are free")
-            ],
-            next_step="make room, or set TAO_SKILL_CACHE to a folder on a larger disk",
-        )
-
-
-def _copy_links(progress: _Progress) -> None:
+def _copy_links(waiting: list[Link], writer: FolderWriter) -> None:
     """Put a copy of the file a link names in the link's place; links to links are followed in passes."""
-    waiting = progress.links
+    root = writer.members.target
     while waiting:
-        left: list[tuple[str, PurePosixPath, PurePosixPath]] = []
+        left: list[Link] = []
         for link in waiting:
             name, place, goal = link
-            source, path = progress.target.joinpath(*goal.parts), progress.target.joinpath(*place.parts)
+            source, path = root.joinpath(*goal.parts), root.joinpath(*place.parts)
             if path.exists() or path.is_symlink() or not source.is_file():
                 left.append(link)
                 continue
-            progress.copied += source.stat().st_size
-            if progress.copied > progress.limits.link_copies_bytes:
-                _refuse_link(progress, name, f"at most {progress.limits.link_copies_bytes} bytes of copies by links")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, path)
-            progress.files += 1
+            writer.members.weigh_copy(name, source.stat().st_size)
+            with source.open("rb") as file:
+                writer.file(name, place, iter(lambda: file.read(_CHUNK), b""))
         if len(left) == len(waiting):
-            _refuse_link(progress, left[0][0], f"a link to a file of the archive; {left[0][2]} is none")
+            writer.members.refuse(left[0][0], f"a link to a file of the archive; {left[0][2]} is none")
         waiting = left
 
 
@@ -245,22 +192,19 @@ def _drain(stream: IO[bytes]) -> None:
             raise _BrokenError(f"more than {_PADDING_LIMIT} bytes follow its end")
 
 
-def _refuse(progress: _Progress, member: tarfile.TarInfo, expected: str) -> NoReturn:
-    _refuse_link(progress, member.name, expected)
-
-
-def _refuse_link(progress: _Progress, name: str, expected: str) -> NoReturn:
-    raise StorageError(
-        f"{progress.archive} is not extracted: its member {name!r} is not allowed.",
-        problems=[Problem(f"{progress.archive.name}: {name}", name, expected)],
-        next_step="make the archive anew from plain files, or extract it yourself and give the folder",
-    )
-
-
-def _broken(archive: Path, reason: str, error: BaseException | None) -> NoReturn:
-    size = archive.stat().st_size if archive.exists() else 0
-    raise StorageError(
+def broken(archive: str, reason: str, error: BaseException | None) -> NoReturn:
+    """Raise the error for bytes that are no whole archive."""
+    raise BrokenArchiveError(
         f"{archive} can't be extracted: {reason}.",
-        problems=[Problem(str(archive), f"{size} bytes; {reason}", "a whole .tar, .tar.gz or .tgz archive")],
-        next_step=f"tar -tf {os.fspath(archive)}   # then fetch or make it anew",
+        problems=[Problem(archive, reason, "a whole .tar, .tar.gz, .tgz or .zip archive")],
+        next_step=f"tar -tf {archive}   # then fetch or make it anew",
+    ) from error
+
+
+def unwritable(archive: str, target: Path, error: OSError) -> NoReturn:
+    """Raise the error for a disk that doesn't take the files."""
+    raise StorageError(
+        f"{archive} can't be extracted: {error.strerror or error}.",
+        problems=[Problem(str(error.filename or target), error.strerror or str(error), "a place to write files")],
+        next_step="make room, or set TAO_SKILL_CACHE to a folder on a larger disk",
     ) from error

@@ -1,12 +1,15 @@
-"""Tell local paths from remote ones."""
+"""Tell local paths from remote ones, and keep secrets out of what is said of them."""
 
 import re
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from tao_skill.errors import NotAvailableError, Problem, StorageError
 
+SCHEMES = ("file", "s3", "http", "https")
+HIDDEN = "hidden"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)://")
+_LINK = re.compile(r"https?://[^\s\"'<>]+")
 
 
 def scheme_of(uri: str) -> str:
@@ -33,8 +36,8 @@ def local_path(uri: str | Path) -> Path:
         return Path(text).expanduser().absolute()
     if scheme != "file":
         raise NotAvailableError(
-            f"{scheme}:// is not supported yet.",
-            problems=[Problem(text, scheme, "a plain path, or file:///path")],
+            f"{scheme}:// is no local path.",
+            problems=[Problem(redact(text), scheme, "a plain path, or file:///path")],
             next_step="copy the data to this machine and give the local path",
         )
     parts = urlsplit(text)
@@ -42,6 +45,7 @@ def local_path(uri: str | Path) -> Path:
         raise StorageError(
             f"{text} names another machine, or no path.",
             problems=[Problem(text, parts.netloc, "file:///absolute/path, with three slashes")],
+            next_step="write file:///path, or the plain path",
         )
     return Path(unquote(parts.path))
 
@@ -63,3 +67,34 @@ def join(root: str, relative: str) -> str:
             problems=[Problem(relative, relative, "a relative path without ..")],
         )
     return f"{root.rstrip('/')}/{relative}"
+
+
+def redact(uri: str) -> str:
+    """Return ``uri`` without what may be secret: a link's query (signatures, tokens), a user and a password."""
+    if scheme_of(uri) in ("", "file"):
+        return uri
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return f"{scheme_of(uri)}://{HIDDEN}"
+    host = parts.netloc.rpartition("@")[2]
+    kept = urlunsplit((parts.scheme, host, parts.path, "", ""))
+    # The query and fragment of anything but a link belong to its name: s3 keys may hold ? and #.
+    if parts.scheme not in ("http", "https"):
+        return kept + (f"?{parts.query}" if parts.query else "") + (f"#{parts.fragment}" if parts.fragment else "")
+    return f"{kept}?{HIDDEN}" if parts.query else kept
+
+
+def redact_text(text: str) -> str:
+    """Return a text with every link in it redacted."""
+    return _LINK.sub(lambda match: redact(match[0]), text)
+
+
+def name_of(uri: str) -> str:
+    """Return the last part of a path or URI, as a file would be called."""
+    scheme = scheme_of(uri)
+    if scheme in ("", "file"):
+        return local_path(uri).name
+    path = urlsplit(uri).path if scheme in ("http", "https") else uri.partition("://")[2].partition("/")[2]
+    last = path.rstrip("/").rpartition("/")[2]
+    return unquote(last) if scheme in ("http", "https") else last

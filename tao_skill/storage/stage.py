@@ -1,117 +1,153 @@
 """Bring one input to where the action can read it."""
 
-import hashlib
 import logging
 import re
-import shutil
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from tao_skill.config.folders import nearest_existing
 from tao_skill.errors import Problem, StorageError
+from tao_skill.storage.archive_names import ARCHIVE_SUFFIXES, is_archive, refuse_other_archives, stem
+from tao_skill.storage.backends import store_for
 from tao_skill.storage.cache import cache_directory
-from tao_skill.storage.extract import DEFAULT_LIMITS, Limits, extract
-from tao_skill.storage.locate import local_path
+from tao_skill.storage.cache_care import keep_within_limit
+from tao_skill.storage.entries import Entry, make_entry, staged_folder, usable
+from tao_skill.storage.fill import fill_from_object
+from tao_skill.storage.locate import is_remote, local_path, redact
+from tao_skill.storage.members import DEFAULT_LIMITS, Limits
+from tao_skill.storage.nearest import missing
+from tao_skill.storage.objects import ObjectFacts, ObjectStore
+from tao_skill.storage.prefix import listing_identity, mirror
+from tao_skill.storage.progress import in_words
+from tao_skill.storage.small import patiently
 
-ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
-OTHER_ARCHIVES = (".zip", ".rar", ".7z", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
+__all__ = ["ARCHIVE_SUFFIXES", "entry_path", "identity_of", "is_archive", "stage"]
+
+Fill = Callable[[Path, Path], int]
 
 _log = logging.getLogger(__name__)
 
 
-def is_archive(uri: str | Path) -> bool:
-    """Say whether ``stage`` would extract this, by its name."""
-    return str(uri).lower().endswith(ARCHIVE_SUFFIXES)
-
-
 def stage(uri: str | Path, cache_dir: Path | None = None, limits: Limits = DEFAULT_LIMITS) -> Path:
-    """Return a local path for ``uri``: a folder or plain file in place, an archive extracted into the cache.
+    """Return a local path for ``uri``.
 
-    An archive is extracted once: the folder is keyed by the archive's path, size and time of change, appears whole
-    or not at all, and a second process waits for the first. If all its content lies in one top folder, that folder
-    is returned.
+    Local folders and files stay where they are. An archive is extracted, a remote file fetched, and a prefix of
+    remote objects mirrored, into the cache: once for each state of the object that the server tells, whole or not at
+    all; a second process waits for the first. If all content of an archive lies in one top folder, that folder is
+    returned.
 
     Raises:
-        StorageError: nothing there, a kind of archive that can't be read, or an archive that can't be extracted.
+        StorageError: nothing there, a kind of archive that can't be read, or what can't be fetched or extracted.
         NotAvailableError: a scheme that is not supported.
     """
-    path = local_path(uri)
-    if not path.exists():
-        raise StorageError(
-            f"There is no {path}.",
-            problems=[Problem(str(uri), "missing", "a folder, a file, or a .tar, .tar.gz or .tgz archive")],
-            next_step=f"correct the path: the nearest folder that exists is {nearest_existing(path.parent)}",
-        )
-    if path.is_dir():
-        return path
-    if path.name.lower().endswith(OTHER_ARCHIVES):
-        raise StorageError(
-            f"{path} is a kind of archive that can't be read.",
-            problems=[Problem(str(uri), path.name, "a folder, or a .tar, .tar.gz or .tgz archive")],
-            next_step=f"extract {path} yourself and give the folder",
-        )
-    if not is_archive(path):
-        return path
-    return _extracted(path, cache_dir or cache_directory(), limits)
+    text = str(uri)
+    refuse_other_archives(text)
+    if not is_remote(text):
+        path = local_path(text)
+        if path.is_dir() or (path.is_file() and not is_archive(text)):
+            return path
+    store = store_for(text)
+    facts = patiently(lambda: store.find(text))
+    cache = cache_dir or cache_directory()
+    if facts is None:
+        return _stage_prefix(store, text, cache, limits).content
+    entry = _stage_object(store, text, facts, cache, limits)
+    if entry.marker.kind == "file":
+        return entry.content / entry.marker.top[0]
+    return _without_top_folder(entry, text)
 
 
-def _extracted(archive: Path, cache: Path, limits: Limits) -> Path:
-    from filelock import FileLock  # costs 0.1 s to import: only where something is extracted
+def identity_of(uri: str, facts: ObjectFacts) -> str:
+    """Return what tells this state of this object from every other."""
+    return facts.identity(redact(uri) if is_remote(uri) else str(local_path(uri).resolve()))
 
-    name = _folder_name(archive)
-    root = cache / "extracted"
-    done = root / name
+
+def entry_path(cache: Path, uri: str, identity: str) -> Path:
+    """Return where the entry of an object is, or would be."""
+    readable = re.sub(r"[^A-Za-z0-9_-]", "_", stem(uri))[:60]
+    return cache / "staged" / f"{readable}-{identity[:24]}"
+
+
+def _stage_object(store: ObjectStore, uri: str, facts: ObjectFacts, cache: Path, limits: Limits) -> Entry:
+    identity = identity_of(uri, facts)
+    done = entry_path(cache, uri, identity)
+
+    def make() -> Entry:
+        def fill(content: Path, listing: Path) -> int:
+            return fill_from_object(
+                store, uri, facts, content, listing, part=done.with_name(f"{done.name}.part"), limits=limits
+            )
+
+        return make_entry(done, redact(uri), "archive" if is_archive(uri) else "file", identity, fill=fill)
+
+    return _ensured(cache, uri, identity, done, make)
+
+
+def _stage_prefix(store: ObjectStore, uri: str, cache: Path, limits: Limits) -> Entry:
+    listed = is_remote(uri) and not is_archive(uri)
+    objects = patiently(lambda: store.list(uri, limits.members + 1)) if listed else []
+    if not objects:
+        raise missing(store, uri)
+    identity = listing_identity(uri, objects)
+    done = entry_path(cache, uri, identity)
+
+    def make() -> Entry:
+        kept = done.with_name(f"{done.name}.kept.partial")
+
+        def fill(content: Path, listing: Path) -> int:
+            return mirror(store, uri, objects, content, listing, limits=limits)
+
+        return make_entry(done, redact(uri), "prefix", identity, fill=fill, kept=kept)
+
+    return _ensured(cache, uri, identity, done, make)
+
+
+def _ensured(cache: Path, uri: str, identity: str, done: Path, make: Callable[[], Entry]) -> Entry:
+    """Return the whole entry at ``done``, made by this process or another one."""
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        if not done.is_dir():
-            with FileLock(root / f"{name}.lock"):
-                if not done.is_dir():
-                    _extract_whole(archive, done, limits)
+        entry = usable(done, identity)
+        if entry is None:
+            staged_folder(cache)
+            entry = _made(uri, identity, done, make)
+            keep_within_limit(cache, entry)
+        entry.use()
+        if not entry.content.is_dir():  # pruned by another process between the look and the use
+            return _ensured(cache, uri, identity, done, make)
     except OSError as error:
         raise StorageError(
-            f"The cache {root} can't be written: {error.strerror or error}.",
-            problems=[Problem(str(root), str(error), "a folder that can be written, with space left")],
+            f"The cache {cache} can't be written: {error.strerror or error}.",
+            problems=[Problem(str(cache), str(error), "a folder that can be written, with space left")],
             next_step="set TAO_SKILL_CACHE to another folder",
         ) from error
-    return _without_top_folder(done, archive)
+    return entry
 
 
-def _extract_whole(archive: Path, done: Path, limits: Limits) -> None:
-    """Extract beside ``done``, then rename; called under the lock, so leftovers are of processes that died."""
-    for leftover in done.parent.glob(f"{done.name}.*.partial"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    partial = Path(tempfile.mkdtemp(prefix=f"{done.name}.", suffix=".partial", dir=done.parent))
-    _log.info("extracting %s into %s", archive, done)
+def _made(uri: str, identity: str, done: Path, make: Callable[[], Entry]) -> Entry:
+    from filelock import FileLock, Timeout  # costs 0.1 s to import: only where something is made
+
+    lock = FileLock(done.with_name(f"{done.name}.lock"))
     try:
-        files = extract(archive, partial, limits)
-        partial.chmod(0o755)
-        partial.rename(done)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    _log.info("extracted %d files from %s", files, archive.name)
+        lock.acquire(timeout=0)
+    except Timeout:
+        _log.info("%s: another process is at it; waiting", redact(uri))
+        lock.acquire()
+    try:
+        entry = usable(done, identity)
+        if entry is None:
+            _log.info("staging %s", redact(uri))
+            entry = make()
+            _log.info("staged %s: %d files, %s", redact(uri), entry.marker.files, in_words(entry.marker.bytes))
+    finally:
+        lock.release()
+    return entry
 
 
-def _folder_name(archive: Path) -> str:
-    facts = archive.stat()
-    identity = f"{archive.resolve()}\0{facts.st_size}\0{facts.st_mtime_ns}"
-    readable = re.sub(r"[^A-Za-z0-9_.-]", "_", _stem(archive))[:60]
-    return f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-
-
-def _stem(archive: Path) -> str:
-    suffix = next(ending for ending in ARCHIVE_SUFFIXES if archive.name.lower().endswith(ending))
-    return archive.name[: -len(suffix)] or "archive"
-
-
-def _without_top_folder(folder: Path, archive: Path) -> Path:
+def _without_top_folder(entry: Entry, uri: str) -> Path:
     """Step into the one top folder, if it is a wrapping and not itself the only class of a data set.
 
     It wraps if it has the archive's name or holds folders; one with another name that holds files alone is a class.
     """
-    entries = list(folder.iterdir())
-    if len(entries) != 1 or not entries[0].is_dir():
-        return folder
-    top = entries[0]
-    wraps = top.name == _stem(archive) or any(child.is_dir() for child in top.iterdir())
-    return top if wraps else folder
+    top = entry.content / entry.marker.top[0]
+    if len(entry.marker.top) != 1 or not top.is_dir():
+        return entry.content
+    wraps = top.name == stem(uri) or any(child.is_dir() for child in top.iterdir())
+    return top if wraps else entry.content

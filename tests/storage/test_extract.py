@@ -2,7 +2,12 @@
 
 import gzip
 import io
+import json
+import os
+import stat
 import tarfile
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -225,7 +230,11 @@ def test_a_broken_header_in_the_middle_loses_nothing_silently(tmp_path: Path, ta
         extract(tmp_path / "a.tar", target)
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive at all" * 100, gzip.compress(b"text" * 1000), b"\0" * 10240])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no archive at all" * 100, gzip.compress(b"text" * 1000), b"\0" * 10240],
+    ids=["empty", "text", "gzip of text", "zeros"],
+)
 def test_what_is_no_archive_or_an_empty_one(tmp_path: Path, target: Path, content: bytes) -> None:
     (tmp_path / "a.tar.gz").write_bytes(content)
     with pytest.raises(StorageError):
@@ -235,3 +244,131 @@ def test_what_is_no_archive_or_an_empty_one(tmp_path: Path, target: Path, conten
 def test_folders_alone_are_no_data(tmp_path: Path, target: Path) -> None:
     with pytest.raises(StorageError, match="no files"):
         extract(packed(tmp_path / "a.tar", special("a", tarfile.DIRTYPE)), target)
+
+
+def zipped(path: Path, *members: tuple[zipfile.ZipInfo, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for info, content in members:
+            archive.writestr(info, content)
+    return path
+
+
+def zip_member(name: str, content: bytes = b"x", mode: int = 0) -> tuple[zipfile.ZipInfo, bytes]:
+    info = zipfile.ZipInfo(name)
+    info.external_attr = mode << 16
+    return info, content
+
+
+def test_a_plain_zip(tmp_path: Path, target: Path) -> None:
+    archive = zipped(
+        tmp_path / "a.zip", zip_member("a/"), zip_member("a/größe.jpg", b"1" * 10), zip_member("__MACOSX/a")
+    )
+    assert extract(archive, target) == 1
+    assert tree(target) == {"a/größe.jpg": b"1" * 10}
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("/etc/evil", 0),
+        ("../evil", 0),
+        ("a/../../evil", 0),
+        ("..\\evil", 0),
+        ("C:/evil", 0),
+        ("link", stat.S_IFLNK | 0o777),
+        ("pipe", stat.S_IFIFO | 0o666),
+        ("device", stat.S_IFCHR | 0o666),
+    ],
+)
+def test_hostile_members_of_a_zip_are_refused_by_name(tmp_path: Path, target: Path, name: str, mode: int) -> None:
+    archive = zipped(tmp_path / "evil.zip", zip_member("innocent"), zip_member(name, b"/etc/passwd", mode))
+    before = {path for path in tmp_path.rglob("*") if target not in path.parents}
+    with pytest.raises(StorageError) as caught:
+        extract(archive, target)
+    assert "not allowed" in caught.value.message
+    assert {path for path in tmp_path.rglob("*") if target not in path.parents} == before
+    assert not any(path.is_symlink() for path in target.rglob("*"))
+
+
+def test_setuid_is_not_taken_over_from_a_zip(tmp_path: Path, target: Path) -> None:
+    extract(zipped(tmp_path / "a.zip", zip_member("a", mode=stat.S_IFREG | 0o6777)), target)
+    assert (target / "a").stat().st_mode & 0o7111 == 0
+
+
+def test_a_zip_bomb_is_refused_before_it_is_written(tmp_path: Path, target: Path) -> None:
+    archive = zipped(tmp_path / "bomb.zip", zip_member("bomb", b"0" * 30_000_000))
+    with pytest.raises(StorageError, match="bomb"):
+        extract(archive, target, Limits(total_bytes=1_000_000))
+    assert tree(target) == {}
+
+
+def test_a_zip_whose_members_share_bytes(tmp_path: Path, target: Path) -> None:
+    path = zipped(tmp_path / "a.zip", zip_member("first", os.urandom(5000)), zip_member("second", b"2"))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.filelist[1].header_offset = archive.filelist[0].header_offset
+        archive._didModify = True  # type: ignore[attr-defined]
+    with pytest.raises(StorageError, match=r"bytes of its own|can't be extracted|not allowed"):
+        extract(path, target)
+
+
+@pytest.mark.parametrize("cut", [10, 100, 3000])
+def test_a_zip_that_is_cut_short(tmp_path: Path, target: Path, cut: int) -> None:
+    path = zipped(tmp_path / "a.zip", zip_member("a", os.urandom(5000)))
+    path.write_bytes(path.read_bytes()[:-cut])
+    with pytest.raises(StorageError, match="can't be extracted"):
+        extract(path, target)
+
+
+def test_one_changed_byte_in_a_zip_is_noticed(tmp_path: Path, target: Path) -> None:
+    path = zipped(tmp_path / "a.zip", zip_member("a", os.urandom(5000)))
+    content = bytearray(path.read_bytes())
+    content[2000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StorageError):
+        extract(path, target)
+
+
+@pytest.mark.parametrize(
+    "names", [("a/X.jpg", "a/x.jpg"), ("Cat/1.jpg", "cat/2.jpg"), ("ä/1", "Ä/2"), ("b", "a/1", "B")]
+)
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_names_that_differ_in_case_only_are_refused(
+    tmp_path: Path, target: Path, names: tuple[str, ...], kind: str
+) -> None:
+    if kind == "tar":
+        archive = packed(tmp_path / "a.tar", *[file(name) for name in names])
+    else:
+        archive = zipped(tmp_path / "a.zip", *[zip_member(name) for name in names])
+    with pytest.raises(StorageError, match="not allowed") as caught:
+        extract(archive, target)
+    assert "case" in caught.value.problems[0].expected
+
+
+def test_the_same_name_twice_is_an_update(tmp_path: Path, target: Path) -> None:
+    assert extract(packed(tmp_path / "a.tar", file("a", b"old"), file("a", b"new")), target) == 2
+    assert tree(target) == {"a": b"new"}
+
+
+@pytest.mark.parametrize("name", ["aux", "con.jpg", "a/NUL", "LPT1.png"])
+def test_names_that_are_devices_on_windows(tmp_path: Path, target: Path, name: str) -> None:
+    with pytest.raises(StorageError, match="not allowed"):
+        extract(packed(tmp_path / "a.tar", file(name)), target)
+
+
+@pytest.mark.parametrize("member", HOSTILE)
+def test_all_that_the_filter_of_the_standard_library_refuses_is_refused(
+    tmp_path: Path, target: Path, member: str
+) -> None:
+    for info, _ in HOSTILE[member]():
+        try:
+            tarfile.data_filter(info, str(target))
+        except tarfile.FilterError:
+            with pytest.raises(StorageError):
+                extract(packed(tmp_path / "a.tar", (info, b"x" * info.size)), target)
+
+
+def test_a_list_of_what_was_extracted(tmp_path: Path, target: Path) -> None:
+    archive = packed(tmp_path / "a.tar", file("a/1", b"123"), special("l", tarfile.SYMTYPE, "a/1"))
+    extract(archive, target, listing=tmp_path / "list")
+    lines = [json.loads(line) for line in (tmp_path / "list").read_text().splitlines()]
+    assert lines == [["a/1", 3, zlib.crc32(b"123")], ["l", 3, zlib.crc32(b"123")]]

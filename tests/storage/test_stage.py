@@ -84,18 +84,21 @@ def test_a_failure_leaves_no_folder_that_looks_done(tmp_path: Path, cache: Path)
     for _ in range(2):
         with pytest.raises(StorageError, match=r"\.\./evil"):
             stage(archive, cache)
-    assert [path for path in (cache / "extracted").iterdir() if path.is_dir()] == []
+    assert [path for path in (cache / "staged").iterdir() if path.is_dir()] == []
 
 
 def test_nothing_there(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(StorageError) as caught:
         stage(tmp_path / "no.tar.gz", cache)
     assert caught.value.problems[0].key == str(tmp_path / "no.tar.gz")
-    with pytest.raises(NotAvailableError, match="s3://"):
-        stage("s3://bucket/train.tar.gz", cache)
+    packed(tmp_path / "not.tar.gz", "a/1")
+    with pytest.raises(StorageError, match=r"nearest: .*not\.tar\.gz"):
+        stage(tmp_path / "no.tar.gz", cache)
+    with pytest.raises(NotAvailableError, match="ftp://"):
+        stage("ftp://host/train.tar.gz", cache)
 
 
-@pytest.mark.parametrize("name", ["a.zip", "a.tar.xz", "A.TAR.BZ2"])
+@pytest.mark.parametrize("name", ["a.7z", "a.tar.xz", "A.TAR.BZ2"])
 def test_other_archives_are_named_as_such(tmp_path: Path, cache: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(StorageError, match="can't be read"):
@@ -103,8 +106,8 @@ def test_other_archives_are_named_as_such(tmp_path: Path, cache: Path, name: str
 
 
 def test_names_that_are_archives() -> None:
-    assert all(map(is_archive, ("a.tar", "s3://b/a.TAR.GZ", "a.tgz")))
-    assert not any(map(is_archive, ("a", "a.gz", "a.pth.tar.pth", "a.zip")))
+    assert all(map(is_archive, ("a.tar", "s3://b/a.TAR.GZ", "a.tgz", "http://h/a.zip?x=1")))
+    assert not any(map(is_archive, ("a", "a.gz", "a.pth.tar.pth", "s3://b/a.gz")))
 
 
 def test_a_strange_file_name(tmp_path: Path, cache: Path) -> None:
@@ -147,7 +150,7 @@ def test_two_processes_extract_once(tmp_path: Path, cache: Path) -> None:
         process.stdin.flush()
     answers = [process.communicate(timeout=60) for process in both]
     assert answers[0][0] == answers[1][0]
-    assert "".join(errors for _, errors in answers).count("extracting") == 1
+    assert "".join(errors for _, errors in answers).count("staging ") == 1
     assert len(list(Path(answers[0][0].strip()).rglob("*.jpg"))) == 400
 
 
@@ -158,10 +161,10 @@ def test_kill_9_in_the_middle_leaves_nothing_that_counts(tmp_path: Path, cache: 
     process.stdin.write("\n")
     process.stdin.flush()
     end = time.monotonic() + 20
-    while time.monotonic() < end and not list((cache / "extracted").glob("*.partial/c*/*")):
+    while time.monotonic() < end and not list((cache / "staged").glob("*.partial/content/c*/*")):
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=20)
-    assert list((cache / "extracted").glob("*.partial"))
+    assert list((cache / "staged").glob("*.partial"))
     assert len(list(stage(archive, cache).rglob("*.jpg"))) == 1500
-    assert not list((cache / "extracted").glob("*.partial"))
+    assert not list((cache / "staged").glob("*.partial"))

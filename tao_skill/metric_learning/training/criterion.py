@@ -34,21 +34,17 @@ def spread(embeddings: Tensor) -> float:
 
 
 class PersistentMiner(MultiSimilarityMiner):  # type: ignore[misc]
-    """Mine hard pairs while they teach; else return all pairs.
+    """Mine hard pairs and, where none is hard any more, all pairs.
 
     A batch without a hard pair would have a loss of exactly 0 and teach nothing, although the smooth loss can still
-    push classes apart. And where negatives are nearer than positives on average, as in a network that has learned
-    nothing yet, hard pairs alone drive all embeddings together: learning begins with all pairs then.
+    push classes apart.
     """
 
     def mine(self, embeddings: Tensor, labels: Tensor, ref_emb: Tensor, ref_labels: Tensor) -> Pairs:
         """Return anchors and positives, anchors and negatives, as indices into the batch and the references."""
         pairs: Pairs = super().mine(embeddings, labels, ref_emb, ref_labels)
-        anchors, positives, negatives = convert_to_triplets(pairs, labels, ref_labels)
-        if len(anchors):
-            similar = normalize(embeddings, dim=1) @ normalize(ref_emb, dim=1).T
-            if similar[anchors, positives].mean() > similar[anchors, negatives].mean():
-                return pairs
+        if len(convert_to_triplets(pairs, labels, ref_labels)[0]):
+            return pairs
         everything: Pairs = get_all_pairs_indices(labels, None if ref_emb is embeddings else ref_labels)
         return everything
 

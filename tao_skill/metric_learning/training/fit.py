@@ -62,7 +62,7 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
         if module.start_epoch == spec.train.num_epochs and (record.best or record.latest):
             # Killed after its last checkpoint: only the results were not written yet.
             log.info("All %d epochs are done: their results are taken from the record.", spec.train.num_epochs)
-            return {"model_name": spec.model_name, **_results(record, folder)}
+            return _results(spec, record, folder, sets.warnings)
         if module.start_epoch >= spec.train.num_epochs:
             raise _nothing_left(spec, module.start_epoch)
     else:
@@ -72,9 +72,7 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
     classes = len(sets.train.classes)
     log.info("%d images of %d classes, on the %s in %s.", len(sets.train), classes, device.accelerator, precision)
     _fit(spec, module, sets, record, status=status, device=device, precision=precision)
-    results = _results(record, folder)
-    notes = [*sets.warnings, *([NOT_BEATEN] if results["best_epoch"] == START_EPOCH else [])]
-    return {"model_name": spec.model_name, **results, "warnings": notes}
+    return _results(spec, record, folder, sets.warnings)
 
 
 def _refuse_several_processes(spec: TrainSpec, device: Device) -> None:
@@ -210,12 +208,14 @@ def _nothing_left(spec: TrainSpec, start_epoch: int) -> SpecError:
     return SpecError("There is nothing left to train.", problems=[problem])
 
 
-def _results(record: CheckpointRecord, folder: Path) -> dict[str, Any]:
+def _results(spec: TrainSpec, record: CheckpointRecord, folder: Path, warnings: list[str]) -> dict[str, Any]:
     chosen = record.best or record.latest
     entry = next(entry for entry in record.checkpoints if entry.file == chosen)
     return {
+        "model_name": spec.model_name,
         "checkpoint": str(folder / chosen),
         "metrics": entry.metrics,
         "best_epoch": entry.epoch,
         "num_epochs": max(each.epoch for each in record.checkpoints) + 1,
+        "warnings": [*warnings, *([NOT_BEATEN] if entry.epoch == START_EPOCH else [])],
     }

@@ -1,0 +1,111 @@
+"""`data`: bring inputs here, and look after the cache they are kept in."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tao_skill.cli.outcome import Outcome
+from tao_skill.errors import StorageError
+
+if TYPE_CHECKING:
+    from tao_skill.storage.entries import Entry
+
+__all__ = ["add_to"]
+
+
+def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "data", help="bring inputs to this machine; list, prune or verify the cache", parents=parents
+    )
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, dest="verb")
+    stage = verbs.add_parser("stage", help="bring URIs here as a run would, and print the local paths", parents=parents)
+    stage.add_argument("uris", nargs="+", metavar="URI", help="path, file://, s3:// or http(s)://")
+    stage.set_defaults(call=_stage)
+    cache = verbs.add_parser("cache", help="what was fetched and extracted", parents=parents)
+    inner = cache.add_subparsers(title="verbs", metavar="VERB", required=True, dest="inner")
+    inner.add_parser("list", help="entries, the longest unused first", parents=parents).set_defaults(call=_list)
+    prune = inner.add_parser("prune", help="remove entries that no process uses: all, or by a limit", parents=parents)
+    prune.add_argument("--to", metavar="SIZE", help="remove the longest unused until so much is left, such as 50GB")
+    prune.add_argument("--unused-days", type=float, metavar="N", help="remove what nobody asked for in N days")
+    prune.set_defaults(call=_prune)
+    verify = inner.add_parser("verify", help="read every byte and compare with what came", parents=parents)
+    verify.add_argument("--repair", action="store_true", help="remove damaged entries, so that they are fetched anew")
+    verify.set_defaults(call=_verify)
+
+
+def _stage(options: argparse.Namespace) -> Outcome:
+    from tao_skill.cli.progress import show_log
+    from tao_skill.run.stage import stage_all
+    from tao_skill.storage.locate import redact
+
+    show_log("debug" in options)
+    paths = stage_all(options.uris)
+    document = {"staged": [{"uri": redact(uri), "path": path} for uri, path in zip(options.uris, paths, strict=True)]}
+    return Outcome(document, "\n".join(paths))
+
+
+def _cache() -> Path:
+    from tao_skill.storage.cache import cache_directory
+
+    return cache_directory()
+
+
+def _list(_options: argparse.Namespace) -> Outcome:
+    from tao_skill.storage.cache_care import cache_limit, entries
+    from tao_skill.storage.progress import in_words
+
+    cache = _cache()
+    found = [_entry(entry) for entry in entries(cache)]
+    total = sum(one["bytes"] for one in found)
+    lines = [
+        f"{one['used_at'][:10]}  {in_words(one['bytes']):>9}  {one['files']:>7} files  {one['uri']}" for one in found
+    ]
+    lines.append(f"{in_words(total)} of at most {in_words(cache_limit(cache))} in {cache}")
+    return Outcome(
+        {"cache": str(cache), "bytes": total, "limit": cache_limit(cache), "entries": found}, "\n".join(lines)
+    )
+
+
+def _prune(options: argparse.Namespace) -> Outcome:
+    from tao_skill.storage.cache_care import parse_bytes, prune
+    from tao_skill.storage.progress import in_words
+
+    to_bytes = None if options.to is None else parse_bytes(options.to, "--to")
+    gone, leftovers = prune(_cache(), to_bytes=to_bytes, unused_days=options.unused_days)
+    removed = [_entry(entry) for entry in gone]
+    freed = sum(one["bytes"] for one in removed)
+    text = f"Removed {len(removed)} entries ({in_words(freed)}) and {leftovers} leftovers of broken transfers."
+    return Outcome({"removed": removed, "bytes": freed, "leftovers": leftovers}, text)
+
+
+def _verify(options: argparse.Namespace) -> Outcome:
+    from tao_skill.storage.cache_care import verify
+
+    findings = verify(_cache(), repair=options.repair)
+    bad = [finding for finding in findings if finding.problems]
+    document = {
+        "checked": len(findings),
+        "damaged": [_entry(finding.entry) | {"problems": finding.problems} for finding in bad],
+        "repaired": bool(bad and options.repair),
+    }
+    lines = [f"{len(findings)} entries checked, {len(bad)} damaged"]
+    lines += [f"{one.entry.marker.uri}: {problem}" for one in bad for problem in one.problems[:10]]
+    if bad and not options.repair:
+        lines.append("Next: python -m tao_skill data cache verify --repair")
+    return Outcome(document, "\n".join(lines), StorageError.exit_code if bad and not options.repair else 0)
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {
+        "uri": entry.marker.uri,
+        "kind": entry.marker.kind,
+        "files": entry.marker.files,
+        "bytes": entry.marker.bytes,
+        "used_at": datetime.fromtimestamp(entry.used_at, UTC).isoformat(timespec="seconds"),
+        "path": str(entry.content),
+    }

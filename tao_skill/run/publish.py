@@ -1,0 +1,140 @@
+"""Bring the results of a job to a remote results root: while it works, when it ends, and later if that broke off."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from tao_skill.errors import JobError, Problem, TaoSkillError
+from tao_skill.jobs.reconcile import action_folder
+from tao_skill.jobs.record import JobRecord, UploadState
+from tao_skill.jobs.store import RECORD_FILE, JobStore
+from tao_skill.run.remote_jobs import MirroredJobStore, refuse_foreign
+from tao_skill.storage.upload import FolderUpload, Uploaded
+
+__all__ = ["publishing", "upload_job"]
+
+INTERVAL_VARIABLE = "TAO_SKILL_UPLOAD_SECONDS"
+_DEFAULT_INTERVAL = 15.0
+_WAITS = (0.0, 2.0, 5.0)
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def publishing(store: JobStore, record: JobRecord, excludes: Sequence[str]) -> Iterator[None]:
+    """Upload a job's files from time to time while the block runs, and all of them after it, however it ends.
+
+    Nothing is raised for a server that fails: the files stay here and the record says what is missing.
+    """
+    if not isinstance(store, MirroredJobStore):
+        yield
+        return
+    uri = f"{store.uri}/{record.job_id}"
+    store.update(record.job_id, upload=UploadState(uri=uri, state="running", excluded=list(excludes)).model_dump())
+    upload = _folder_upload(store, record, excludes)
+    stop = threading.Event()
+    thread = threading.Thread(target=_keep_up, args=(upload, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        _finish(store, record.job_id, upload, list(excludes))
+
+
+def upload_job(store: JobStore, job_id: str, excludes: Sequence[str]) -> JobRecord:
+    """Upload what is missing of a job that worked here, and return its record.
+
+    Raises:
+        JobError: no such job, one that works still, or a results root that is not remote.
+    """
+    record = store.reconcile(store.load(job_id))
+    if not isinstance(store, MirroredJobStore):
+        raise JobError(
+            f"The results of job {record.job_id} are in {record.results_dir}: there is no server to upload them to.",
+            problems=[Problem("--results-root", str(store.root), "a remote root, such as s3://bucket/results")],
+            next_step=f"python -m tao_skill jobs upload {record.job_id} --results-root s3://bucket/results",
+        )
+    refuse_foreign(store, record, "uploaded")
+    if not record.ended:
+        raise JobError(
+            f"Job {record.job_id} is {record.status}: its runner uploads its results.",
+            problems=[Problem("job_id", record.job_id, "a job that has ended")],
+            next_step=f"python -m tao_skill jobs show {record.job_id}",
+        )
+    patterns = record.upload.excluded if record.upload else list(excludes)
+    _finish(store, record.job_id, _folder_upload(store, record, patterns), patterns)
+    return store.load(record.job_id)
+
+
+def _folder_upload(store: MirroredJobStore, record: JobRecord, excludes: Sequence[str]) -> FolderUpload:
+    folder, works_in = store.folder(record.job_id), action_folder(record)
+    roots = [(folder, "")]
+    if not works_in.is_relative_to(folder):
+        roots.append((works_in, record.action))
+    return FolderUpload(roots, f"{store.uri}/{record.job_id}", excludes)
+
+
+def _keep_up(upload: FolderUpload, stop: threading.Event) -> None:
+    told = ""
+    while True:
+        try:
+            error = upload.sync().error
+        except TaoSkillError as wrong:
+            error = wrong.message
+        if error and error != told:
+            _log.warning("Uploading results fails for now and will be tried again: %s", error)
+        told = error
+        if stop.wait(_interval()):
+            return
+
+
+def _finish(store: MirroredJobStore, job_id: str, upload: FolderUpload, excludes: list[str]) -> None:
+    """Upload the rest, then the record, which says so."""
+    outcome = _patiently(upload, held_back=[RECORD_FILE])
+    outcome.missing = [name for name in outcome.missing if name != RECORD_FILE]
+    _note(store, job_id, upload.uri, outcome, excludes)
+    last = _patiently(upload)
+    if last.error and not outcome.error:
+        outcome = last
+        _note(store, job_id, upload.uri, outcome, excludes)
+    if outcome.missing:
+        _log.warning("Not all results are at %s: %s", upload.uri, outcome.error)
+    else:
+        _log.info("results are at %s", upload.uri)
+
+
+def _note(store: MirroredJobStore, job_id: str, uri: str, outcome: Uploaded, excludes: list[str]) -> None:
+    state = UploadState(
+        uri=uri,
+        state="incomplete" if outcome.missing else "complete",
+        files=outcome.files,
+        bytes=outcome.bytes,
+        missing=outcome.missing,
+        error=outcome.error,
+        excluded=excludes,
+    )
+    store.update(job_id, upload=state.model_dump())
+
+
+def _patiently(upload: FolderUpload, held_back: Sequence[str] = ()) -> Uploaded:
+    outcome = Uploaded()
+    for pause in _WAITS:
+        time.sleep(pause)
+        outcome = upload.sync(final=True, held_back=held_back)
+        if not outcome.error:
+            break
+    return outcome
+
+
+def _interval() -> float:
+    try:
+        return max(0.1, float(os.environ.get(INTERVAL_VARIABLE, "")))
+    except ValueError:
+        return _DEFAULT_INTERVAL

@@ -1,0 +1,148 @@
+"""Look after the cache: list it, keep it small, check every byte of it."""
+
+import logging
+import os
+import re
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tao_skill.errors import Problem, StorageError
+from tao_skill.storage.checksums import crc32
+from tao_skill.storage.entries import Entry, entry_at, leftovers
+from tao_skill.storage.progress import in_words
+
+__all__ = ["LIMIT_VARIABLE", "Finding", "cache_limit", "entries", "keep_within_limit", "parse_bytes", "prune", "verify"]
+
+LIMIT_VARIABLE = "TAO_SKILL_CACHE_LIMIT"
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_PIECE = 1024 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with one entry; ``problems`` is empty for a good one."""
+
+    entry: Entry
+    problems: list[str]
+
+
+def entries(cache: Path) -> list[Entry]:
+    """Return all whole entries, the longest unused first."""
+    staged = cache / "staged"
+    if not staged.is_dir():
+        return []
+    found = [entry for path in staged.iterdir() if not path.name.endswith(".partial") and (entry := entry_at(path))]
+    return sorted(found, key=lambda entry: entry.used_at)
+
+
+def cache_limit(cache: Path) -> int:
+    """Return how many bytes the cache may hold: ``$TAO_SKILL_CACHE_LIMIT`` (``200GB``), else half of the disk.
+
+    Raises:
+        StorageError: the variable holds no size.
+    """
+    named = os.environ.get(LIMIT_VARIABLE, "").strip()
+    return parse_bytes(named, LIMIT_VARIABLE) if named else shutil.disk_usage(cache).total // 2
+
+
+def parse_bytes(text: str, key: str) -> int:
+    """Return the number of bytes that ``200GB`` or ``1500000`` means.
+
+    Raises:
+        StorageError: it means none.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?B?)", text.strip().upper())
+    unit = None if match is None else match[2] if match[2] in _UNITS else f"{match[2]}B"
+    if match is None or unit not in _UNITS:
+        raise StorageError(
+            f"{text!r} is no size.",
+            problems=[Problem(key, text, "a number of bytes, or such as 500MB or 200GB")],
+            next_step=f"{key}=200GB",
+        )
+    return int(float(match[1]) * _UNITS[unit])
+
+
+def keep_within_limit(cache: Path, keep: Entry) -> None:
+    """Remove the longest unused entries until the cache is within its limit; never ``keep`` or one in use."""
+    limit = cache_limit(cache)
+    everything = entries(cache)
+    total = sum(entry.marker.bytes for entry in everything)
+    for entry in everything:
+        if total <= limit:
+            return
+        if entry.folder != keep.folder and entry.remove():
+            total -= entry.marker.bytes
+            _log.info("cache: removed %s (%s)", entry.marker.uri, in_words(entry.marker.bytes))
+    if total > limit:
+        _log.warning("The cache holds %s, more than its limit of %s.", in_words(total), in_words(limit))
+
+
+def prune(cache: Path, *, to_bytes: int | None = None, unused_days: float | None = None) -> tuple[list[Entry], int]:
+    """Remove entries and return them, with the number of leftovers of dead processes that went too.
+
+    ``unused_days`` takes those that nobody asked for since; ``to_bytes`` the longest unused until so much is left;
+    neither means all. Entries in use stay.
+    """
+    everything = entries(cache)
+    gone: list[Entry] = []
+    left = sum(entry.marker.bytes for entry in everything)
+    before = time.time() - (unused_days or 0) * 86400
+    for entry in everything:
+        too_old = unused_days is not None and entry.used_at < before
+        too_much = to_bytes is not None and left > to_bytes
+        everything_goes = unused_days is None and to_bytes is None
+        if (too_old or too_much or everything_goes) and entry.remove():
+            gone.append(entry)
+            left -= entry.marker.bytes
+    rest = leftovers(cache / "staged") if (cache / "staged").is_dir() else []
+    for path in rest:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return gone, len(rest)
+
+
+def verify(cache: Path, *, repair: bool = False) -> list[Finding]:
+    """Read every byte of every entry and compare; ``repair`` removes what is damaged, so that it is fetched anew."""
+    findings = [Finding(entry, _damage(entry)) for entry in entries(cache)]
+    for finding in findings:
+        if repair and finding.problems and not finding.entry.remove():
+            _log.warning("%s is damaged but in use, so it stays.", finding.entry.folder)
+    return findings
+
+
+def _damage(entry: Entry) -> list[str]:
+    problems: list[str] = []
+    listed: set[str] = set()
+    try:
+        for path, length, total in entry.listed():
+            listed.add(path)
+            found = _length_and_crc(entry.content / path)
+            if found is None:
+                problems.append(f"{path} is missing")
+            elif found != (length, total):
+                problems.append(f"{path} has changed")
+    except (OSError, ValueError):
+        problems.append("the list of its files can't be read")
+    for place, _, names in os.walk(entry.content):
+        for name in names:
+            path = (Path(place) / name).relative_to(entry.content).as_posix()
+            if path not in listed:
+                problems.append(f"{path} does not belong to it")
+    return problems
+
+
+def _length_and_crc(path: Path) -> tuple[int, int] | None:
+    total, length = 0, 0
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                total, length = crc32(piece, total), length + len(piece)
+    except OSError:
+        return None
+    return length, total

@@ -1,0 +1,240 @@
+"""The cache's entries: folders that appear whole or not at all, each with a marker that says what it holds.
+
+::
+
+    <cache>/staged/<name>-<key>/content/…        what was fetched or extracted
+                                /files.jsonl     path, bytes and crc32 of each file in it
+                                /entry.json      the marker
+    <cache>/staged/<name>-<key>.part[.done]      a transfer that goes on where it broke off
+    <cache>/staged/<name>-<key>.*.partial/       an extraction at work, or left by a process that died
+    <cache>/staged/<name>-<key>.lock             held by whoever makes the entry
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tao_skill.errors import Problem, StorageError
+
+fcntl: Any = None
+with suppress(ImportError):  # Windows has none: entries in use are then not protected from `data cache prune`
+    import fcntl
+
+__all__ = ["CONTENT", "Entry", "Marker", "entry_at", "leftovers", "make_entry", "release", "staged_folder", "usable"]
+
+CONTENT, LISTING, MARKER = "content", "files.jsonl", "entry.json"
+_USED = ".used"
+_VERSION = 1
+# Locks that say "this process uses that entry"; the system lets go of them when the process ends, however it does.
+_held: dict[Path, int] = {}
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What an entry holds and where it came from; ``uri`` is free of secrets."""
+
+    uri: str
+    kind: str
+    identity: str
+    files: int
+    bytes: int
+    top: list[str]
+    made_at: float
+    boot: str = ""
+    version: int = _VERSION
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One whole entry."""
+
+    folder: Path
+    marker: Marker
+
+    @property
+    def content(self) -> Path:
+        return self.folder / CONTENT
+
+    @property
+    def used_at(self) -> float:
+        """Return when the entry was last asked for, in seconds since 1970."""
+        try:
+            return (self.folder / _USED).stat().st_mtime
+        except OSError:
+            return self.marker.made_at
+
+    def use(self) -> None:
+        """Note the use, and keep the entry from being pruned while this process lives."""
+        path = self.folder / _USED
+        try:
+            if self.folder not in _held and fcntl is not None:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                _held[self.folder] = descriptor
+            path.touch()
+        except OSError:
+            return  # a cache that can only be read serves as well
+
+    def listed(self) -> Iterator[tuple[str, int, int]]:
+        """Yield path, bytes and crc32 of each file."""
+        with (self.folder / LISTING).open(encoding="utf-8") as lines:
+            for line in lines:
+                path, length, total = json.loads(line)
+                yield str(path), int(length), int(total)
+
+    def remove(self) -> bool:
+        """Delete the entry, unless a process uses it; it is gone at once, and its bytes soon after."""
+        with _unused(self.folder) as free:
+            if not free:
+                return False
+            grave = Path(tempfile.mkdtemp(prefix=f"{self.folder.name}.", suffix=".partial", dir=self.folder.parent))
+            self.folder.rename(grave / "removed")
+        shutil.rmtree(grave, ignore_errors=True)
+        return True
+
+
+def staged_folder(cache: Path) -> Path:
+    """Return the folder of all entries, made where it is missing."""
+    folder = cache / "staged"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def entry_at(folder: Path) -> Entry | None:
+    """Return the entry in a folder; None where there is none, or its marker is not whole."""
+    try:
+        document = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        marker = Marker(**document)
+        return Entry(folder, marker) if marker.version == _VERSION and (folder / CONTENT).is_dir() else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def usable(folder: Path, identity: str) -> Entry | None:
+    """Return the entry if it is whole as far as a quick look can tell, and of the same state of the object.
+
+    After a restart of the machine the lengths of all files are looked at once: a power cut may have eaten bytes that
+    were never written to the disk.
+    """
+    entry = entry_at(folder)
+    if entry is None or entry.marker.identity != identity:
+        return None
+    if sorted(path.name for path in entry.content.iterdir()) != entry.marker.top:
+        return None
+    if entry.marker.boot != _boot():
+        if not _lengths_fit(entry):
+            return None
+        with suppress(OSError):  # a cache that can only be read
+            _write_marker(folder, Marker(**(asdict(entry.marker) | {"boot": _boot()})))
+    return entry
+
+
+def make_entry(
+    done: Path, uri: str, kind: str, identity: str, *, fill: Callable[[Path, Path], int], kept: Path | None = None
+) -> Entry:
+    """Make an entry beside its place and rename it; called under its lock.
+
+    ``fill`` puts files into the folder it is given, writes their list to the path it is given, and returns their
+    number. ``kept`` is a half-made folder that a later attempt goes on with; otherwise leftovers are removed.
+    """
+    for leftover in done.parent.glob(f"{_escaped(done.name)}.*.partial"):
+        if leftover != kept:
+            shutil.rmtree(leftover, ignore_errors=True)
+    if done.exists():  # broken, or of another version
+        shutil.rmtree(done)
+    partial = kept or Path(tempfile.mkdtemp(prefix=f"{done.name}.", suffix=".partial", dir=done.parent))
+    try:
+        content = partial / CONTENT
+        content.mkdir(parents=True, exist_ok=True)
+        files = fill(content, partial / LISTING)
+        with (partial / LISTING).open(encoding="utf-8") as lines:
+            total = sum(json.loads(line)[1] for line in lines)
+        top = sorted(path.name for path in content.iterdir())
+        _write_marker(partial, Marker(uri, kind, identity, files, total, top, time.time(), _boot()))
+        partial.chmod(0o755)
+        partial.rename(done)
+    except BaseException:
+        if kept is None:
+            shutil.rmtree(partial, ignore_errors=True)
+        raise
+    entry = entry_at(done)
+    if entry is None:
+        raise StorageError(
+            f"The cache entry {done} vanished while it was made.",
+            problems=[Problem(str(done), "gone", "a cache that nobody else clears meanwhile")],
+            next_step="run the command again",
+        )
+    return entry
+
+
+def release() -> None:
+    """Let go of all entries that this process uses."""
+    while _held:
+        os.close(_held.popitem()[1])
+
+
+def leftovers(staged: Path) -> list[Path]:
+    """Return what broken transfers and dead processes left, where nobody is at work on it."""
+    from filelock import FileLock, Timeout
+
+    found: list[Path] = []
+    for path in sorted([*staged.glob("*.partial"), *staged.glob("*.part"), *staged.glob("*.part.done")]):
+        name = re.sub(r"(\.part|\.part\.done|\.[^.]*\.partial)$", "", path.name)
+        try:
+            with FileLock(staged / f"{name}.lock", timeout=0):
+                found.append(path)
+        except Timeout:
+            continue
+    return found
+
+
+@contextmanager
+def _unused(folder: Path) -> Iterator[bool]:
+    """Say whether no process uses the entry, and keep it so while the block runs."""
+    if fcntl is None:
+        yield True
+        return
+    if folder in _held:
+        yield False
+        return
+    descriptor = os.open(folder / _USED, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(descriptor)
+
+
+def _write_marker(folder: Path, marker: Marker) -> None:
+    temporary = folder / f"{MARKER}.{os.getpid()}.tmp"
+    temporary.write_text(json.dumps(asdict(marker), indent=1), encoding="utf-8")
+    temporary.replace(folder / MARKER)
+
+
+def _lengths_fit(entry: Entry) -> bool:
+    try:
+        return all((entry.content / path).stat().st_size == length for path, length, _ in entry.listed())
+    except (OSError, ValueError):
+        return False
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _escaped(name: str) -> str:
+    return re.sub(r"([\[\]?*])", r"[\1]", name)

@@ -1,0 +1,88 @@
+"""Extract a zip archive that nobody vouches for, by the same rules as a tar archive."""
+
+import stat
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tao_skill.errors import StorageError
+from tao_skill.storage.extract import DAMAGE, broken, unwritable
+from tao_skill.storage.folder_writer import FolderWriter
+from tao_skill.storage.locate import redact
+from tao_skill.storage.members import DEFAULT_LIMITS, Limits, Members
+
+__all__ = ["extract_zip"]
+
+_PIECE = 1024 * 1024
+# The highest rate of deflate is about 1032 to 1; a small archive that claims more than this per byte is a bomb.
+_MOST_PER_BYTE = 1100
+_ENCRYPTED = 0x1
+
+
+def extract_zip(
+    archive: Path,
+    target: Path,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    listing: Path | None = None,
+    shown: str = "",
+) -> int:
+    """Extract a zip file into the existing empty folder ``target`` and return the number of files.
+
+    Raises:
+        StorageError: as ``extract_tar``; links, encrypted members and members that overlap are refused too.
+    """
+    members = Members(redact(shown or str(archive)), target, limits)
+    try:
+        with FolderWriter(members, listing) as writer, zipfile.ZipFile(archive) as opened:
+            _check_overlap(opened, members)
+            for member in opened.infolist():
+                _extract_member(opened, member, writer)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, *DAMAGE) as error:
+        if isinstance(error, StorageError):
+            raise
+        broken(members.archive, str(error) or type(error).__name__, error)
+    except OSError as error:
+        unwritable(members.archive, target, error)
+    if writer.files == 0:
+        broken(members.archive, "it holds no files", None)
+    return writer.files
+
+
+def _check_overlap(opened: zipfile.ZipFile, members: Members) -> None:
+    """Refuse members that share bytes of the file: a few kilobytes can claim petabytes that way."""
+    end, before = 0, ""
+    for member in sorted(opened.infolist(), key=lambda one: one.header_offset):
+        if member.header_offset < end:
+            members.refuse(member.filename, f"bytes of its own, not those of {before!r}")
+        end, before = member.header_offset + 30 + member.compress_size, member.filename
+
+
+def _extract_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, writer: FolderWriter) -> None:
+    members, name = writer.members, member.filename
+    # zipfile cuts a name at a zero byte and turns backslashes; what was written is in orig_filename.
+    path = members.admit(member.orig_filename)
+    if path is None:
+        return
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if member.is_dir():
+        writer.folder(name, path)
+        return
+    if kind not in (0, stat.S_IFREG):
+        members.refuse(name, "a file or a folder: no link, no device and no pipe")
+    if member.flag_bits & _ENCRYPTED:
+        members.refuse(name, "a file without a password")
+    if member.file_size > _MOST_PER_BYTE * member.compress_size + _PIECE:
+        members.refuse(name, "no more content than its packed bytes can hold")
+    members.weigh(name, member.file_size)
+    writer.file(name, path, _pieces(opened, member, members))
+
+
+def _pieces(opened: zipfile.ZipFile, member: zipfile.ZipInfo, members: Members) -> Iterator[bytes]:
+    left = member.file_size
+    with opened.open(member) as content:
+        while piece := content.read(_PIECE):
+            left -= len(piece)
+            if left < 0:
+                members.refuse(member.filename, f"the {member.file_size} bytes that the archive announces")
+            yield piece

@@ -1,0 +1,78 @@
+"""Write the files of one data set into a fresh folder, and keep a list of them with their sums."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import IO
+
+from tao_skill.storage.checksums import crc32
+from tao_skill.storage.members import Members
+
+__all__ = ["FolderWriter"]
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
+
+
+class FolderWriter:
+    """Put files below ``members.target``; each gets a line ``[path, bytes, crc32]`` in the list, where one is kept."""
+
+    def __init__(self, members: Members, listing: Path | None = None) -> None:
+        self.members = members
+        self.files = 0
+        self._root = str(members.target)
+        self._made: set[str] = {"."}
+        self._path = listing
+        self._listing: IO[str] | None = None
+
+    def __enter__(self) -> "FolderWriter":
+        self._listing = self._path.open("w", encoding="utf-8") if self._path else None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._listing is not None:
+            self._listing.close()
+
+    def folder(self, name: str, path: PurePosixPath) -> None:
+        """Make a folder with its parents."""
+        text = str(path)
+        if text in self._made:
+            return
+        self.members.take(name, path, folder=True)
+        try:
+            self.members.target.joinpath(*path.parts).mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            self.members.refuse(name, "a folder where the archive has no file of the same name")
+        self._made.add(text)
+
+    def file(self, name: str, path: PurePosixPath, pieces: Iterable[bytes]) -> int:
+        """Write one file and return its length."""
+        if str(path.parent) not in self._made:
+            self.folder(name, path.parent)
+        self.members.take(name, path)
+        place = f"{self._root}/{path}"
+        try:
+            descriptor = os.open(place, _CREATE, 0o644)
+        except IsADirectoryError:
+            self.members.refuse(name, "a file where the archive has no folder of the same name")
+        length, total = 0, 0
+        try:
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+                total = crc32(piece, total)
+                length += len(piece)
+        finally:
+            os.close(descriptor)
+        self.files += 1
+        self.note(str(path), length, total)
+        return length
+
+    def note(self, path: str, length: int, total: int) -> None:
+        """Add a file to the list."""
+        if self._listing is not None:
+            self._listing.write(f"{json.dumps([path, length, total], ensure_ascii=False)}\n")

@@ -1,0 +1,145 @@
+"""What a member of an archive, or an object below a prefix, may be called, and how much there may be of it."""
+
+import re
+import shutil
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import NoReturn
+
+from tao_skill.errors import Problem, StorageError
+
+__all__ = ["DEFAULT_LIMITS", "Limits", "Members", "inside", "is_junk", "safe_name"]
+
+_JUNK = ("__MACOSX", ".DS_Store")
+FREE_RESERVE = 64 * 1024 * 1024
+# Names that Windows keeps for devices, whatever their ending.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one archive may unpack to; whoever has more extracts it by hand and names the folder."""
+
+    members: int = 2_000_000
+    total_bytes: int = 1 << 40
+    link_copies_bytes: int = 1 << 34
+    name_length: int = 4096
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass
+class Members:
+    """Judge the members of one archive as they come, and count what they take."""
+
+    archive: str
+    target: Path
+    limits: Limits
+    count: int = 0
+    total: int = 0
+    copied: int = 0
+    _folders: dict[str, str] = field(default_factory=dict)
+    # Hashes only: millions of names would fill the memory.
+    _files: set[int] = field(default_factory=set)
+
+    def admit(self, name: str) -> PurePosixPath | None:
+        """Return the relative path of the next member; None for what a Mac adds and nobody needs.
+
+        Raises:
+            StorageError: the name is dangerous, or it is one member too many.
+        """
+        self.count += 1
+        if self.count > self.limits.members:
+            self.refuse(name, f"at most {self.limits.members} members")
+        path = safe_name(name)
+        if path is None or len(name) > self.limits.name_length:
+            self.refuse(name, "a relative name inside the archive, without .., that every system can write")
+        return None if is_junk(path) else path
+
+    def take(self, name: str, path: PurePosixPath, *, folder: bool = False) -> None:
+        """Note a file or folder with its parents.
+
+        Raises:
+            StorageError: another one's name differs only in upper and lower case, so that some disks mix them up.
+        """
+        for parent in (*path.parents, path) if folder else path.parents:
+            text = str(parent)
+            if text != "." and self._folders.setdefault(_folded(text), text) != text:
+                self.refuse(name, f"no folder beside {self._folders[_folded(text)]!r} that differs in case only")
+        if folder:
+            return
+        key = hash(_folded(str(path)))
+        if key in self._files and not self.target.joinpath(*path.parts).exists():
+            self.refuse(name, "no two files whose names differ in case only")
+        self._files.add(key)
+
+    def weigh(self, name: str, size: int) -> None:
+        """Count the bytes of a file before they are written.
+
+        Raises:
+            StorageError: more than the limit, or than the disk has.
+        """
+        self.total += size
+        if size < 0 or self.total > self.limits.total_bytes:
+            self.refuse(name, f"at most {self.limits.total_bytes} bytes in all")
+        if size > 1024 * 1024 or self.count % 1000 == 1:
+            self._check_space(name, size)
+
+    def weigh_copy(self, name: str, size: int) -> None:
+        """Count the bytes of a copy that stands for a link; raises as ``weigh`` does."""
+        self.copied += size
+        if self.copied > self.limits.link_copies_bytes:
+            self.refuse(name, f"at most {self.limits.link_copies_bytes} bytes of copies by links")
+
+    def refuse(self, name: str, expected: str) -> NoReturn:
+        """Raise the error that names the member."""
+        raise StorageError(
+            f"{self.archive} is not extracted: its member {name!r} is not allowed.",
+            problems=[Problem(f"{self.archive.rpartition('/')[2]}: {name}", name, expected)],
+            next_step="make the archive anew from plain files, or extract it yourself and give the folder",
+        )
+
+    def _check_space(self, name: str, size: int) -> None:
+        free = shutil.disk_usage(self.target).free
+        if size + FREE_RESERVE > free:
+            raise StorageError(
+                f"{self.archive} does not fit on the disk of {self.target}.",
+                problems=[Problem(name, size, f"at most {max(0, free - FREE_RESERVE)} bytes, which are free")],
+                next_step="make room, or set TAO_SKILL_CACHE to a folder on a larger disk",
+            )
+
+
+def safe_name(name: str) -> PurePosixPath | None:
+    """Return the relative path of a member, or None where the name is dangerous on any system."""
+    if not name or "\0" in name or "\\" in name or name.startswith("/") or re.match(r"[A-Za-z]:", name):
+        return None
+    path = PurePosixPath(name)
+    if ".." in path.parts or path.is_absolute():
+        return None
+    return None if any(_DEVICES.fullmatch(part) for part in path.parts) else path
+
+
+def is_junk(path: PurePosixPath) -> bool:
+    """Say whether this is what a Mac adds to archives."""
+    return any(part in _JUNK or part.startswith("._") for part in path.parts)
+
+
+def inside(base: PurePosixPath, linkname: str) -> PurePosixPath | None:
+    """Return where a link in folder ``base`` points, in plain steps; None where that is outside."""
+    if not linkname or "\0" in linkname or "\\" in linkname or linkname.startswith("/"):
+        return None
+    steps: list[str] = []
+    for part in (*base.parts, *PurePosixPath(linkname).parts):
+        if part != "..":
+            steps.append(part)
+        elif steps:
+            steps.pop()
+        else:
+            return None
+    return PurePosixPath(*steps) if steps else None
+
+
+def _folded(name: str) -> str:
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
