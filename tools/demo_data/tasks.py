@@ -72,7 +72,7 @@ def tasks(quick: bool) -> list[Task]:
     ]
 
 
-def _schedule(*, epochs: int, batch: int, warmup: int, steps: list[int], validation: int) -> tuple[str, ...]:
+def _schedule(*, epochs: int, batch: int = 32, warmup: int, steps: list[int], validation: int) -> tuple[str, ...]:
     return (
         f"train.num_epochs={epochs}",
         f"train.batch_size={batch}",
