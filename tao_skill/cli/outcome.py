@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from dataclasses import dataclass
@@ -81,7 +80,9 @@ def print_outcome(outcome: Outcome, as_json: bool) -> int:
     """Print and return the exit code; a reader that went away is no failure to complain about."""
     try:
         if as_json:
-            _write(sys.stdout, json.dumps(_finite(outcome.document), indent=2, ensure_ascii=False, default=str))
+            from tao_skill.config.finite import finite
+
+            _write(sys.stdout, json.dumps(finite(outcome.document), indent=2, ensure_ascii=False, default=str))
         else:
             _write(sys.stdout, outcome.text)
             _write(sys.stderr, outcome.message)
@@ -96,12 +97,3 @@ def _write(stream: TextIO, text: str) -> None:
     if text:
         stream.write(text if text.endswith("\n") else f"{text}\n")
         stream.flush()
-
-
-def _finite(value: Any) -> Any:
-    # NaN is no JSON.
-    if isinstance(value, dict):
-        return {str(key): _finite(child) for key, child in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(child) for child in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -42,7 +42,7 @@ def verdict(record: JobRecord) -> dict[str, Any] | None:
         return {
             "status": JobStatus.COMPLETE,
             "reason": f"the runner (process {record.runner_pid}) died; the action went on and reported success",
-            **_results(folder / RESULTS_FILE),
+            **results_of(folder),
         }
     said = f", and said last: {last['message']}" if last.get("message") else ""
     gone = f"the runner (process {record.runner_pid}) and the action (process {record.pid}) are gone"
@@ -82,15 +82,19 @@ def _last_status(path: Path, since: float) -> dict[str, Any]:
     return {}
 
 
-def _results(path: Path) -> dict[str, Any]:
+def results_of(folder: Path) -> dict[str, Any]:
+    """Return what a record keeps of the results that an action wrote: its metrics and its checkpoint."""
+    results = read_object(folder / RESULTS_FILE)
+    metrics, checkpoint = results.get("metrics"), results.get("checkpoint")
+    found = metrics.items() if isinstance(metrics, dict) else ()
+    kept = {str(key): value for key, value in found if isinstance(value, int | float) and math.isfinite(value)}
+    return {"metrics": kept, "checkpoint": checkpoint if isinstance(checkpoint, str) and checkpoint else None}
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file, or {} where there is none that can be read."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    if not isinstance(document, dict):
-        return {}
-    metrics = document.get("metrics")
-    found = metrics.items() if isinstance(metrics, dict) else ()
-    kept = {str(key): value for key, value in found if isinstance(value, int | float) and math.isfinite(value)}
-    checkpoint = document.get("checkpoint")
-    return {"metrics": kept, "checkpoint": checkpoint if isinstance(checkpoint, str) else None}
+    return document if isinstance(document, dict) else {}

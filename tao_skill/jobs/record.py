@@ -1,11 +1,12 @@
 """The record of one job, as it lies in ``job.json``."""
 
-import math
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from tao_skill.config.finite import finite
 
 RECORD_VERSION = "1.0"
 
@@ -122,12 +123,4 @@ class JobRecord(_Document):
 
     def document(self) -> dict[str, Any]:
         """Return the record as the plain data of ``job.json``; JSON has no NaN, so that becomes null."""
-        return {name: _finite(value) for name, value in self.model_dump(mode="json", by_alias=True).items()}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(child) for key, child in value.items()}
-    if isinstance(value, list):
-        return [_finite(child) for child in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return {name: finite(value) for name, value in self.model_dump(mode="json", by_alias=True).items()}

@@ -15,8 +15,8 @@ from tao_skill.errors import CheckpointError, NotAvailableError, Problem
 from tao_skill.metric_learning.data.transforms import EvalTransform
 from tao_skill.metric_learning.device import choose_device
 from tao_skill.metric_learning.model.checkpoint import Checkpoint, load_recogniser, read_checkpoint
-from tao_skill.metric_learning.model.pretrained import load_pretrained
-from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser, build_recogniser
+from tao_skill.metric_learning.model.pretrained import start_recogniser
+from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser
 
 __all__ = ["ReadyModel", "prepare"]
 
@@ -96,14 +96,6 @@ def _recogniser(spec: Any, settings: ModelSettings, checkpoint: Checkpoint | Non
             log.info("%s", note)
         source = str(Path(checkpoint.path).resolve())
     else:
-        model = spec.model
-        recogniser = build_recogniser(settings, _UNTRAINED_SEED, timm_pretrained=model.timm_pretrained)
-        for report in load_pretrained(
-            recogniser,
-            model=model.pretrained_model_path,
-            trunk=model.pretrained_trunk_path,
-            embedder=model.pretrained_embedder_path,
-        ):
-            log.log(report.level, "%s", report)
+        recogniser = start_recogniser(settings, spec.model, _UNTRAINED_SEED)
         source = "pretrained weights, without training"
     return recogniser, source

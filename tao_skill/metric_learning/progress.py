@@ -14,7 +14,10 @@ SECONDS_BETWEEN_LINES = 30
 
 
 class Progress:
-    """Count one piece of work; call it with how much is done and how much there is, or add to it."""
+    """Count one piece of work; call it with how much is done and how much there is, or add to it.
+
+    The bar goes away once all is done.
+    """
 
     def __init__(self, what: str, total: int | None = None, done: int = 0) -> None:
         self.what = what
@@ -46,6 +49,8 @@ class Progress:
     def _move(self, done: int) -> None:
         self._bar.update(done - self._done)
         self._done = done
+        if done == self._total:
+            self.close()
         if self._bar.disable and time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
             log.info("%s: %d of %s", self.what, done, self._total if self._total is not None else "?")

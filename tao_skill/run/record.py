@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -17,7 +15,7 @@ from tao_skill.errors import InternalError, JobError, TaoSkillError
 from tao_skill.jobs.files import read_tail
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.process import start
-from tao_skill.jobs.reconcile import LOG_FILE, RESULTS_FILE, action_folder
+from tao_skill.jobs.reconcile import LOG_FILE, action_folder, read_object, results_of
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.dispatch import trainer_command
@@ -114,8 +112,7 @@ def _conclude(store: JobStore, record: JobRecord, folder: Path, code: int, inter
     """Write down how the action ended."""
     fields: dict[str, Any] = {"exit_code": code}
     if code == 0:
-        results = _read_object(folder / RESULTS_FILE)
-        fields |= {"metrics": _numbers(results.get("metrics")), "checkpoint": _text(results.get("checkpoint"))}
+        fields |= results_of(folder)
     else:
         fields["log_tail"] = read_tail(folder / LOG_FILE)
     if store.load(record.job_id).status == JobStatus.CANCELED:  # by `jobs cancel`, from another process
@@ -125,7 +122,7 @@ def _conclude(store: JobStore, record: JobRecord, folder: Path, code: int, inter
     if interrupted_by is not None:
         reason = f"canceled by {signal.Signals(interrupted_by).name}"
         return store.update(record.job_id, status=JobStatus.CANCELED, reason=reason, **fields)
-    error = _read_object(folder / ERROR_FILE) or _crash(record, code)
+    error = read_object(folder / ERROR_FILE) or _crash(record, code)
     return store.update(record.job_id, status=JobStatus.ERROR, reason=str(error.get("message")), error=error, **fields)
 
 
@@ -139,20 +136,3 @@ def _crash(record: JobRecord, code: int) -> dict[str, Any]:
         how += " (memory may have run out)"
     verb = "resume" if record.action == "train" else "logs"
     return JobError(f"The action ended {how}.", next_step=f"python -m tao_skill jobs {verb} {record.job_id}").document()
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _numbers(metrics: Any) -> dict[str, float]:
-    found = metrics.items() if isinstance(metrics, dict) else ()
-    return {str(key): value for key, value in found if isinstance(value, int | float) and math.isfinite(value)}
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None

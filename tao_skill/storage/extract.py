@@ -8,17 +8,16 @@ member but its name, its kind and its bytes is used.
 
 import gzip
 import tarfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, BinaryIO, NoReturn, cast
+from typing import IO, Any, BinaryIO, cast
 
-from tao_skill.errors import Problem, StorageError
+from tao_skill.storage.damage import DamageError, extracting
 from tao_skill.storage.folder_writer import FolderWriter
 from tao_skill.storage.locate import redact
 from tao_skill.storage.members import DEFAULT_LIMITS, Limits, Members, inside
 
-__all__ = ["DAMAGE", "BrokenArchiveError", "Limits", "extract", "extract_tar"]
+__all__ = ["Limits", "extract", "extract_tar"]
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1024 * 1024
@@ -28,10 +27,6 @@ _NAME_HEADERS = (b"L", b"K", b"x", b"g", b"X")
 Link = tuple[str, PurePosixPath, PurePosixPath]
 
 
-class BrokenArchiveError(StorageError):
-    """The bytes are no whole archive."""
-
-
 class _StrictTarInfo(tarfile.TarInfo):
     """Take a broken header for what it is; tarfile takes one in the middle for the end, and loses the rest."""
 
@@ -39,7 +34,7 @@ class _StrictTarInfo(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_StrictTarInfo":
         header = super().frombuf(buf, encoding, errors)
         if header.type in _NAME_HEADERS and header.size > _CHUNK:
-            raise _BrokenError(f"a header claims {header.size} bytes for one name")
+            raise DamageError(f"a header claims {header.size} bytes for one name")
         return header
 
     @classmethod
@@ -49,29 +44,11 @@ class _StrictTarInfo(tarfile.TarInfo):
         except _EndOfArchive:
             raise
         except _HeaderError as error:
-            raise _BrokenError(f"{error} at byte {tarfile.offset}: damaged or cut short") from error
-
-
-class _BrokenError(Exception):
-    """Say why the bytes are no whole archive."""
+            raise DamageError(f"{error} at byte {tarfile.offset}: damaged or cut short") from error
 
 
 _HeaderError: type[Exception] = tarfile.HeaderError
 _EndOfArchive: type[Exception] = cast(Any, tarfile).EOFHeaderError
-
-
-# What the parsers raise on bytes that are no whole archive; isal's errors are zlib's, or OSError without a number.
-DAMAGE = (
-    tarfile.TarError,
-    _BrokenError,
-    EOFError,
-    zlib.error,
-    gzip.BadGzipFile,
-    ValueError,
-    OverflowError,
-    IndexError,
-    RecursionError,
-)
 
 
 def extract(archive: Path, target: Path, limits: Limits = DEFAULT_LIMITS, listing: Path | None = None) -> int:
@@ -97,23 +74,14 @@ def extract_tar(
         StorageError: a dangerous member (named), more than ``limits``, a broken archive, no files, or no space.
     """
     members = Members(redact(archive), target, limits)
-    try:
-        with FolderWriter(members, listing) as writer, _unpacked(stream) as plain:
-            links: list[Link] = []
-            with tarfile.open(fileobj=plain, mode="r|", tarinfo=_StrictTarInfo, bufsize=_CHUNK) as tar:
-                while (member := tar.next()) is not None:
-                    cast(Any, tar).members = []
-                    _extract_member(tar, member, writer, links)
-                _drain(plain)
-            _copy_links(links, writer)
-    except DAMAGE as error:
-        if isinstance(error, StorageError):
-            raise
-        broken(members.archive, str(error) or type(error).__name__, error)
-    except OSError as error:
-        unwritable(members.archive, target, error)
-    if writer.files == 0:
-        broken(members.archive, "it holds no files", None)
+    with extracting(members, target, listing) as writer, _unpacked(stream) as plain:
+        links: list[Link] = []
+        with tarfile.open(fileobj=plain, mode="r|", tarinfo=_StrictTarInfo, bufsize=_CHUNK) as tar:
+            while (member := tar.next()) is not None:
+                cast(Any, tar).members = []
+                _extract_member(tar, member, writer, links)
+            _drain(plain)
+        _copy_links(links, writer)
     return writer.files
 
 
@@ -159,7 +127,7 @@ def _pieces(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
         # Past tarfile's own buffer: one piece, one copy.
         piece = content.raw.read(min(left, _CHUNK)) if member.sparse is None else content.read(_CHUNK)  # type: ignore[attr-defined]
         if not piece:
-            raise _BrokenError(f"{member.name} ends early")
+            raise DamageError(f"{member.name} ends early")
         left -= len(piece)
         yield piece
 
@@ -189,22 +157,4 @@ def _drain(stream: IO[bytes]) -> None:
     while chunk := stream.read(_CHUNK):
         rest += len(chunk)
         if rest > _PADDING_LIMIT:
-            raise _BrokenError(f"more than {_PADDING_LIMIT} bytes follow its end")
-
-
-def broken(archive: str, reason: str, error: BaseException | None) -> NoReturn:
-    """Raise the error for bytes that are no whole archive."""
-    raise BrokenArchiveError(
-        f"{archive} can't be extracted: {reason}.",
-        problems=[Problem(archive, reason, "a whole .tar, .tar.gz, .tgz or .zip archive")],
-        next_step=f"tar -tf {archive}   # then fetch or make it anew",
-    ) from error
-
-
-def unwritable(archive: str, target: Path, error: OSError) -> NoReturn:
-    """Raise the error for a disk that doesn't take the files."""
-    raise StorageError(
-        f"{archive} can't be extracted: {error.strerror or error}.",
-        problems=[Problem(str(error.filename or target), error.strerror or str(error), "a place to write files")],
-        next_step="make room, or set TAO_SKILL_CACHE to a folder on a larger disk",
-    ) from error
+            raise DamageError(f"more than {_PADDING_LIMIT} bytes follow its end")

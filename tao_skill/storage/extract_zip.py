@@ -5,8 +5,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tao_skill.errors import StorageError
-from tao_skill.storage.extract import DAMAGE, broken, unwritable
+from tao_skill.storage.damage import extracting
 from tao_skill.storage.folder_writer import FolderWriter
 from tao_skill.storage.locate import redact
 from tao_skill.storage.members import DEFAULT_LIMITS, Limits, Members
@@ -33,19 +32,11 @@ def extract_zip(
         StorageError: as ``extract_tar``; links, encrypted members and members that overlap are refused too.
     """
     members = Members(redact(shown or str(archive)), target, limits)
-    try:
-        with FolderWriter(members, listing) as writer, zipfile.ZipFile(archive) as opened:
-            _check_overlap(opened, members)
-            for member in opened.infolist():
-                _extract_member(opened, member, writer)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, *DAMAGE) as error:
-        if isinstance(error, StorageError):
-            raise
-        broken(members.archive, str(error) or type(error).__name__, error)
-    except OSError as error:
-        unwritable(members.archive, target, error)
-    if writer.files == 0:
-        broken(members.archive, "it holds no files", None)
+    damage = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError)
+    with extracting(members, target, listing, *damage) as writer, zipfile.ZipFile(archive) as opened:
+        _check_overlap(opened, members)
+        for member in opened.infolist():
+            _extract_member(opened, member, writer)
     return writer.files
 
 

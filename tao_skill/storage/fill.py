@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from tao_skill.errors import StorageError
 from tao_skill.storage.archive_names import is_archive, is_zip
-from tao_skill.storage.extract import BrokenArchiveError, extract, extract_tar
+from tao_skill.storage.damage import BrokenArchiveError
+from tao_skill.storage.extract import extract, extract_tar
 from tao_skill.storage.extract_zip import extract_zip
 from tao_skill.storage.folder_writer import FolderWriter
 from tao_skill.storage.locate import is_remote, local_path, name_of, redact

@@ -21,7 +21,9 @@ from tools.demo_data.scene import SIZE, Studio
 from tools.demo_data.shapes import SHAPES
 from tools.demo_data.tasks import SEED
 
-SMALL = RetailSize(2, 1, reference=1, train=3, train_catalogue=1, val=1, test=1, unknown_test=2)
+SMALL = RetailSize(
+    known_families=2, unknown_families=1, reference=1, train=3, train_catalogue=1, val=1, test=1, unknown_test=2
+)
 FEW_DIGITS = DigitsSize(reference=1, train=3, val=1, test=2, unknown_test=4)
 
 

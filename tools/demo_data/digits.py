@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from tools.demo_data.layout import Picture
+from tools.demo_data.layout import ImageCounts, Picture
 
 __all__ = ["NAMES", "DigitsSize", "digit_pictures"]
 
@@ -18,8 +18,8 @@ SIDE = 64
 _DARKEST = 16
 
 
-@dataclass(frozen=True)
-class DigitsSize:
+@dataclass(frozen=True, kw_only=True)
+class DigitsSize(ImageCounts):
     """How many scans of each digit go where, in the order in which people wrote them."""
 
     reference: int = 10
@@ -27,17 +27,6 @@ class DigitsSize:
     val: int = 25
     test: int = 50
     unknown_test: int = 160
-
-    def parts(self, known: bool) -> dict[str, int]:
-        """Return the number of scans of a digit in each archive."""
-        if not known:
-            return {"unknown_classes/reference": self.reference, "unknown_classes/test": self.unknown_test}
-        return {
-            "known_classes/reference": self.reference,
-            "known_classes/train": self.train,
-            "known_classes/val": self.val,
-            "known_classes/test": self.test,
-        }
 
 
 def digit_pictures(size: DigitsSize) -> Iterator[Picture]:

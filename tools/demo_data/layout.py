@@ -4,10 +4,11 @@ import gzip
 import io
 import tarfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["DATA_SET", "Picture", "write_archives"]
+__all__ = ["DATA_SET", "ImageCounts", "Picture", "write_archives"]
 
 DATA_SET = Path("metric_learning_recognition/retail-product-checkout-dataset_classification_demo")
 
@@ -19,6 +20,28 @@ class Picture(NamedTuple):
     label: str
     file: str
     content: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageCounts:
+    """How many images of each class go into each archive."""
+
+    reference: int
+    train: int
+    val: int
+    test: int
+    unknown_test: int
+
+    def parts(self, known: bool) -> dict[str, int]:
+        """Return the number of images of a known or an unknown class in each archive."""
+        if not known:
+            return {"unknown_classes/reference": self.reference, "unknown_classes/test": self.unknown_test}
+        return {
+            "known_classes/reference": self.reference,
+            "known_classes/train": self.train,
+            "known_classes/val": self.val,
+            "known_classes/test": self.test,
+        }
 
 
 def write_archives(root: Path, pictures: Iterable[Picture]) -> dict[str, int]:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from tools.demo_data.layout import Picture
+from tools.demo_data.layout import ImageCounts, Picture
 from tools.demo_data.products import Product, make_families
 from tools.demo_data.scene import Studio
 
 __all__ = ["RetailSize", "retail_pictures"]
 
 
-@dataclass(frozen=True)
-class RetailSize:
+@dataclass(frozen=True, kw_only=True)
+class RetailSize(ImageCounts):
     """Families of three products each, and pictures of each product.
 
     Training sees the known families alone. References are clean catalogue pictures, of which training has a few too;
@@ -30,17 +30,6 @@ class RetailSize:
     val: int = 2
     test: int = 3
     unknown_test: int = 8
-
-    def parts(self, known: bool) -> dict[str, int]:
-        """Return the number of pictures of a product in each archive."""
-        if not known:
-            return {"unknown_classes/reference": self.reference, "unknown_classes/test": self.unknown_test}
-        return {
-            "known_classes/reference": self.reference,
-            "known_classes/train": self.train,
-            "known_classes/val": self.val,
-            "known_classes/test": self.test,
-        }
 
 
 def retail_pictures(size: RetailSize, seed: int) -> Iterator[Picture]:

@@ -35,7 +35,9 @@ def tasks(quick: bool) -> list[Task]:
     # Flips would mirror print and digits; a strong change of hue would turn one flavour into another.
     common = ("dataset.prob=0", "dataset.color_augmentation.hue=0.02", "train.val_batch_size=64")
     if quick:
-        retail = RetailSize(2, 1, reference=1, train=4, train_catalogue=1, val=1, test=1, unknown_test=1)
+        retail = RetailSize(
+            known_families=2, unknown_families=1, reference=1, train=4, train_catalogue=1, val=1, test=1, unknown_test=1
+        )
         digits = DigitsSize(reference=1, train=8, val=1, test=1, unknown_test=1)
         short = (*common, "train.num_epochs=1", "train.batch_size=16", "train.optim.warmup_iters=1")
         return [

@@ -1,6 +1,5 @@
 """This project's checkpoints: tensors and plain data, which PyTorch's safe loader takes."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tao_skill.errors import CheckpointError, Problem
+from tao_skill.metric_learning.files import replacing
 from tao_skill.metric_learning.model.pretrained import load_weights
 from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser, build_recogniser
 from tao_skill.metric_learning.model.weight_file import HEADER, read_file, tensors_in
@@ -58,16 +58,8 @@ def header(
 
 def save_atomically(content: Mapping[str, Any], path: Path) -> None:
     """Write a file that is either whole or not there, also after a crash or a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(dict(content), file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        torch.save(dict(content), temporary)
 
 
 def read_checkpoint(path: str | Path, key: str) -> Checkpoint:

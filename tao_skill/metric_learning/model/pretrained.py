@@ -12,11 +12,12 @@ from tao_skill.config.model import Model
 from tao_skill.config.placeholder import is_given
 from tao_skill.errors import CheckpointError, Problem
 from tao_skill.metric_learning.model.adapt import adapt, in_packed_layout
-from tao_skill.metric_learning.model.recogniser import Recogniser
+from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser, build_recogniser
 from tao_skill.metric_learning.model.weight_file import HEADER, read_file, tensors_in
 
-__all__ = ["LoadReport", "load_pretrained", "load_weights", "starts_pretrained"]
+__all__ = ["LoadReport", "load_pretrained", "load_weights", "start_recogniser", "starts_pretrained"]
 
+log = logging.getLogger(__name__)
 # What training programs put before a tensor's name; the longest that helps is taken off.
 _WRAPPERS = ("", "recogniser.", "model.", "module.", "backbone.", "model.module.", "model.backbone.")
 _PARTS = (
@@ -70,6 +71,23 @@ def starts_pretrained(model: Model) -> bool:
     """Tell whether a spec's `model` section gives the trunk weights to start from."""
     paths = (model.pretrained_model_path, model.pretrained_trunk_path)
     return model.timm_pretrained or any(is_given(path) for path in paths)
+
+
+def start_recogniser(settings: ModelSettings, model: Model, seed: int) -> Recogniser:
+    """Build a recogniser with the weights that a spec's `model` section gives; the rest depends on the seed.
+
+    Raises:
+        SpecError, NotAvailableError, CheckpointError: it can't be built, or a file of weights can't be used.
+    """
+    recogniser = build_recogniser(settings, seed, timm_pretrained=model.timm_pretrained)
+    for report in load_pretrained(
+        recogniser,
+        model=model.pretrained_model_path,
+        trunk=model.pretrained_trunk_path,
+        embedder=model.pretrained_embedder_path,
+    ):
+        log.log(report.level, "%s", report)
+    return recogniser
 
 
 def load_pretrained(

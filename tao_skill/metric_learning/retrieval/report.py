@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tao_skill.errors import InternalError, StorageError
+from tao_skill.metric_learning.files import replacing
 from tao_skill.metric_learning.retrieval.metrics import ClassMetrics, RetrievalMetrics, top_accuracy
 from tao_skill.metric_learning.status import plain
 
@@ -126,22 +126,16 @@ def _matches(
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[TextIO]:
-    """Open a temporary file beside the path and put it in its place once all is written and on disk."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Open a text file that takes its place once all is written, or not at all."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         # Names of image files may hold bytes that aren't UTF-8: they are written as they are.
-        with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with (
+            replacing(Path(path)) as temporary,
+            temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+        ):
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
     except OSError as error:
         raise StorageError(
             f"{path} can't be written: {error.strerror or error}",
             next_step="free some disk space, or choose another folder with --results-root",
         ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()

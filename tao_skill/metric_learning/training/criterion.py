@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from pytorch_metric_learning.losses import CrossBatchMemory, TripletMarginLoss
 from pytorch_metric_learning.miners import MultiSimilarityMiner
-from pytorch_metric_learning.utils.loss_and_miner_utils import convert_to_triplets, get_all_pairs_indices
+from pytorch_metric_learning.utils.loss_and_miner_utils import get_all_pairs_indices
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -43,7 +43,8 @@ class PersistentMiner(MultiSimilarityMiner):  # type: ignore[misc]
     def mine(self, embeddings: Tensor, labels: Tensor, ref_emb: Tensor, ref_labels: Tensor) -> Pairs:
         """Return anchors and positives, anchors and negatives, as indices into the batch and the references."""
         pairs: Pairs = super().mine(embeddings, labels, ref_emb, ref_labels)
-        if len(convert_to_triplets(pairs, labels, ref_labels)[0]):
+        with_positive, _, with_negative, _ = pairs
+        if torch.isin(with_positive, with_negative).any():
             return pairs
         everything: Pairs = get_all_pairs_indices(labels, None if ref_emb is embeddings else ref_labels)
         return everything

@@ -1,12 +1,12 @@
 """checkpoints.json: what training wrote, so that nobody has to guess from file names."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tao_skill.errors import CheckpointError, Problem
+from tao_skill.metric_learning.files import replacing
 
 __all__ = ["RECORD_NAME", "CheckpointEntry", "CheckpointRecord"]
 
@@ -74,17 +74,9 @@ class CheckpointRecord:
 
     def save(self) -> None:
         """Write checkpoints.json, whole or not at all."""
-        path = self.folder / RECORD_NAME
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump(self.document(), file, indent=2, allow_nan=False)
-                file.write("\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        text = json.dumps(self.document(), indent=2, allow_nan=False) + "\n"
+        with replacing(self.folder / RECORD_NAME) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
     def take_over(self) -> None:
         """Continue the record that lies in the folder, as far as its files are still there.

@@ -18,7 +18,7 @@ from tao_skill.metric_learning.device import Device
 from tao_skill.metric_learning.embed import embed_images
 from tao_skill.metric_learning.model.checkpoint import Checkpoint, read_checkpoint
 from tao_skill.metric_learning.model.heads import LinearHead
-from tao_skill.metric_learning.model.pretrained import load_pretrained, load_weights, starts_pretrained
+from tao_skill.metric_learning.model.pretrained import load_weights, start_recogniser, starts_pretrained
 from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser, build_recogniser
 from tao_skill.metric_learning.training.criterion import Criterion
 from tao_skill.metric_learning.training.discriminant import discriminant_projection
@@ -54,15 +54,7 @@ def load_start(spec: TrainSpec) -> Start:
         return _resumed(str(path), settings)
     # A seed of -1 asks for a new one each time; it is kept in the checkpoints.
     seed = spec.train.seed if spec.train.seed >= 0 else random.SystemRandom().randrange(2**32)
-    model = spec.model
-    recogniser = build_recogniser(settings, seed, timm_pretrained=model.timm_pretrained)
-    for report in load_pretrained(
-        recogniser,
-        model=model.pretrained_model_path,
-        trunk=model.pretrained_trunk_path,
-        embedder=model.pretrained_embedder_path,
-    ):
-        log.log(report.level, "%s", report)
+    recogniser = start_recogniser(settings, spec.model, seed)
     return Start(recogniser.to(memory_format=torch.channels_last), seed, None)
 
 
