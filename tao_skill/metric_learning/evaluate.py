@@ -39,8 +39,8 @@ def evaluate(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[
     for warning in sets.warnings:
         log.warning("%s", warning)
     assert sets.query is not None
-    task = RetrievalTask(sets.reference, sets.query, model.transform, settings.batch_size, data.workers)
-    values, full = measure_retrieval(model.recogniser, task, model.device, "test", topk=(settings.topk,))
+    task = RetrievalTask(sets.reference, sets.query, settings.batch_size, data.workers)
+    values, full = measure_retrieval(model.embedder, task, "test", topk=(settings.topk,))
     status.running("All images are embedded and compared.", kpi=values)
     if settings.report_accuracy_per_class:
         write_per_class_csv(folder / "per_class.csv", full.per_class)

@@ -40,14 +40,7 @@ def infer(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str
     for warning in sets.warnings:
         log.warning("%s", warning)
     gallery, images = (
-        embed_images(
-            model.recogniser,
-            paths,
-            model.transform,
-            batch_size=settings.batch_size,
-            workers=data.workers,
-            device=model.device,
-        )
+        embed_images(model.embedder, paths, batch_size=settings.batch_size, workers=data.workers)
         for paths in (sets.reference.paths, sets.images)
     )
     status.running("All images are embedded.")

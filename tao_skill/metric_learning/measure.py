@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import nn
-
 from tao_skill.errors import JobError, Problem
 from tao_skill.metric_learning.data.image_set import ImageSet
-from tao_skill.metric_learning.data.transforms import EvalTransform
 from tao_skill.metric_learning.embed import embed_images
+from tao_skill.metric_learning.engines.embedder import Embeds
 from tao_skill.metric_learning.retrieval.clusters import cluster_metrics
 from tao_skill.metric_learning.retrieval.metrics import RetrievalMetrics, retrieval_metrics
 from tao_skill.metric_learning.retrieval.report import metric_names
@@ -20,20 +17,18 @@ __all__ = ["RetrievalTask", "measure_retrieval"]
 
 @dataclass(frozen=True)
 class RetrievalTask:
-    """Queries to look up in a reference set, and how to turn both into tensors."""
+    """Queries to look up in a reference set, and how their images are read."""
 
     reference: ImageSet
     query: ImageSet
-    transform: EvalTransform
     batch_size: int
     workers: int
     seed: int = 0
 
 
 def measure_retrieval(
-    network: nn.Module,
+    embedder: Embeds,
     task: RetrievalTask,
-    device: torch.device,
     prefix: Literal["val", "test"],
     topk: Sequence[int] = (),
 ) -> tuple[dict[str, float], RetrievalMetrics]:
@@ -44,9 +39,7 @@ def measure_retrieval(
         JobError: embeddings are not finite: the training diverged.
     """
     reference, query = (
-        embed_images(
-            network, images.paths, task.transform, batch_size=task.batch_size, workers=task.workers, device=device
-        )
+        embed_images(embedder, images.paths, batch_size=task.batch_size, workers=task.workers)
         for images in (task.reference, task.query)
     )
     if not (reference.isfinite().all() and query.isfinite().all()):

@@ -1,4 +1,4 @@
-"""The network that evaluation, inference and export use: from a checkpoint, or from pretrained weights alone."""
+"""The embedder that evaluation and inference use: from a checkpoint, or from pretrained weights alone."""
 
 import logging
 from collections.abc import Mapping
@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tao_skill.config.build import build_spec
 from tao_skill.config.keys import get_leaf, merge, nest
 from tao_skill.config.placeholder import is_given
 from tao_skill.errors import CheckpointError, NotAvailableError, Problem
-from tao_skill.metric_learning.data.transforms import EvalTransform
 from tao_skill.metric_learning.device import choose_device
+from tao_skill.metric_learning.engines.embedder import Embedder
+from tao_skill.metric_learning.engines.facts import ModelFacts
+from tao_skill.metric_learning.engines.fingerprint import model_fingerprint
+from tao_skill.metric_learning.engines.torch_network import TorchEmbedder
 from tao_skill.metric_learning.model.checkpoint import Checkpoint, load_recogniser, read_checkpoint
 from tao_skill.metric_learning.model.pretrained import start_recogniser
 from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser
@@ -27,12 +28,10 @@ _UNTRAINED_SEED = 1234
 
 @dataclass(frozen=True)
 class ReadyModel:
-    """A recogniser in evaluation mode on its device, the checked spec it serves, and where its weights are from."""
+    """An embedder on its device, the checked spec it serves, and where its weights are from."""
 
     spec: Any
-    recogniser: Recogniser
-    transform: EvalTransform
-    device: torch.device
+    embedder: Embedder
     source: str
     warnings: list[str]
     epoch: int | None
@@ -59,14 +58,10 @@ def prepare(action: str, given: Mapping[str, Any]) -> ReadyModel:
         log.warning("%s", warning)
     settings = ModelSettings.of(spec.model)
     recogniser, source = _recogniser(spec, settings, checkpoint, key)
-    model, data = spec.model, spec.dataset
-    transform = EvalTransform(
-        data.pixel_mean, data.pixel_std, model.input_width, model.input_height, model.input_channels
-    )
     section = getattr(spec, action)
     device = choose_device(section.num_gpus, section.gpu_ids, f"{action}.gpu_ids").torch_device
-    network = recogniser.eval().to(device).to(memory_format=torch.channels_last)
-    return ReadyModel(spec, network, transform, device, source, warnings, checkpoint.epoch if checkpoint else None)
+    embedder = TorchEmbedder(recogniser, _facts(spec, settings, recogniser, checkpoint), device)
+    return ReadyModel(spec, embedder, source, warnings, checkpoint.epoch if checkpoint else None)
 
 
 def _from_checkpoint(given: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
@@ -87,6 +82,12 @@ def _from_checkpoint(given: Mapping[str, Any], checkpoint: Checkpoint) -> dict[s
     if problems:
         raise CheckpointError(f"The spec contradicts its checkpoint {checkpoint.path}.", problems=problems)
     return known
+
+
+def _facts(spec: Any, settings: ModelSettings, recogniser: Recogniser, checkpoint: Checkpoint | None) -> ModelFacts:
+    mean, std = tuple(spec.dataset.pixel_mean), tuple(spec.dataset.pixel_std)
+    fingerprint = model_fingerprint(recogniser.state_dict(), settings, mean, std)
+    return ModelFacts(settings, mean, std, fingerprint, checkpoint.recognition if checkpoint else {})
 
 
 def _recogniser(spec: Any, settings: ModelSettings, checkpoint: Checkpoint | None, key: str) -> tuple[Recogniser, str]:

@@ -30,6 +30,7 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     model: dict[str, Any] = field(default_factory=dict)
     transform: dict[str, Any] = field(default_factory=dict)
+    recognition: dict[str, Any] = field(default_factory=dict)
     epoch: int | None = None
     step: int | None = None
     training: dict[str, Any] = field(default_factory=dict)
@@ -40,16 +41,22 @@ def header(
     model_name: str,
     model: Mapping[str, Any],
     transform: Mapping[str, Any],
+    recognition: Mapping[str, Any],
     epoch: int,
     step: int,
     metrics: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Return the entry that makes a file of weights a checkpoint of this project."""
+    """Return the entry that makes a file of weights a checkpoint of this project.
+
+    ``recognition`` is what was learned beside the weights: ``class_names`` of the training, and whatever else
+    recognising needs, as plain data. It travels on into ONNX files and engines.
+    """
     return {
         "format_version": FORMAT_VERSION,
         "model_name": model_name,
         "model": dict(model),
         "transform": dict(transform),
+        "recognition": dict(recognition),
         "epoch": epoch,
         "step": step,
         "metrics": dict(metrics),
@@ -83,6 +90,7 @@ def read_checkpoint(path: str | Path, key: str) -> Checkpoint:
         tensors=weights or tensors,
         model=dict(own.get("model", {})),
         transform=dict(own.get("transform", {})),
+        recognition=dict(own.get("recognition", {})),
         epoch=own.get("epoch"),
         step=own.get("step"),
         training=dict(content.get(TRAINING, {})),

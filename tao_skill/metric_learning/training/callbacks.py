@@ -6,8 +6,11 @@ from typing import Any
 import pytorch_lightning as pl
 
 from tao_skill.metric_learning.data.sampler import PKBatchSampler
+from tao_skill.metric_learning.data.transforms import EvalTransform
+from tao_skill.metric_learning.engines.torch_network import Network, evaluating
 from tao_skill.metric_learning.measure import RetrievalTask, measure_retrieval
 from tao_skill.metric_learning.progress import Progress
+from tao_skill.metric_learning.retrieval.metrics import RetrievalMetrics
 from tao_skill.metric_learning.status import StatusLog
 from tao_skill.metric_learning.training.checkpointing import MONITOR, Checkpointing
 from tao_skill.metric_learning.training.module import TrainingModule
@@ -36,6 +39,7 @@ class EpochReport(pl.Callback):
     def __init__(
         self,
         task: RetrievalTask | None,
+        transform: EvalTransform,
         status: StatusLog,
         *,
         interval: int,
@@ -43,6 +47,7 @@ class EpochReport(pl.Callback):
         checkpointing: Checkpointing,
     ) -> None:
         self.task = task
+        self.transform = transform
         self.status = status
         self.interval = interval
         self.max_epoch = max_epoch
@@ -53,7 +58,7 @@ class EpochReport(pl.Callback):
         del trainer
         assert isinstance(pl_module, TrainingModule)
         if self.task is not None and pl_module.step == 0:
-            values, full = measure_retrieval(pl_module.recogniser, self.task, pl_module.device, "val")
+            values, full = self._measure(self.task, pl_module)
             # Under names of their own: these are no results of an epoch.
             self.status.running("Before training.", kpi={f"start {name}": value for name, value in values.items()})
             log.info("before training  val P@1 %.4g", values[MONITOR])
@@ -66,7 +71,7 @@ class EpochReport(pl.Callback):
         kpi, per_class = pl_module.epoch_means(), []
         epoch = pl_module.epoch
         if self.task is not None and ((epoch + 1) % self.interval == 0 or epoch + 1 == self.max_epoch):
-            values, full = measure_retrieval(pl_module.recogniser, self.task, pl_module.device, "val")
+            values, full = self._measure(self.task, pl_module)
             kpi, per_class = kpi | values, full.per_class
         self.checkpointing.take(kpi, per_class)
         self.status.running(
@@ -77,6 +82,11 @@ class EpochReport(pl.Callback):
             kpi=kpi,
         )
         log.info("%s", _line(epoch, self.max_epoch, kpi))
+
+    def _measure(self, task: RetrievalTask, module: TrainingModule) -> tuple[dict[str, float], RetrievalMetrics]:
+        recogniser = module.recogniser
+        with evaluating(recogniser):
+            return measure_retrieval(Network(recogniser, self.transform, module.device), task, "val")
 
 
 def _line(epoch: int, max_epoch: int, kpi: dict[str, float]) -> str:

@@ -1,6 +1,7 @@
 """Writes checkpoints as training goes: at intervals, the best, and the last."""
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,14 @@ class Checkpointing(Checkpoint):
     kind of callback after all others, so the epoch's metrics are known.
     """
 
-    def __init__(self, record: CheckpointRecord, train: Train, model_name: str) -> None:
+    def __init__(
+        self, record: CheckpointRecord, train: Train, model_name: str, class_names: Sequence[str] = ()
+    ) -> None:
         self.record = record
         self.train = train
         self.model_name = model_name
+        # What the next checkpoint says of recognising, beside its weights.
+        self.recognition: dict[str, Any] = {"class_names": list(class_names)}
         self.metrics: dict[str, float] = {}
         self.per_class: list[ClassMetrics] = []
 
@@ -100,6 +105,7 @@ class Checkpointing(Checkpoint):
             model_name=self.model_name,
             model=self.record.model,
             transform=self.record.transform,
+            recognition=self.recognition,
             epoch=epoch,
             step=module.step,
             metrics=self.metrics,

@@ -129,9 +129,10 @@ def _fit(
     # The first epoch's loader is asked for its batches before any callback runs.
     sampler.set_epoch(module.start_epoch)
     sampler.set_start_batch(module.epoch_step)
-    checkpointing = Checkpointing(record, train, str(spec.model_name))
+    checkpointing = Checkpointing(record, train, str(spec.model_name), sets.train.classes)
     report = EpochReport(
         _validation_task(spec, sets),
+        _eval_transform(spec),
         status,
         interval=train.validation_interval,
         max_epoch=train.num_epochs,
@@ -193,7 +194,6 @@ def _validation_task(spec: TrainSpec, sets: CheckedSets) -> RetrievalTask | None
     return RetrievalTask(
         reference=sets.reference,
         query=sets.query,
-        transform=_eval_transform(spec),
         batch_size=spec.train.val_batch_size,
         workers=spec.dataset.workers,
     )

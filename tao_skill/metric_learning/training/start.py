@@ -16,6 +16,7 @@ from tao_skill.metric_learning.data.image_set import ImageSet
 from tao_skill.metric_learning.data.transforms import EvalTransform
 from tao_skill.metric_learning.device import Device
 from tao_skill.metric_learning.embed import embed_images
+from tao_skill.metric_learning.engines.torch_network import Network, evaluating
 from tao_skill.metric_learning.model.checkpoint import Checkpoint, read_checkpoint
 from tao_skill.metric_learning.model.heads import LinearHead
 from tao_skill.metric_learning.model.pretrained import load_weights, start_recogniser, starts_pretrained
@@ -97,7 +98,8 @@ class Warmup:
         if not starts_pretrained(model):
             self._calibrate(recogniser.trunk)
         chosen = self._order[:_MOST_IMAGES]
-        features = self._embed(recogniser.trunk, chosen)
+        with evaluating(recogniser):
+            features = self._embed(recogniser.trunk, chosen)
         labels = torch.from_numpy(self.images.labels[chosen])
         weight, bias = discriminant_projection(features, labels, model.feat_dim)
         head.start_from(weight, bias)
@@ -107,7 +109,8 @@ class Warmup:
         """Fill the cross-batch memory, without which the first step would have no negatives."""
         if criterion.memory is not None:
             chosen = self._order[: criterion.memory.memory_size]
-            embeddings = self._embed(recogniser.to(self.device), chosen)
+            with evaluating(recogniser):
+                embeddings = self._embed(recogniser.to(self.device), chosen)
             criterion.remember(embeddings, torch.from_numpy(self.images.labels[chosen]))
 
     def _calibrate(self, trunk: nn.Module) -> None:
@@ -118,17 +121,14 @@ class Warmup:
         for layer in layers:
             layer.momentum = None  # a plain average over all batches
             layer.train()
-        self._embed(trunk, self._order[:_CALIBRATION_IMAGES], keep_modes=True)
+        self._embed(trunk, self._order[:_CALIBRATION_IMAGES])
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
 
-    def _embed(self, network: nn.Module, chosen: Sequence[int], keep_modes: bool = False) -> torch.Tensor:
+    def _embed(self, network: nn.Module, chosen: Sequence[int]) -> torch.Tensor:
         return embed_images(
-            network,
+            Network(network, self.transform, self.device),
             [self.images.paths[index] for index in chosen],
-            self.transform,
             batch_size=_BATCH,
             workers=self.spec.dataset.workers,
-            device=self.device,
-            evaluate=not keep_modes,
         )

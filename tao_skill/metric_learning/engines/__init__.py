@@ -1,0 +1,1 @@
+"""What turns images into embeddings: one protocol, an implementation for each engine."""
