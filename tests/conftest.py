@@ -3,3 +3,5 @@
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
+# What the tests train is nobody's to track; those of the tracking itself say otherwise.
+os.environ["WANDB_MODE"] = "disabled"

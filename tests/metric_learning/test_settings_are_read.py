@@ -12,8 +12,8 @@ from tao_skill.config.keys import nest
 from tao_skill.config.leaves import leaves
 from tao_skill.metric_learning.actions import run_action
 
-# Leaves whose reader is still to come; empty when all have landed.
-TO_COME = {"train": ("wandb.",)}
+# Leaves whose reader is still to come; empty, since all have landed.
+TO_COME: dict[str, tuple[str, ...]] = {}
 # Read where a spec enters the program, before an action runs; tests/cli/test_ml_recog.py shows it.
 READ_BY_THE_COMMAND = {"results_dir"}
 # Accepted for compatibility, and answered with a warning; tests/config/test_check.py shows it.

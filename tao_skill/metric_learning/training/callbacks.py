@@ -12,8 +12,9 @@ from tao_skill.metric_learning.measure import RetrievalTask, measure_retrieval
 from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.retrieval.metrics import RetrievalMetrics
 from tao_skill.metric_learning.status import StatusLog
-from tao_skill.metric_learning.training.checkpointing import MONITOR, Checkpointing
+from tao_skill.metric_learning.training.checkpointing import MONITOR, START_EPOCH, Checkpointing
 from tao_skill.metric_learning.training.module import TrainingModule
+from tao_skill.metric_learning.training.tracking import Tracking
 
 __all__ = ["EpochReport", "EpochSampler", "ProgressBar"]
 
@@ -45,6 +46,7 @@ class EpochReport(pl.Callback):
         interval: int,
         max_epoch: int,
         checkpointing: Checkpointing,
+        tracking: Tracking,
     ) -> None:
         self.task = task
         self.transform = transform
@@ -52,6 +54,7 @@ class EpochReport(pl.Callback):
         self.interval = interval
         self.max_epoch = max_epoch
         self.checkpointing = checkpointing
+        self.tracking = tracking
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure the model that a new training starts from."""
@@ -61,6 +64,7 @@ class EpochReport(pl.Callback):
             values, full = self._measure(self.task, pl_module)
             # Under names of their own: these are no results of an epoch.
             self.status.running("Before training.", kpi={f"start {name}": value for name, value in values.items()})
+            self.tracking.scalars(values, START_EPOCH, 0)
             log.info("before training  val P@1 %.4g", values[MONITOR])
             self.checkpointing.keep_start(pl_module, values, full.per_class)
 
@@ -81,6 +85,7 @@ class EpochReport(pl.Callback):
             max_epoch=self.max_epoch,
             kpi=kpi,
         )
+        self.tracking.scalars(kpi, epoch, pl_module.step)
         log.info("%s", _line(epoch, self.max_epoch, kpi))
 
     def _measure(self, task: RetrievalTask, module: TrainingModule) -> tuple[dict[str, float], RetrievalMetrics]:

@@ -28,6 +28,7 @@ from tao_skill.metric_learning.training.criterion import Criterion, memory_size
 from tao_skill.metric_learning.training.module import TrainingModule
 from tao_skill.metric_learning.training.record import CheckpointRecord
 from tao_skill.metric_learning.training.start import Warmup, load_start
+from tao_skill.metric_learning.training.tracking import Tracking
 
 __all__ = ["train"]
 
@@ -71,7 +72,8 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
         warmup.fill_memory(start.recogniser, criterion)
     classes = len(sets.train.classes)
     log.info("%d images of %d classes, on the %s in %s.", len(sets.train), classes, device.accelerator, precision)
-    _fit(spec, module, sets, record, status=status, device=device, precision=precision)
+    with Tracking(spec, folder) as tracking:
+        _fit(spec, module, sets, record, status=status, tracking=tracking, device=device, precision=precision)
     return _results(spec, record, folder, sets.warnings)
 
 
@@ -121,6 +123,7 @@ def _fit(
     record: CheckpointRecord,
     *,
     status: StatusLog,
+    tracking: Tracking,
     device: Device,
     precision: Any,
 ) -> None:
@@ -137,6 +140,7 @@ def _fit(
         interval=train.validation_interval,
         max_epoch=train.num_epochs,
         checkpointing=checkpointing,
+        tracking=tracking,
     )
     torch.backends.cudnn.benchmark = train.cudnn.benchmark
     torch.backends.cudnn.deterministic = train.cudnn.deterministic
