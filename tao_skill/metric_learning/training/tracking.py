@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -39,7 +39,7 @@ class Tracking:
 
     def __init__(self, spec: Any, folder: Path) -> None:
         self._trackers: dict[str, _Tracker] = {}
-        if rank_zero_only.rank != 0:  # one process of a training speaks for all
+        if getattr(rank_zero_only, "rank", 0) != 0:  # one process of a training speaks for all
             return
         settings = spec.wandb
         config = masked(asdict(spec)) if is_dataclass(spec) and not isinstance(spec, type) else {}
@@ -127,7 +127,7 @@ def _open_wandb(settings: Wandb, folder: Path, config: Mapping[str, Any]) -> _We
     run_file = folder / _RUN_FILE
     run_id = settings.run_id or (run_file.read_text(encoding="utf-8").strip() if run_file.is_file() else None)
 
-    def run(mode: str | None) -> Any:
+    def run(mode: Literal["offline"] | None) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return wandb.init(
