@@ -26,7 +26,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from tao_skill.errors import DataError, Problem, UsageError
 from tao_skill.metric_learning.retrieval.ranks import RankBlock, relevant_ranks
-from tao_skill.metric_learning.retrieval.search import BLOCK_BYTES, Embeddings, check_k, check_widths, unit_rows
+from tao_skill.metric_learning.retrieval.search import (
+    BLOCK_BYTES,
+    Embeddings,
+    check_k,
+    check_widths,
+    top_k,
+    unit_rows,
+)
 
 __all__ = ["ClassMetrics", "RetrievalMetrics", "label_array", "retrieval_metrics", "top_accuracy"]
 
@@ -58,6 +65,9 @@ class RetrievalMetrics:
         micro: For each name the mean over scored queries.
         macro: For each name the mean over the classes that have scored queries.
         per_class: One row for each class of the gallery or the queries, in the order of the labels.
+        nearest_distance: Squared distance of unit vectors to the nearest reference ``(num_queries,)``, in [0, 4].
+        foreign_distance: The same to the nearest reference of another class; infinity where there is no other.
+        scored: Queries whose class is in the gallery ``(num_queries,)``.
         num_queries: All queries.
         num_scored: Queries whose class is in the gallery: the others are left out of every mean.
         num_open_set: Queries whose class isn't in the gallery.
@@ -70,6 +80,9 @@ class RetrievalMetrics:
     micro: dict[str, float]
     macro: dict[str, float]
     per_class: list[ClassMetrics]
+    nearest_distance: Floats
+    foreign_distance: Floats
+    scored: NDArray[np.bool_]
     num_queries: int
     num_scored: int
     num_open_set: int
@@ -124,15 +137,23 @@ def retrieval_metrics(
     if not scored.any():
         raise _no_common_class(labels, gallery, class_names)
     per_query: dict[str, Floats] = {}
+    own, foreign = np.empty((2, len(labels)))
     for block in relevant_ranks(queries, labels, references, gallery, block_bytes):
         for name, values in _scores(block, topk).items():
             per_query.setdefault(name, np.full(len(labels), np.nan))[block.rows] = values
+        own[block.rows], foreign[block.rows] = _distance(block.nearest_right), _distance(block.nearest_wrong)
+    if not scored.all():
+        unknown = torch.from_numpy(np.flatnonzero(~scored))
+        own[~scored] = foreign[~scored] = top_k(queries[unknown], references, 1, block_bytes=block_bytes)[0][:, 0]
     means = _class_means(per_query, labels, scored)
     return RetrievalMetrics(
         per_query=per_query,
         micro={name: float(values[scored].mean()) for name, values in per_query.items()},
         macro={name: float(np.nanmean(values)) for name, values in means.items()},
         per_class=_class_rows(means, labels, gallery, class_names),
+        nearest_distance=np.minimum(own, foreign),
+        foreign_distance=foreign,
+        scored=scored,
         num_queries=len(labels),
         num_scored=int(scored.sum()),
         num_open_set=int((~scored).sum()),
@@ -163,6 +184,11 @@ def label_array(labels: ArrayLike, expected: int, key: str, known: int | None = 
 
 
 _LABELS_STEP = "build the embeddings and their labels again from the same list of images"
+
+
+def _distance(similarity: NDArray[np.float32]) -> Floats:
+    """Return the squared distance of unit vectors with such a cosine, as `top_k` computes it."""
+    return np.maximum(2 - 2 * similarity, 0).astype(np.float64)
 
 
 def _scores(block: RankBlock, topk: Sequence[int]) -> dict[str, Floats]:

@@ -35,12 +35,16 @@ row and the look-up costs more than sorting a row together with its columns."""
 class RankBlock:
     """Hold a block of queries: row numbers ``(b,)``, how many references are right ``(b,)``, and their ranks.
 
-    ``ranks`` is ``(b, most_right_references)``, ascending from 1, filled up with infinity.
+    ``ranks`` is ``(b, most_right_references)``, ascending from 1, filled up with infinity. ``nearest_right`` and
+    ``nearest_wrong`` are the highest similarities to a reference of the query's class and of another class ``(b,)``;
+    the latter is -infinity where there is no other class.
     """
 
     rows: Ints
     counts: Ints
     ranks: Floats
+    nearest_right: NDArray[np.float32]
+    nearest_wrong: NDArray[np.float32]
 
 
 def relevant_ranks(
@@ -74,8 +78,8 @@ def relevant_ranks(
             members = by_class[np.minimum(columns, len(by_class) - 1)]
             with full_precision():
                 block = similarities(queries[torch.from_numpy(rows)], references, buffer)
-                ranks = _block_ranks(block, members, counts[rows], pool)
-            yield RankBlock(rows, counts[rows], ranks)
+                found = _block_ranks(block, members, counts[rows], pool)
+            yield RankBlock(rows, counts[rows], *found)
 
 
 def _blocks(counts: Ints, num_references: int, block_bytes: int) -> Iterator[tuple[int, int]]:
@@ -93,17 +97,27 @@ def _rows(right: int, num_references: int, block_bytes: int) -> int:
     return max(16, block_bytes // (4 * num_references + _BYTES_PER_RELEVANT * right))
 
 
-def _block_ranks(block: Tensor, members: Ints, counts: Ints, pool: ThreadPoolExecutor) -> Floats:
-    """Return ascending ranks ``(b, most_right_references)`` of the member columns of a block of similarities."""
+def _block_ranks(
+    block: Tensor, members: Ints, counts: Ints, pool: ThreadPoolExecutor
+) -> tuple[Floats, NDArray[np.float32], NDArray[np.float32]]:
+    """Return ranks of the member columns of a block of similarities, and what is nearest among them and the others.
+
+    The block is used up: the members' similarities are overwritten.
+    """
     similar = block.numpy()
     ranks = np.full(members.shape, np.inf)
+    right, wrong = np.empty((2, len(similar)), dtype=np.float32)
 
     def work(start: int) -> None:
         for row in range(start, min(start + _ROWS_PER_TASK, len(similar))):
-            ranks[row, : counts[row]] = _row_ranks(similar[row], members[row, : counts[row]])
+            own = members[row, : counts[row]]
+            ranks[row, : counts[row]] = _row_ranks(similar[row], own)
+            right[row] = similar[row, own].max()
+            similar[row, own] = -np.inf
+            wrong[row] = similar[row].max()
 
     list(pool.map(work, range(0, len(similar), _ROWS_PER_TASK)))
-    return ranks
+    return ranks, right, wrong
 
 
 def _row_ranks(similar: NDArray[np.float32], members: Ints) -> Ints:

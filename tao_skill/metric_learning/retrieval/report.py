@@ -25,6 +25,7 @@ _TITLES = {
     "mean_reciprocal_rank": "Mean Reciprocal Rank",
     "r_precision": "r-Precision",
     "precision_at_1": "Precision at Rank 1",
+    "map_at_r": "MAP@R",
 }
 
 
@@ -39,8 +40,9 @@ def metric_names(
 ) -> dict[str, float]:
     """Return the metrics under their public names, such as ``val Precision at Rank 1`` and ``val_AMI``.
 
-    The plain name is the mean over queries, ``… (macro)`` the mean over classes; ``… Top-5 Accuracy`` is the share of
-    queries with a reference of their class among the 5 nearest. All are in [0, 1], AMI in [-1, 1]; higher is better.
+    The plain name is the mean over queries, ``… (macro)`` the mean over classes; ``… Top-5 Accuracy`` (CMC@5) is the
+    share of queries with a reference of their class among the 5 nearest, ``… Precision at 5`` the share of such
+    references among the 5. All are in [0, 1], AMI in [-1, 1]; higher is better.
 
     Args:
         prefix: ``val`` for validation during training, ``test`` for an evaluation of its own.
@@ -48,9 +50,12 @@ def metric_names(
         clusters: AMI and NMI, from `cluster_metrics`.
     """
     named = {f"{prefix}_{name}": clusters[name] for name in ("AMI", "NMI")} if clusters is not None else {}
-    named |= {f"{prefix} {title}": metrics.micro[name] for name, title in _TITLES.items()}
-    named |= {f"{prefix} {title} (macro)": metrics.macro[name] for name, title in _TITLES.items()}
-    return named | {f"{prefix} Top-{k} Accuracy": metrics.micro[top_accuracy(k)] for k in metrics.topk}
+    titles = dict(_TITLES)
+    for k in metrics.topk:
+        titles |= {top_accuracy(k): f"Top-{k} Accuracy", f"precision_at_{k}": f"Precision at {k}"}
+    titles |= _TITLES  # the precision at 1 has its name already
+    named |= {f"{prefix} {title}": metrics.micro[name] for name, title in titles.items()}
+    return named | {f"{prefix} {title} (macro)": metrics.macro[name] for name, title in titles.items()}
 
 
 def write_results_json(path: Path, results: Mapping[str, Any]) -> None:

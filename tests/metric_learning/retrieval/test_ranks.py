@@ -51,6 +51,31 @@ def test_positive_and_negative_zero_are_a_tie() -> None:
         assert _ranks_with_ties(similar, np.array([place])).tolist() == [rank]
 
 
+@pytest.mark.parametrize("few", [0, 128])
+def test_the_nearest_right_and_wrong_references(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    monkeypatch.setattr(ranks, "_FEW", few)
+    generator = torch.Generator().manual_seed(1)
+    queries = torch.nn.functional.normalize(torch.randn(20, 4, generator=generator), dim=1)
+    references = torch.nn.functional.normalize(torch.randn(30, 4, generator=generator), dim=1)
+    query_labels, reference_labels = np.arange(20) % 5, np.arange(30) % 4
+    similar = (queries @ references.T).numpy()
+    seen = 0
+    for block in relevant_ranks(queries, query_labels, references, reference_labels, 2000):
+        for place, row in enumerate(block.rows):
+            right = reference_labels == query_labels[row]
+            assert block.nearest_right[place] == pytest.approx(similar[row, right].max(), abs=1e-6)
+            assert block.nearest_wrong[place] == pytest.approx(similar[row, ~right].max(), abs=1e-6)
+            seen += 1
+    assert seen == 16
+
+
+def test_without_another_class_nothing_wrong_is_near() -> None:
+    same = torch.eye(3)
+    (block,) = relevant_ranks(same, np.zeros(3, int), same, np.zeros(3, int), BLOCK_BYTES)
+    assert np.isneginf(block.nearest_wrong).all()
+    assert block.nearest_right.tolist() == [1, 1, 1]
+
+
 def test_blocks_respect_the_memory_given() -> None:
     labels = np.arange(1000) % 10
     embeddings = torch.nn.functional.normalize(torch.randn(1000, 4, generator=torch.Generator().manual_seed(0)), dim=1)

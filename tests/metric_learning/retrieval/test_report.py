@@ -35,17 +35,20 @@ def test_names_are_exactly_those_of_the_skill(prefix: str) -> None:
         f"{prefix} Mean Reciprocal Rank": pytest.approx(2.5 / 3),
         f"{prefix} r-Precision": pytest.approx(2 / 3),
         f"{prefix} Precision at Rank 1": pytest.approx(2 / 3),
+        f"{prefix} MAP@R": pytest.approx(2 / 3),
         f"{prefix} Mean Average Precision (macro)": pytest.approx(0.875),
         f"{prefix} Mean Reciprocal Rank (macro)": pytest.approx(0.875),
         f"{prefix} r-Precision (macro)": 0.75,
         f"{prefix} Precision at Rank 1 (macro)": 0.75,
+        f"{prefix} MAP@R (macro)": 0.75,
     }
 
 
 def test_top_k_adds_its_own_name_and_clusters_may_be_left_out() -> None:
     named = metric_names("test", measured((1, 2)))
     assert named["test Top-1 Accuracy"] == pytest.approx(2 / 3)
-    assert named["test Top-2 Accuracy"] == 1
+    assert named["test Top-2 Accuracy"] == named["test Top-2 Accuracy (macro)"] == 1
+    assert named["test Precision at 2"] == named["test Precision at 2 (macro)"] == 0.5
     assert "test_AMI" not in named
 
 
