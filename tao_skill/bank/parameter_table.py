@@ -19,6 +19,8 @@ IMPORTANT_TRAIN_PARAMETERS = (
     "train.batch_size",
     "train.val_batch_size",
     "dataset.num_instance",
+    "train.loss.name",
+    "train.miner.name",
     "train.cross_batch_memory_size",
     "train.optim.trunk.base_lr",
     "train.optim.embedder.base_lr",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tao_skill.config.keys import MISSING, get_leaf
+from tao_skill.config.loss import LOSSES_WITHOUT_MINER
 
 __all__ = ["derived_values"]
 
@@ -20,4 +21,7 @@ def derived_values(action: str, given: Mapping[str, Any]) -> dict[str, tuple[Any
         derived[f"{action}.gpu_ids"] = (list(range(number)), f"follows {action}.num_gpus = {number}")
     if number is MISSING and isinstance(ids, list) and ids:
         derived[f"{action}.num_gpus"] = (len(ids), f"follows the {len(ids)} entries of {action}.gpu_ids")
+    loss = get_leaf(given, "train.loss.name", MISSING)
+    if action == "train" and loss in LOSSES_WITHOUT_MINER and get_leaf(given, "train.miner.name", MISSING) is MISSING:
+        derived["train.miner.name"] = ("none", f"follows train.loss.name = {loss}, which weighs all pairs itself")
     return derived

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tao_skill.config.keys import flatten
+from tao_skill.config.loss import LOSSES_WITH_WEIGHTS
 from tao_skill.config.placeholder import is_given
 
 __all__ = ["no_effect_warnings"]
@@ -39,11 +40,13 @@ def _idle_everywhere(action: str, spec: Any) -> Iterator[tuple[str, str]]:
 
 def _idle_in_training(spec: Any) -> Iterator[tuple[str, str]]:
     train, optim, data = spec.train, spec.train.optim, spec.dataset
-    for part in ("trunk", "embedder"):
+    for part in ("trunk", "embedder", "loss"):
         if optim.name != "SGD":
             yield f"train.optim.{part}.momentum", f"{optim.name} has no momentum setting"
+    for part in ("trunk", "embedder"):
         if not getattr(train, f"train_{part}"):
             yield f"train.optim.{part}", f"train.train_{part} is false"
+    yield from _idle_loss(train)
     if optim.steps and optim.steps[0] >= train.num_epochs:
         yield (
             "train.optim.gamma",
@@ -61,6 +64,27 @@ def _idle_in_training(spec: Any) -> Iterator[tuple[str, str]]:
         if spec.model.timm_pretrained:
             yield "model.timm_pretrained", "train.resume_training_checkpoint_path wins"
     yield from _idle_augmentation(data)
+
+
+def _idle_loss(train: Any) -> Iterator[tuple[str, str]]:
+    reason = f"train.loss.name = {train.loss.name} decides"
+    for name in vars(train.loss):
+        if name not in ("name", train.loss.name):
+            yield f"train.loss.{name}", reason
+    if train.loss.name != "triplet":
+        yield "train.optim.triplet_loss_margin", reason
+        yield "train.smooth_loss", reason
+    if train.loss.name in LOSSES_WITH_WEIGHTS:
+        for key in ("train.miner", "train.optim.miner_function_margin"):
+            yield key, f"train.loss.name = {train.loss.name} compares images with class vectors, not with images"
+        return
+    yield "train.optim.loss", f"train.loss.name = {train.loss.name} has no weights of its own"
+    reason = f"train.miner.name = {train.miner.name} decides"
+    if train.miner.name != "multi_similarity":
+        yield "train.optim.miner_function_margin", reason
+    if train.miner.name != "triplet_margin":
+        yield "train.miner.triplet_kind", reason
+        yield "train.miner.triplet_margin", reason
 
 
 def _idle_augmentation(data: Any) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from tao_skill.config.parameter import SECTION, Search, parameter
 
-__all__ = ["LearningRate", "Optim"]
+__all__ = ["LearningRate", "LossRate", "Optim"]
 
 
 @dataclass(config=SECTION)
@@ -74,6 +74,31 @@ class LearningRate:
             search=Search(1e-6, 1e-2, log=True),
         ),
     ] = 5e-4
+
+
+@dataclass(config=SECTION)
+class LossRate:
+    """The optimizer settings of a loss's own weights, which start with a length of 1."""
+
+    base_lr: Annotated[
+        float,
+        parameter(
+            "Learning rate of class vectors after the warm-up and before the first decay.",
+            title="Base learning rate",
+            gt=0,
+            le=1.0,
+            math_cond="> 0.0",
+        ),
+    ] = 3.5e-3
+    momentum: Annotated[
+        float, parameter("Momentum of SGD; the Adam family does not read it.", title="Momentum", ge=0.0, le=1.0)
+    ] = 0.9
+    weight_decay: Annotated[
+        float,
+        parameter(
+            "L2 penalty on class vectors, of which only the direction counts.", title="Weight decay", ge=0.0, le=1.0
+        ),
+    ] = 0.0
 
 
 @dataclass(config=SECTION)
@@ -161,6 +186,9 @@ class Optim:
     )
     trunk: LearningRate = Field(
         default_factory=LearningRate, title="Trunk", description="Optimizer settings of the trunk."
+    )
+    loss: LossRate = Field(
+        default_factory=LossRate, title="Loss", description="Optimizer settings of a loss's own weights."
     )
     miner_function_margin: Annotated[
         float,

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tao_skill.config.loss import LOSSES_WITH_WEIGHTS
 from tao_skill.config.placeholder import is_given, is_placeholder
 from tao_skill.errors import Problem
 
@@ -29,9 +30,23 @@ def _batch_holds_whole_classes(spec: Any) -> Iterator[Problem]:  # R41
         )
 
 
+def _compares_images_of_a_batch(spec: Any) -> bool:
+    return spec.train.cross_batch_memory_size == 0 and spec.train.loss.name not in LOSSES_WITH_WEIGHTS
+
+
+def _memory_has_a_use(spec: Any) -> Iterator[Problem]:
+    size, loss = spec.train.cross_batch_memory_size, spec.train.loss.name
+    if size > 0 and loss in LOSSES_WITH_WEIGHTS:
+        yield Problem(
+            "train.cross_batch_memory_size",
+            size,
+            f"0 or -1: train.loss.name = {loss} compares images with class vectors, not with images",
+        )
+
+
 def _batch_has_negatives(spec: Any) -> Iterator[Problem]:
     batch, instances = spec.train.batch_size, spec.dataset.num_instance
-    if spec.train.cross_batch_memory_size == 0 and batch // instances < 2 and batch % instances == 0:
+    if _compares_images_of_a_batch(spec) and batch // instances < 2 and batch % instances == 0:
         yield Problem(
             "train.batch_size",
             batch,
@@ -41,7 +56,7 @@ def _batch_has_negatives(spec: Any) -> Iterator[Problem]:
 
 
 def _batch_has_positives(spec: Any) -> Iterator[Problem]:
-    if spec.dataset.num_instance < 2 and spec.train.cross_batch_memory_size == 0:
+    if spec.dataset.num_instance < 2 and _compares_images_of_a_batch(spec):
         yield Problem(
             "dataset.num_instance",
             spec.dataset.num_instance,
@@ -177,6 +192,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _batch_holds_whole_classes,
         _batch_has_negatives,
         _batch_has_positives,
+        _memory_has_a_use,
         _something_learns,
         _steps_ascend,
         _blur_fits,

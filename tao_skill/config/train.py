@@ -6,6 +6,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from tao_skill.config.devices import Devices
+from tao_skill.config.loss import Loss, Miner
 from tao_skill.config.optim import Optim
 from tao_skill.config.parameter import SECTION, parameter
 
@@ -124,6 +125,8 @@ class Train(Devices):
         default_factory=Checkpointer, title="Checkpointer", description="Which best checkpoints are kept."
     )
     optim: Optim = Field(default_factory=Optim, title="Optimization", description="Optimizers, schedule and margins.")
+    loss: Loss = Field(default_factory=Loss, title="Loss", description="What is minimised.")
+    miner: Miner = Field(default_factory=Miner, title="Miner", description="Which pairs of a batch the loss sees.")
     clip_grad_norm: Annotated[
         float,
         parameter(

@@ -129,6 +129,12 @@ def test_timms_weights_are_for_timms_models() -> None:
         ({"train__train_trunk": False, "train__optim__trunk__base_lr": 0.1}, "train.optim.trunk.base_lr"),
         ({"encryption_key": "secret"}, "encryption_key"),
         ({"train__optim__gamma": 0.5}, "train.optim.gamma"),
+        ({"train__loss__name": "supcon", "train__smooth_loss": False}, "train.smooth_loss"),
+        ({"train__loss__name": "supcon", "train__loss__ntxent__temperature": 0.2}, "train.loss.ntxent.temperature"),
+        ({"train__loss__name": "arcface", "train__miner__name": "batch_hard"}, "train.miner.name"),
+        ({"train__optim__loss__base_lr": 0.1}, "train.optim.loss.base_lr"),
+        ({"train__miner__triplet_margin": 0.3}, "train.miner.triplet_margin"),
+        ({"train__miner__name": "none", "train__optim__miner_function_margin": 0.3}, "miner_function_margin"),
     ],
 )
 def test_setting_without_effect_is_named(changes: dict[str, Any], key: str) -> None:
@@ -142,6 +148,28 @@ def test_gpu_ids_follow_num_gpus() -> None:  # R51 R52
     assert spec.train.gpu_ids == [0, 1]
     spec, _ = build_spec("train", merge(nest(DATA), nest({"train.gpu_ids": [1, 3]})))
     assert spec.train.num_gpus == 2
+
+
+def test_miner_follows_the_loss_where_only_that_is_given() -> None:
+    def miner(**changes: Any) -> str:
+        spec, said = build_spec(
+            "train", merge(nest(DATA), nest({key.replace("__", "."): changes[key] for key in changes}))
+        )
+        assert not [line for line in said if "miner" in line]
+        return str(spec.train.miner.name)
+
+    assert miner() == "multi_similarity"
+    assert miner(train__loss__name="contrastive") == "multi_similarity"
+    assert miner(train__loss__name="supcon") == "none"
+    assert miner(train__loss__name="supcon", train__miner__name="batch_hard") == "batch_hard"
+
+
+def test_memory_serves_losses_that_compare_images() -> None:
+    assert problems(train__loss__name="supcon", train__cross_batch_memory_size=64) == {}
+    for name in ("arcface", "subcenter_arcface", "proxy_anchor", "soft_triple"):
+        found = problems(train__loss__name=name, train__cross_batch_memory_size=64)
+        assert "class vectors" in found["train.cross_batch_memory_size"]
+        assert problems(train__loss__name=name, train__cross_batch_memory_size=0) == {}
 
 
 def test_build_raises_with_all_problems() -> None:

@@ -11,6 +11,7 @@ from tao_skill.config import build
 from tao_skill.config.keys import nest
 from tao_skill.config.leaves import leaves
 from tao_skill.metric_learning.actions import run_action
+from tao_skill.metric_learning.training.criterion import build_criterion
 
 # Leaves whose reader is still to come; empty, since all have landed.
 TO_COME: dict[str, tuple[str, ...]] = {}
@@ -92,8 +93,14 @@ def test_training_reads_every_setting(spec: dict[str, Any], tmp_path: Path, seen
         "model.backbone": "resnet_50",
     }
     run("train", spec | usual, tmp_path / "a", seen)
-    # Momentum is read with SGD only.
-    run("train", spec | {"train.num_epochs": 1, "train.optim.name": "SGD"}, tmp_path / "b", seen)
+    # Momentum is read with SGD only, and the rates of class vectors where a loss has some.
+    class_vectors = {"train.num_epochs": 1, "train.optim.name": "SGD", "train.loss.name": "arcface"}
+    run("train", spec | class_vectors, tmp_path / "b", seen)
+    choices = {leaf.key: leaf.choices for leaf in leaves("train")}
+    for key in ("train.loss.name", "train.miner.name"):
+        for name in choices[key]:
+            typed, _ = build.build_spec("train", nest(spec | {key: name}))
+            build_criterion(typed.train, num_instance=2, num_images=24, num_classes=6, embed_dim=16, seed=0)
     assert unread("train", seen) == []
 
 

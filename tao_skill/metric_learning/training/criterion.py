@@ -3,16 +3,18 @@
 from typing import Any
 
 import torch
-from pytorch_metric_learning.losses import CrossBatchMemory, TripletMarginLoss
-from pytorch_metric_learning.miners import MultiSimilarityMiner
-from pytorch_metric_learning.utils.loss_and_miner_utils import get_all_pairs_indices
+from pytorch_metric_learning.losses import CrossBatchMemory
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-__all__ = ["AUTOMATIC_MEMORY", "Criterion", "memory_size", "spread"]
+from tao_skill.config.loss import LOSSES_WITH_WEIGHTS
+from tao_skill.config.train import Train
+from tao_skill.metric_learning.training.losses import build_loss, start_class_vectors
+from tao_skill.metric_learning.training.miners import build_miner
+
+__all__ = ["AUTOMATIC_MEMORY", "Criterion", "build_criterion", "memory_size", "spread"]
 
 AUTOMATIC_MEMORY = 1024
-Pairs = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def memory_size(requested: int, batch_size: int, num_instance: int, num_images: int) -> int:
@@ -33,48 +35,40 @@ def spread(embeddings: Tensor) -> float:
     return float(1 - normalize(embeddings, dim=1).mean(dim=0).square().sum())
 
 
-class PersistentMiner(MultiSimilarityMiner):  # type: ignore[misc]
-    """Mine hard pairs and, where none is hard any more, all pairs.
-
-    A batch without a hard pair would have a loss of exactly 0 and teach nothing, although the smooth loss can still
-    push classes apart.
-    """
-
-    def mine(self, embeddings: Tensor, labels: Tensor, ref_emb: Tensor, ref_labels: Tensor) -> Pairs:
-        """Return anchors and positives, anchors and negatives, as indices into the batch and the references."""
-        pairs: Pairs = super().mine(embeddings, labels, ref_emb, ref_labels)
-        with_positive, _, with_negative, _ = pairs
-        if torch.isin(with_positive, with_negative).any():
-            return pairs
-        everything: Pairs = get_all_pairs_indices(labels, None if ref_emb is embeddings else ref_labels)
-        return everything
-
-
 class Criterion(nn.Module):
-    """Compute the smooth or plain triplet loss of a batch of embeddings (batch, embed_dim) with labels (batch,).
+    """Compute the loss of a batch of embeddings (batch, embed_dim) with labels (batch,).
 
-    The state dict holds the memory, so that a resumed training sees the same negatives.
+    Only losses that compare images with each other take a miner and a memory. The state dict holds the memory and the
+    loss's own weights, so that a resumed training sees the same negatives.
     """
 
-    def __init__(self, *, margin: float, smooth: bool, miner_margin: float, memory: int, embed_dim: int) -> None:
+    def __init__(self, loss: nn.Module, miner: nn.Module | None, memory: int, embed_dim: int) -> None:
         super().__init__()
-        self.loss = TripletMarginLoss(margin=margin, smooth_loss=smooth)
-        self.miner = PersistentMiner(epsilon=miner_margin)
-        self.memory = CrossBatchMemory(self.loss, embed_dim, memory_size=memory, miner=self.miner) if memory else None
+        self.loss = loss
+        self.miner = miner
+        self.memory = CrossBatchMemory(loss, embed_dim, memory_size=memory, miner=miner) if memory else None
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean loss over the mined triplets; 0 where a batch and the memory hold one class."""
+        """Return the mean loss; 0 where pairs are compared and batch and memory hold one class."""
         if self.memory is not None:
             loss: Tensor = self.memory(embeddings, labels)
         else:
-            loss = self.loss(embeddings, labels, self.miner(embeddings, labels))
+            loss = self.loss(embeddings, labels, self.miner(embeddings, labels) if self.miner is not None else None)
         return loss
 
+    @property
+    def has_weights(self) -> bool:
+        """Tell whether the loss learns weights of its own."""
+        return any(True for _ in self.loss.parameters())
+
     @torch.no_grad()
-    def remember(self, embeddings: Tensor, labels: Tensor) -> None:
-        """Put embeddings into the memory, so that the first batch has negatives already."""
+    def start_from(self, embeddings: Tensor, labels: Tensor) -> None:
+        """Let embeddings (count, embed_dim) of training images fill the memory, or place the class vectors."""
         if self.memory is not None:
-            self.memory.add_to_memory(embeddings, labels, len(embeddings))
+            newest = slice(-self.memory.memory_size, None)
+            self.memory.add_to_memory(embeddings[newest], labels[newest], len(embeddings[newest]))
+        if self.has_weights:
+            start_class_vectors(self.loss, embeddings, labels)
 
     def remembered(self, embeddings: Tensor) -> Tensor:
         """Return the memory's embeddings or, where there is no memory, the ones given, both (count, embed_dim)."""
@@ -93,3 +87,14 @@ class Criterion(nn.Module):
         if self.memory is not None and state:
             self.memory.queue_idx = state["next"]
             self.memory.has_been_filled = state["full"]
+
+
+def build_criterion(
+    train: Train, *, num_instance: int, num_images: int, num_classes: int, embed_dim: int, seed: int
+) -> Criterion:
+    """Return the criterion of a spec for a training set of so many images and classes."""
+    loss = build_loss(train, num_classes, embed_dim, seed)
+    if train.loss.name in LOSSES_WITH_WEIGHTS:
+        return Criterion(loss, None, 0, embed_dim)
+    memory = memory_size(train.cross_batch_memory_size, train.batch_size, num_instance, num_images)
+    return Criterion(loss, build_miner(train), memory, embed_dim)

@@ -13,6 +13,7 @@ from tao_skill.config.actions import TrainSpec
 from tao_skill.errors import NotAvailableError, Problem, SpecError
 from tao_skill.metric_learning.data.check import CheckedSets
 from tao_skill.metric_learning.data.dataset import TrainImages, limit_threads
+from tao_skill.metric_learning.data.image_set import ImageSet
 from tao_skill.metric_learning.data.load import load_training_sets
 from tao_skill.metric_learning.data.sampler import PKBatchSampler
 from tao_skill.metric_learning.data.transforms import EvalTransform, TrainTransform
@@ -24,7 +25,7 @@ from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.status import StatusLog
 from tao_skill.metric_learning.training.callbacks import EpochReport, EpochSampler, ProgressBar
 from tao_skill.metric_learning.training.checkpointing import START_EPOCH, Checkpointing, new_record
-from tao_skill.metric_learning.training.criterion import Criterion, memory_size
+from tao_skill.metric_learning.training.criterion import Criterion, build_criterion
 from tao_skill.metric_learning.training.module import TrainingModule
 from tao_skill.metric_learning.training.record import CheckpointRecord
 from tao_skill.metric_learning.training.start import Warmup, load_start
@@ -54,7 +55,7 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
         log.warning("%s", warning)
     start = load_start(spec)
     precision = choose_precision(spec.train.precision, device, start.recogniser)
-    criterion = _criterion(spec, len(sets.train))
+    criterion = _criterion(spec, sets.train, start.seed)
     module = TrainingModule(start.recogniser, criterion, spec, start.seed)
     record = new_record(folder, spec.train, ModelSettings.of(spec.model), _transform_document(spec))
     if start.checkpoint is not None:
@@ -69,7 +70,7 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
     else:
         warmup = Warmup(spec, sets.train, _eval_transform(spec), device, start.seed)
         warmup.start_embedder(start.recogniser)
-        warmup.fill_memory(start.recogniser, criterion)
+        warmup.start_criterion(start.recogniser, criterion)
     classes = len(sets.train.classes)
     log.info("%d images of %d classes, on the %s in %s.", len(sets.train), classes, device.accelerator, precision)
     with Tracking(spec, folder) as tracking:
@@ -102,18 +103,18 @@ def _load_sets(spec: TrainSpec) -> CheckedSets:
     )
 
 
-def _criterion(spec: TrainSpec, num_images: int) -> Criterion:
-    train = spec.train
-    memory = memory_size(train.cross_batch_memory_size, train.batch_size, spec.dataset.num_instance, num_images)
-    if memory:
-        log.info("Cross-batch memory of %d embeddings.", memory)
-    return Criterion(
-        margin=train.optim.triplet_loss_margin,
-        smooth=train.smooth_loss,
-        miner_margin=train.optim.miner_function_margin,
-        memory=memory,
+def _criterion(spec: TrainSpec, images: ImageSet, seed: int) -> Criterion:
+    criterion = build_criterion(
+        spec.train,
+        num_instance=spec.dataset.num_instance,
+        num_images=len(images),
+        num_classes=len(images.classes),
         embed_dim=spec.model.feat_dim,
+        seed=seed,
     )
+    if criterion.memory is not None:
+        log.info("Cross-batch memory of %d embeddings.", criterion.memory.memory_size)
+    return criterion
 
 
 def _fit(

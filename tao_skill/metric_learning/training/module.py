@@ -1,6 +1,6 @@
 """The Lightning module: one training step, and what is set at the start of each epoch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -9,15 +9,17 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tao_skill.config.actions import TrainSpec
-from tao_skill.errors import JobError, Problem
+from tao_skill.errors import CheckpointError, JobError, Problem
 from tao_skill.metric_learning.model.pretrained import starts_pretrained
 from tao_skill.metric_learning.model.recogniser import Recogniser
 from tao_skill.metric_learning.training.criterion import Criterion, spread
-from tao_skill.metric_learning.training.optimizers import build_optimizer, set_rates
+from tao_skill.metric_learning.training.optimizers import build_loss_optimizer, build_optimizer, set_rates
 from tao_skill.metric_learning.training.schedule import rate_factor
 
 __all__ = ["EPOCH_MEANS", "TrainingModule"]
 
+PARTS = ("trunk", "embedder")
+LOSS = "loss"
 # The names under which means over an epoch's steps are reported.
 EPOCH_MEANS = {"train_loss": "loss", "embedding_spread": "spread"}
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -56,17 +58,19 @@ class TrainingModule(pl.LightningModule):
             # what it knows.
             train.batch_statistics == "auto" and (classes < 2 or starts_pretrained(spec.model))
         )
-        self.learning = {"trunk": bool(train.train_trunk), "embedder": bool(train.train_embedder)}
-        for name, learns in self.learning.items():
-            getattr(recogniser, name).requires_grad_(learns)
+        self.learning = [name for name in PARTS if getattr(train, f"train_{name}")]
+        for name in PARTS:
+            getattr(recogniser, name).requires_grad_(name in self.learning)
+        self.learning += [LOSS] if criterion.has_weights else []
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Return an optimizer for each part that learns."""
         optim = self.spec.train.optim
         return [
-            build_optimizer(getattr(self.recogniser, name), getattr(optim, name), optim)
-            for name, learns in self.learning.items()
-            if learns
+            build_loss_optimizer(self.criterion.loss, optim)
+            if name == LOSS
+            else build_optimizer(getattr(self.recogniser, name), getattr(optim, name), optim)
+            for name in self.learning
         ]
 
     @property
@@ -78,23 +82,22 @@ class TrainingModule(pl.LightningModule):
         """Give back the optimizers' states and the gradients of when the training was interrupted."""
         for optimizer, state in zip(self.trainer.optimizers, self._optimizer_states, strict=bool(self._gradients)):
             optimizer.load_state_dict(state)
-        for parameter, gradient in zip(self.recogniser.parameters(), self._gradients, strict=bool(self._gradients)):
+        for parameter, gradient in zip(self._learned(), self._gradients, strict=bool(self._gradients)):
             parameter.grad = None if gradient is None else gradient.to(parameter.device)
 
     def on_train_epoch_start(self) -> None:
         """Put the parts that learn in training mode, and set the epoch's learning rates."""
-        for name, learns in self.learning.items():
+        for name in PARTS:
             # A frozen part keeps its batch statistics as well.
-            getattr(self.recogniser, name).train(learns)
+            getattr(self.recogniser, name).train(name in self.learning)
         if self.frozen_statistics:
             for layer in self.recogniser.trunk.modules():
                 if isinstance(layer, _BatchNorm):
                     layer.eval()
         factor = rate_factor(self.epoch, self.spec.train.optim)
-        names = [name for name, learns in self.learning.items() if learns]
         self.rates = {
             f"{name}_base_lr": set_rates(optimizer, factor)
-            for name, optimizer in zip(names, self._optimizers(), strict=True)
+            for name, optimizer in zip(self.learning, self._optimizers(), strict=True)
         }
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
@@ -123,8 +126,9 @@ class TrainingModule(pl.LightningModule):
             "seed": self.seed,
             "epoch_sums": dict(self.epoch_sums),
             "frozen_statistics": self.frozen_statistics,
+            "loss": self.spec.train.loss.name,
             "criterion": self.criterion.state_dict(),
-            "gradients": [parameter.grad for parameter in self.recogniser.parameters()],
+            "gradients": [parameter.grad for parameter in self._learned()],
             "optimizers": [optimizer.state_dict() for optimizer in self.trainer.optimizers],
         }
 
@@ -134,9 +138,23 @@ class TrainingModule(pl.LightningModule):
         self.seed = state["seed"]
         self.frozen_statistics = state["frozen_statistics"]
         self.epoch_sums = dict(state["epoch_sums"])
-        self.criterion.load_state_dict(state["criterion"])
+        self._resume_criterion(state)
         self._optimizer_states = list(state["optimizers"])
         self._gradients = list(state["gradients"])
+
+    def _resume_criterion(self, state: Mapping[str, Any]) -> None:
+        now, then = self.spec.train.loss.name, state.get("loss", "triplet")
+        if now != then:
+            problem = Problem("train.loss.name", now, f"{then}, as in the checkpoint")
+            raise CheckpointError("The checkpoint to resume is of a training with another loss.", problems=[problem])
+        try:
+            self.criterion.load_state_dict(state["criterion"])
+        except RuntimeError as error:
+            expected = "the sizes of the training that is resumed: of the memory, of embeddings, and so many classes"
+            problem = Problem("train.cross_batch_memory_size", self.spec.train.cross_batch_memory_size, expected)
+            raise CheckpointError(
+                f"The state of the loss does not fit the checkpoint to resume: {error}", problems=[problem]
+            ) from error
 
     def epoch_means(self) -> dict[str, float]:
         """Return the means over the steps of the epoch that ends, and begin anew.
@@ -149,6 +167,10 @@ class TrainingModule(pl.LightningModule):
         self.epoch_step = 0
         return means | self.rates
 
+    def _learned(self) -> Iterator[nn.Parameter]:
+        yield from self.recogniser.parameters()
+        yield from self.criterion.loss.parameters()
+
     def _optimizers(self) -> list[Any]:
         optimizers = self.optimizers()
         return optimizers if isinstance(optimizers, list) else [optimizers]
@@ -157,8 +179,7 @@ class TrainingModule(pl.LightningModule):
         optim = self.spec.train.optim
         rates = [
             Problem(f"train.optim.{name}.base_lr", getattr(optim, name).base_lr, "a lower rate, or a longer warm-up")
-            for name, learns in self.learning.items()
-            if learns
+            for name in self.learning
         ]
         return JobError(
             f"The training diverged: its loss is {loss} in epoch {self.epoch}, step {self.step}.",

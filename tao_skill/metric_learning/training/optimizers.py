@@ -7,7 +7,7 @@ from torch import nn
 
 from tao_skill.config.optim import LearningRate, Optim
 
-__all__ = ["build_optimizer", "set_rates"]
+__all__ = ["build_loss_optimizer", "build_optimizer", "set_rates"]
 
 
 def build_optimizer(part: nn.Module, rates: LearningRate, optim: Optim) -> torch.optim.Optimizer:
@@ -21,11 +21,22 @@ def build_optimizer(part: nn.Module, rates: LearningRate, optim: Optim) -> torch
     if biases:
         bias_lr = rates.base_lr * rates.bias_lr_factor
         groups.append({"params": biases, "base_lr": bias_lr, "weight_decay": rates.weight_decay_bias})
+    return _optimizer(groups, optim.name, rates.momentum)
+
+
+def build_loss_optimizer(loss: nn.Module, optim: Optim) -> torch.optim.Optimizer:
+    """Return an optimizer over the weights that a loss learns."""
+    rates = optim.loss
+    group = {"params": list(loss.parameters()), "base_lr": rates.base_lr, "weight_decay": rates.weight_decay}
+    return _optimizer([group], optim.name, rates.momentum)
+
+
+def _optimizer(groups: list[dict[str, Any]], name: str, momentum: float) -> torch.optim.Optimizer:
     for group in groups:
         group["lr"] = group["base_lr"]
-    if optim.name == "SGD":
-        return torch.optim.SGD(groups, momentum=rates.momentum, fused=True)
-    return torch.optim.Adam(groups, fused=True) if optim.name == "Adam" else torch.optim.Adamax(groups)
+    if name == "SGD":
+        return torch.optim.SGD(groups, momentum=momentum, fused=True)
+    return torch.optim.Adam(groups, fused=True) if name == "Adam" else torch.optim.Adamax(groups)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> float:

@@ -105,13 +105,13 @@ class Warmup:
         head.start_from(weight, bias)
         log.info("The embedder starts as the discriminant projection of %d training images.", len(chosen))
 
-    def fill_memory(self, recogniser: Recogniser, criterion: Criterion) -> None:
-        """Fill the cross-batch memory, without which the first step would have no negatives."""
-        if criterion.memory is not None:
-            chosen = self._order[: criterion.memory.memory_size]
+    def start_criterion(self, recogniser: Recogniser, criterion: Criterion) -> None:
+        """Fill the cross-batch memory, without which the first step would have no negatives; place class vectors."""
+        if criterion.memory is not None or criterion.has_weights:
+            chosen = self._order[: criterion.memory.memory_size if criterion.memory is not None else _MOST_IMAGES]
             with evaluating(recogniser):
                 embeddings = self._embed(recogniser.to(self.device), chosen)
-            criterion.remember(embeddings, torch.from_numpy(self.images.labels[chosen]))
+            criterion.start_from(embeddings, torch.from_numpy(self.images.labels[chosen]))
 
     def _calibrate(self, trunk: nn.Module) -> None:
         """Give an untrained trunk the batch statistics of these images: those it is built with fit none."""

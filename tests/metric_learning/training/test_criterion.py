@@ -7,11 +7,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from tao_skill.metric_learning.training.criterion import Criterion, memory_size, spread
+from tao_skill.config.optim import Optim
+from tao_skill.config.train import Train
+from tao_skill.metric_learning.training.criterion import Criterion, build_criterion, memory_size, spread
 
 
 def criterion(memory: int = 0, smooth: bool = True, miner_margin: float = 2.0) -> Criterion:
-    return Criterion(margin=0.3, smooth=smooth, miner_margin=miner_margin, memory=memory, embed_dim=4)
+    train = Train(
+        smooth_loss=smooth,
+        cross_batch_memory_size=memory,
+        optim=Optim(triplet_loss_margin=0.3, miner_function_margin=miner_margin),
+    )
+    return build_criterion(train, num_instance=2, num_images=100, num_classes=9, embed_dim=4, seed=0)
 
 
 def embeddings(count: int, seed: int = 0) -> Tensor:
@@ -49,7 +56,7 @@ def test_one_class_alone_teaches_nothing_but_the_memory_gives_negatives() -> Non
     labels = torch.zeros(4, dtype=torch.long)
     assert float(criterion()(embeddings(4), labels)) == 0.0
     remembering = criterion(memory=8)
-    remembering.remember(embeddings(4, seed=1), torch.ones(4, dtype=torch.long))
+    remembering.start_from(embeddings(4, seed=1), torch.ones(4, dtype=torch.long))
     vectors = embeddings(4).requires_grad_()
     loss = remembering(vectors, labels)
     loss.backward()
@@ -98,7 +105,7 @@ def test_easy_batch_still_teaches() -> None:
 
 def test_easy_batch_still_teaches_with_the_memory() -> None:
     easy = criterion(memory=8, miner_margin=0.1)
-    easy.remember(torch.tensor([[-1.0, 0, 0, 0]] * 4), torch.ones(4, dtype=torch.long))
+    easy.start_from(torch.tensor([[-1.0, 0, 0, 0]] * 4), torch.ones(4, dtype=torch.long))
     near = torch.tensor([[1.0, 0, 0, 0], [1, 0.01, 0, 0]])
     assert 0 < float(easy(near, torch.zeros(2, dtype=torch.long))) < 0.3
 
@@ -111,6 +118,6 @@ def test_spread_is_zero_for_alike_and_one_for_opposite_embeddings() -> None:
 
 def test_spread_is_that_of_the_memory_if_there_is_one() -> None:
     remembering = criterion(memory=8)
-    remembering.remember(torch.eye(4), torch.arange(4))
+    remembering.start_from(torch.eye(4), torch.arange(4))
     assert torch.equal(remembering.remembered(torch.ones(2, 4)), torch.eye(4))
     assert torch.equal(criterion().remembered(torch.ones(2, 4)), torch.ones(2, 4))

@@ -1,0 +1,65 @@
+"""Which pairs and triplets the miners keep."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from tao_skill.config.loss import Miner
+from tao_skill.config.train import Train
+from tao_skill.metric_learning.training.miners import build_miner
+
+LABELS = [0, 0, 0, 1, 1, 1]
+
+
+def mined(vectors: Tensor, **settings: object) -> list[tuple[int, ...]]:
+    miner = build_miner(Train(miner=Miner(**settings)))  # type: ignore[arg-type]
+    assert miner is not None
+    return list(zip(*(part.tolist() for part in miner(vectors, torch.tensor(LABELS))), strict=False))
+
+
+def distances(vectors: Tensor) -> list[list[float]]:
+    unit = normalize(vectors, dim=1)
+    rows: list[list[float]] = torch.cdist(unit, unit).tolist()
+    return rows
+
+
+@pytest.mark.parametrize("kind", ["hard", "semihard", "all"])
+def test_triplets_of_the_kind_are_kept(kind: str) -> None:
+    vectors = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
+    far = distances(vectors)
+    expected = []
+    for a in range(6):
+        for p in range(6):
+            for n in range(6):
+                gap = far[a][n] - far[a][p]
+                kept = {"hard": gap <= 0, "semihard": 0 < gap <= 0.2, "all": gap <= 0.2}[kind]
+                if a != p and LABELS[a] == LABELS[p] != LABELS[n] and kept:
+                    expected.append((a, p, n))
+    assert expected
+    assert sorted(mined(vectors, name="triplet_margin", triplet_kind=kind)) == expected
+
+
+def test_batch_hard_takes_the_hardest_of_each_anchor() -> None:
+    vectors = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
+    far = distances(vectors)
+    expected = []
+    for a in range(6):
+        positives = [p for p in range(6) if p != a and LABELS[p] == LABELS[a]]
+        negatives = [n for n in range(6) if LABELS[n] != LABELS[a]]
+        expected.append((a, max(positives, key=far[a].__getitem__), min(negatives, key=far[a].__getitem__)))
+    assert mined(vectors, name="batch_hard") == expected
+
+
+def test_no_miner_means_all_pairs() -> None:
+    assert build_miner(Train(miner=Miner(name="none"))) is None
+
+
+@pytest.mark.parametrize("name", ["multi_similarity", "triplet_margin"])
+def test_where_nothing_is_hard_all_pairs_are_kept(name: str) -> None:
+    easy = torch.tensor([[1.0, 0], [1, 0.01], [1, 0.02], [-1, 0], [-1, 0.01], [-1, 0.02]])
+    miner = build_miner(Train(miner=Miner(name=name)))  # type: ignore[arg-type]
+    assert miner is not None
+    anchors, _, with_negative, _ = miner(easy, torch.tensor(LABELS))
+    assert len(anchors) == 6 * 2
+    assert len(with_negative) == 6 * 3
