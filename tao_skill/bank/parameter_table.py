@@ -20,7 +20,6 @@ IMPORTANT_TRAIN_PARAMETERS = (
     "train.val_batch_size",
     "dataset.num_instance",
     "train.loss.name",
-    "train.miner.name",
     "train.cross_batch_memory_size",
     "train.optim.trunk.base_lr",
     "train.optim.embedder.base_lr",
