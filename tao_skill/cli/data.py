@@ -1,4 +1,4 @@
-"""`data`: bring inputs here, and look after the cache they are kept in."""
+"""`data`: bring inputs here, check them, and look after the cache they are kept in."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tao_skill.cli import data_check
 from tao_skill.cli.outcome import Outcome
 from tao_skill.errors import StorageError
 
@@ -20,12 +21,13 @@ __all__ = ["add_to"]
 def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
-        "data", help="bring inputs to this machine; list, prune or verify the cache", parents=parents
+        "data", help="check data; bring inputs to this machine; list, prune or verify the cache", parents=parents
     )
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, dest="verb")
     stage = verbs.add_parser("stage", help="bring URIs here as a run would, and print the local paths", parents=parents)
     stage.add_argument("uris", nargs="+", metavar="URI", help="path, file://, s3:// or http(s)://")
     stage.set_defaults(call=_stage)
+    data_check.add_to(verbs, parents)
     cache = verbs.add_parser("cache", help="what was fetched and extracted", parents=parents)
     inner = cache.add_subparsers(title="verbs", metavar="VERB", required=True, dest="inner")
     inner.add_parser("list", help="entries, the longest unused first", parents=parents).set_defaults(call=_list)

@@ -11,7 +11,7 @@ from typing import Any
 from tao_skill.cli.outcome import Outcome, error_outcome, print_outcome
 from tao_skill.cli.parser import Parser, asks_for_json, common_options
 from tao_skill.cli.progress import show_log
-from tao_skill.errors import NotAvailableError, Problem, SpecError
+from tao_skill.errors import Problem, SpecError
 
 __all__ = ["main"]
 
@@ -76,19 +76,13 @@ def _refuse_interpolations(file: str, values: dict[str, Any]) -> None:
 
 def _run(action: str, spec: dict[str, Any]) -> Outcome:
     from tao_skill.config import spec_class
+    from tao_skill.run.packages import needing
 
     spec_class(action)
-    try:
+    with needing("train", action):
         from tao_skill.metric_learning.actions import run_action
 
         results = run_action(action, spec, results_dir=Path(_results_dir(spec)))
-    except ModuleNotFoundError as error:
-        if error.name and error.name.startswith("tao_skill"):
-            raise
-        raise NotAvailableError(
-            f"The package {error.name} is not installed, which {action} needs.",
-            next_step="pip install 'tao-skill[train]'",
-        ) from error
     return Outcome(results, _text(action, results))
 
 

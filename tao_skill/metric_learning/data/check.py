@@ -20,6 +20,7 @@ __all__ = [
     "check_retrieval_sets",
     "check_training_sets",
     "find_undecodable",
+    "name_differences",
 ]
 
 
@@ -166,10 +167,10 @@ def _check_pair(
         return reference, query
     if reference.root.resolve() == query.root.resolve():
         findings.warnings.append(f"{query.key} is the same folder as {reference.key}: every query finds itself")
-    missing = [name for name in query.classes if name not in set(reference.classes)]
+    missing, hint = name_differences(query.classes, reference.classes)
     if len(missing) == len(query.classes):
         expected = f"class names of {reference.key}, which are {name_some(reference.classes, 5)}; not one is in both"
-        findings.problem(query.key, name_some(missing, 5), expected + _similar_hint(missing, reference.classes))
+        findings.problem(query.key, name_some(missing, 5), expected + hint)
     elif missing and open_set:
         findings.warnings.append(
             f"{query.key}: {len(missing)} classes are not in the reference and count as unknown: "
@@ -178,18 +179,20 @@ def _check_pair(
     elif missing:
         way = "add reference images of them, or remove them from the query"
         way += ", or set evaluate.open_set=true" if open_set is not None else ""
-        hint = _similar_hint(missing, reference.classes)
         findings.problem(
             query.key, name_some(missing, NAMED_AT_MOST), f"classes that are in the reference: {way}{hint}"
         )
     return share_classes(reference, query)
 
 
-def _similar_hint(names: Sequence[str], known: Sequence[str]) -> str:
-    """Point out names that differ from known ones in case, spaces and punctuation only."""
+def name_differences(names: Sequence[str], known: Sequence[str]) -> tuple[list[str], str]:
+    """Return the names that aren't known, and a hint at those that differ in case, spaces or punctuation only."""
+    there = set(known)
+    missing = [name for name in names if name not in there]
     plain = {_plain(name): name for name in known}
-    pairs = [f"{name} and {plain[_plain(name)]}" for name in names if _plain(name) in plain]
-    return f" (alike but for case or punctuation: {name_some(pairs, 5)}; see dataset.class_map)" if pairs else ""
+    pairs = [f"{name} and {plain[_plain(name)]}" for name in missing if _plain(name) in plain]
+    hint = f" (alike but for case or punctuation: {name_some(pairs, 5)}; see dataset.class_map)" if pairs else ""
+    return missing, hint
 
 
 def _plain(name: str) -> str:

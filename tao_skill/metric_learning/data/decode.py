@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tao_skill.errors import DataError, Problem
 
-__all__ = ["IMAGE_FORMATS", "decode_image", "undecodable_reason"]
+__all__ = ["IMAGE_FORMATS", "Glance", "decode_image", "glance", "undecodable_reason"]
 
 #: Pillow's names of the formats that are tried. The list is closed because some of Pillow's other plugins start
 #: external programs (EPS starts Ghostscript), which a data set must not be able to do.
@@ -44,16 +45,36 @@ def decode_image(path: str | Path, channels: int = 3) -> NDArray[np.uint8]:
         ) from error
 
 
-def undecodable_reason(path: str | Path) -> str | None:
-    """Return why the file can't be decoded, or None: all of it is read, JPEGs at an eighth of their size."""
+@dataclass(frozen=True)
+class Glance:
+    """What a file holds: the picture's size as stored, its format, and RGB pixels, perhaps at a reduced size."""
+
+    width: int
+    height: int
+    format: str
+    small: NDArray[np.uint8]
+
+
+def glance(path: str | Path, at_least: int = 1) -> Glance | str:
+    """Read all of a file but decode as few pixels as possible; return why where it can't be decoded.
+
+    JPEGs are decoded at down to an eighth of their size, but not below ``at_least`` pixels on a side where they have
+    so many.
+    """
     try:
         with _open(path) as image:
-            image.draft("RGB", (max(1, image.width // 8), max(1, image.height // 8)))
+            width, height, kind = image.width, image.height, image.format or ""
+            image.draft("RGB", (max(at_least, width // 8), max(at_least, height // 8)))
             image.load()
-            _pixels(image, 3)
+            return Glance(width, height, kind, _pixels(image, 3))
     except Exception as error:  # as above
         return _reason(path, error)
-    return None
+
+
+def undecodable_reason(path: str | Path) -> str | None:
+    """Return why the file can't be decoded, or None: all of it is read, JPEGs at an eighth of their size."""
+    seen = glance(path)
+    return seen if isinstance(seen, str) else None
 
 
 def _open(path: str | Path) -> Image.Image:
