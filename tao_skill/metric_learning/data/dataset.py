@@ -1,88 +1,121 @@
-"""Map-style data sets over image files."""
+"""Images as items of a batch: decoded, transformed, and written where the batch wants them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
 
 from tao_skill.metric_learning.data.decode import decode_image
 
-__all__ = ["EvalImages", "TrainImages", "limit_threads"]
+__all__ = ["EvalImages", "Images", "ReadImage", "TrainImages"]
 
 _PIXELS = 4  # a stream of random numbers apart from the sampler's
 
+Image8 = NDArray[np.uint8]
+Values = NDArray[np.float32]
+#: Gives the pixels of a file, (height, width, channels), for a number of channels.
+ReadImage = Callable[[Path, int], Image8]
+
 
 class RandomTransform(Protocol):
-    """Turns a decoded image into a tensor, drawing from a generator."""
+    """Writes a decoded image as the model takes it, drawing from a generator."""
 
     channels: int
+    size: tuple[int, int]
 
-    def __call__(self, image: NDArray[np.uint8], rng: np.random.Generator, /) -> torch.Tensor: ...
+    def __call__(self, image: Image8, out: Values, rng: np.random.Generator, /) -> None: ...
 
 
 class FixedTransform(Protocol):
-    """Turns a decoded image into a tensor, always the same."""
+    """Writes a decoded image as the model takes it, always the same."""
 
     channels: int
+    size: tuple[int, int]
 
-    def __call__(self, image: NDArray[np.uint8], /) -> torch.Tensor: ...
+    def __call__(self, image: Image8, out: Values, /) -> None: ...
 
 
-class TrainImages(Dataset[tuple[torch.Tensor, int, int]]):
+class Images(Protocol):
+    """What a batch is made of: items are (index, draw); ``item_shape`` is (height, width, channels)."""
+
+    @property
+    def item_shape(self) -> tuple[int, int, int]: ...
+
+    def write(self, item: tuple[int, int], out: Values, /) -> int:
+        """Write an item's pixels and return its label."""
+
+
+class TrainImages:
     """Training images, asked for by (index, draw) as `PKBatchSampler` yields them.
 
     The randomness of an item depends on the seed and the draw alone, and the sampler's draws differ from epoch to
-    epoch. So nothing changes in here: any number of workers, kept alive or not, and a resumed run see the same pixels.
+    epoch. So nothing changes in here: any number of workers and a resumed run see the same pixels.
     """
 
-    def __init__(self, paths: Sequence[Path], labels: NDArray[np.int64], transform: RandomTransform, seed: int) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        labels: NDArray[np.int64],
+        transform: RandomTransform,
+        seed: int,
+        read: ReadImage = decode_image,
+    ) -> None:
         self.paths = list(paths)
         self.labels = labels
         self.transform = transform
         self._seed = seed % 2**64
+        self._read = read
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, item: tuple[int, int]) -> tuple[torch.Tensor, int, int]:
-        """Return the tensor ``(channels, height, width)``, the label and the index.
+    @property
+    def item_shape(self) -> tuple[int, int, int]:
+        """Return (height, width, channels)."""
+        return _shape(self.transform)
+
+    def write(self, item: tuple[int, int], out: Values) -> int:
+        """Write an item's pixels and return its label.
 
         Raises:
             DataError: the image can't be decoded.
         """
         index, draw = item
-        image = decode_image(self.paths[index], self.transform.channels)
-        tensor = self.transform(image, np.random.default_rng([self._seed, _PIXELS, draw]))
-        return tensor, int(self.labels[index]), index
+        image = self._read(self.paths[index], self.transform.channels)
+        self.transform(image, out, np.random.default_rng([self._seed, _PIXELS, draw]))
+        return int(self.labels[index])
 
 
-class EvalImages(Dataset[tuple[torch.Tensor, int]]):
-    """Images for embedding, in order."""
+class EvalImages:
+    """Images for embedding."""
 
-    def __init__(self, paths: Sequence[Path], transform: FixedTransform) -> None:
+    def __init__(self, paths: Sequence[Path], transform: FixedTransform, read: ReadImage = decode_image) -> None:
         self.paths = list(paths)
         self.transform = transform
+        self._read = read
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        """Return the tensor ``(channels, height, width)`` and the index.
+    @property
+    def item_shape(self) -> tuple[int, int, int]:
+        """Return (height, width, channels)."""
+        return _shape(self.transform)
+
+    def write(self, item: tuple[int, int], out: Values) -> int:
+        """Write an item's pixels; it has no label.
 
         Raises:
             DataError: the image can't be decoded.
         """
-        return self.transform(decode_image(self.paths[index], self.transform.channels)), index
+        self.transform(self._read(self.paths[item[0]], self.transform.channels), out)
+        return -1
 
 
-def limit_threads(worker: int = 0) -> None:
-    """Keep OpenCV single-threaded: the ``worker_init_fn`` of loaders, whose workers are the parallelism."""
-    del worker
-    cv2.setNumThreads(0)
+def _shape(transform: RandomTransform | FixedTransform) -> tuple[int, int, int]:
+    width, height = transform.size
+    return height, width, transform.channels

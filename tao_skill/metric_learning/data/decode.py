@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -19,6 +21,9 @@ __all__ = ["IMAGE_FORMATS", "Glance", "decode_image", "glance", "undecodable_rea
 IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
 _ORIENTATION_TAG = 0x0112
+_JPEG, _EXIF, _HEAD = b"\xff\xd8\xff", b"Exif\x00\x00", 65536
+# By channels: the colour spaces of files that need no more than decoding, and what they are decoded to.
+_COLOURS, _DECODED = {3: ("YCbCr", "Gray"), 1: ("Gray",)}, {3: "RGB", 1: "GRAY"}
 _WHITE = (255, 255, 255, 255)
 
 
@@ -33,7 +38,11 @@ def decode_image(path: str | Path, channels: int = 3) -> NDArray[np.uint8]:
             ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
     try:
-        with _open(path) as image:
+        data = Path(path).read_bytes()
+        pixels = _plain_jpeg(data, channels)
+        if pixels is not None:
+            return pixels
+        with _open(io.BytesIO(data)) as image:
             image.load()
             return _pixels(_upright(image), channels)
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
@@ -77,7 +86,29 @@ def undecodable_reason(path: str | Path) -> str | None:
     return seen if isinstance(seen, str) else None
 
 
-def _open(path: str | Path) -> Image.Image:
+def _plain_jpeg(data: bytes, channels: int) -> NDArray[np.uint8] | None:
+    """Decode a sound JPEG that needs no more than that, in half of Pillow's time; None leaves it to Pillow."""
+    if not data.startswith(_JPEG) or (_EXIF in data[:_HEAD] and _is_turned(data)):
+        return None
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if colours not in _COLOURS[channels] or height * width > (Image.MAX_IMAGE_PIXELS or height * width):
+            return None
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, _DECODED[channels])
+    except (ValueError, MemoryError):  # damaged, perhaps: Pillow says how, or takes it
+        return None
+    return pixels
+
+
+def _is_turned(data: bytes) -> bool:
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            return bool(image.getexif().get(_ORIENTATION_TAG, 1) != 1)
+    except Exception:  # Pillow decides on damaged files
+        return True
+
+
+def _open(path: str | Path | io.BytesIO) -> Image.Image:
     image = Image.open(path, formats=IMAGE_FORMATS)
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:

@@ -7,18 +7,17 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
 
 from tao_skill.config.actions import TrainSpec
 from tao_skill.errors import NotAvailableError, Problem, SpecError
+from tao_skill.metric_learning.data.batches import Batches, usable_workers
 from tao_skill.metric_learning.data.check import CheckedSets
-from tao_skill.metric_learning.data.dataset import TrainImages, limit_threads
+from tao_skill.metric_learning.data.dataset import TrainImages
 from tao_skill.metric_learning.data.image_set import ImageSet
 from tao_skill.metric_learning.data.load import load_training_sets
 from tao_skill.metric_learning.data.sampler import PKBatchSampler
 from tao_skill.metric_learning.data.transforms import EvalTransform, TrainTransform
 from tao_skill.metric_learning.device import Device, choose_device, choose_precision
-from tao_skill.metric_learning.embed import usable_workers
 from tao_skill.metric_learning.measure import RetrievalTask
 from tao_skill.metric_learning.model.recogniser import ModelSettings
 from tao_skill.metric_learning.progress import Progress
@@ -169,21 +168,18 @@ def _fit(
         # Which parts stay in evaluation mode is decided at the start of each epoch.
         module.train()
         try:
-            trainer.fit(module, _loader(spec, sets, sampler, module.seed))
+            trainer.fit(module, _batches(spec, sets, sampler, module.seed))
         except SystemExit as error:
             # Lightning answers Ctrl-C and SIGTERM by leaving the program: what it is part of has to know why.
             raise KeyboardInterrupt from error
 
 
-def _loader(spec: TrainSpec, sets: CheckedSets, sampler: PKBatchSampler, seed: int) -> DataLoader[Any]:
+def _batches(spec: TrainSpec, sets: CheckedSets, sampler: PKBatchSampler, seed: int) -> Batches:
     images = sets.train
-    workers = usable_workers(spec.dataset.workers, len(images), spec.train.batch_size)
-    return DataLoader(
+    return Batches(
         TrainImages(images.paths, images.labels, TrainTransform(spec.dataset, spec.model), seed),
-        batch_sampler=sampler,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        worker_init_fn=limit_threads,
+        sampler,
+        usable_workers(spec.dataset.workers, len(images)),
         pin_memory=torch.cuda.is_available(),
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tao_skill.errors import DataError
 from tao_skill.metric_learning.data.decode import decode_image, undecodable_reason
@@ -135,3 +135,36 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path, picture: Picture, monke
         assert "pixels" in (undecodable_reason(tmp_path / "x.png") or "")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 120)
     assert decode_image(tmp_path / "x.png").shape == (10, 12, 3)
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_plain_jpegs_have_pillows_pixels(tmp_path: Path, picture: Picture, subsampling: int, progressive: bool) -> None:
+    path = tmp_path / "x.jpg"
+    Image.fromarray(picture(3, 61, 47)).save(path, quality=85, subsampling=subsampling, progressive=progressive)
+    expected = np.asarray(Image.open(path)).astype(int)
+    assert np.abs(decode_image(path) - expected).max() <= 1
+    Image.open(path).convert("L").save(path)
+    gray = np.asarray(Image.open(path)).astype(int)
+    assert np.abs(decode_image(path, 1)[..., 0] - gray).max() <= 1
+    assert np.abs(decode_image(path, 3) - gray[..., None]).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turned_jpegs_stand_upright(tmp_path: Path, picture: Picture, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(picture(1, 32, 16)).save(tmp_path / "x.jpg", exif=exif, quality=95)
+    with Image.open(tmp_path / "x.jpg") as image:
+        expected = np.asarray(ImageOps.exif_transpose(image)).astype(int)
+    got = decode_image(tmp_path / "x.jpg")
+    assert got.shape == expected.shape
+    assert np.abs(got - expected).max() <= 1
+
+
+def test_a_cut_off_jpeg_is_refused_with_pillows_reason(tmp_path: Path, picture: Picture) -> None:
+    path = tmp_path / "x.jpg"
+    Image.fromarray(picture(1, 64, 64)).save(path)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DataError, match="truncated"):
+        decode_image(path)

@@ -26,6 +26,13 @@ OFF: dict[str, Any] = {
 }
 
 
+def augmented(transform: TrainTransform, pixels: NDArray[np.uint8], seed: int | list[int]) -> torch.Tensor:
+    """Return what the transform writes, as (channels, height, width)."""
+    out = np.full((transform.size[1], transform.size[0], transform.channels), np.nan, dtype=np.float32)
+    transform(pixels, out, np.random.default_rng(seed))
+    return torch.from_numpy(out).permute(2, 0, 1)
+
+
 def train_transform(width: int = 32, height: int = 32, channels: int = 3, **data: Any) -> TrainTransform:
     return TrainTransform(TrainData(**data), Input(width, height, channels))
 
@@ -43,63 +50,68 @@ def test_evaluation_equals_torchvision(picture: Picture, size: tuple[int, int], 
             tv.Normalize(MEAN, STD),
         ]
     )
-    got = EvalTransform(MEAN, STD, width, height, 3)(pixels)
+    got = EvalTransform(MEAN, STD, width, height, 3).tensor(pixels)
     assert got.shape == (3, height, width)
     assert got.dtype == torch.float32
-    assert (got - peer(Image.fromarray(pixels))).abs().max() <= 2 / 255 / 0.226
+    difference = (got - peer(Image.fromarray(pixels))).abs() * 0.226 * 255
+    assert difference.max() <= 2.01
+    assert difference.mean() <= 0.3
 
 
 def test_shapes_are_channels_height_width(picture: Picture) -> None:  # 8.10
     for channels in (1, 3):
         for pixels in (picture(1, 30, 20), picture(1, 30, 20)[:, :, :1]):
-            rng = np.random.default_rng(0)
-            assert train_transform(32, 24, channels)(pixels, rng).shape == (channels, 24, 32)
-            assert EvalTransform(MEAN, STD, 32, 24, channels)(pixels).shape == (channels, 24, 32)
+            for got in (
+                augmented(train_transform(32, 24, channels), pixels, 0),
+                EvalTransform(MEAN, STD, 32, 24, channels).tensor(pixels),
+            ):
+                assert got.shape == (channels, 24, 32)
+                assert got.isfinite().all()
 
 
 def test_tiny_images_and_large_kernels_work() -> None:
     transform = train_transform(16, 16, random_rotation=True, gaussian_blur=GaussianBlur(kernel=[31, 31]))
     for shape in ((1, 1, 3), (1, 40, 3), (40, 1, 3)):
         pixels = np.full(shape, 9, dtype=np.uint8)
-        assert transform(pixels, np.random.default_rng(1)).isfinite().all()
-        assert EvalTransform(MEAN, STD, 16, 16)(pixels).isfinite().all()
+        assert augmented(transform, pixels, 1).isfinite().all()
+        assert EvalTransform(MEAN, STD, 16, 16).tensor(pixels).isfinite().all()
 
 
 def test_the_generator_decides_everything(picture: Picture) -> None:
     transform, pixels = train_transform(random_rotation=True), picture(2, 40, 30)
     torch.manual_seed(0)
     np.random.seed(0)
-    first = transform(pixels, np.random.default_rng(5))
+    first = augmented(transform, pixels, 5)
     state = torch.get_rng_state()
-    again = transform(pixels, np.random.default_rng(5))
+    again = augmented(transform, pixels, 5)
     assert torch.equal(first, again)
     assert torch.equal(state, torch.get_rng_state())
-    assert not torch.equal(first, transform(pixels, np.random.default_rng(6)))
+    assert not torch.equal(first, augmented(transform, pixels, 6))
 
 
 def test_cropping_alone_equals_torchvision_for_the_same_box(picture: Picture) -> None:
     pixels = picture(3, 60, 50)
     for seed in range(5):
-        got = train_transform(32, 24, prob=0.0, re_prob=0.0, **OFF)(pixels, np.random.default_rng(seed))
+        got = augmented(train_transform(32, 24, prob=0.0, re_prob=0.0, **OFF), pixels, seed)
         left, top, wide, high = crop_box(60, 50, np.random.default_rng(seed))
         expected = tv.functional.resized_crop(Image.fromarray(pixels), top, left, high, wide, [24, 32])
         expected = tv.functional.normalize(tv.functional.to_tensor(expected), MEAN, STD)
-        assert (got - expected).abs().max() <= 1e-5
+        difference = (got - expected).abs() * 0.226 * 255
+        assert difference.max() <= 2.01
+        assert difference.mean() <= 0.3
 
 
 def test_rotation_is_from_0_to_180_degrees_and_equals_torchvisions(picture: Picture) -> None:
     pixels = picture(3, 60, 50)
     for seed in range(5):
-        got = train_transform(32, 24, prob=0.0, re_prob=0.0, random_rotation=True, **OFF)(
-            pixels, np.random.default_rng(seed)
-        )
+        got = augmented(train_transform(32, 24, prob=0.0, re_prob=0.0, random_rotation=True, **OFF), pixels, seed)
         rng = np.random.default_rng(seed)
         left, top, wide, high = crop_box(60, 50, rng)
         rng.random()  # whether to flip
         expected = tv.functional.resized_crop(Image.fromarray(pixels), top, left, high, wide, [24, 32])
         expected = tv.functional.rotate(expected, rng.uniform(0.0, 180.0))
         expected = tv.functional.normalize(tv.functional.to_tensor(expected), MEAN, STD)
-        assert (got - expected).abs().max() <= 1e-5
+        assert (got - expected).abs().max() * 0.226 * 255 <= 2.01
 
 
 @pytest.mark.parametrize("size", [(64, 64), (200, 30), (30, 200)])
@@ -153,7 +165,7 @@ def test_the_whole_pipeline_is_distributed_like_torchvisions(picture: Picture) -
     )
     image, draws = Image.fromarray(pixels), 400
     expected = torch.stack([peer(image) for _ in range(draws)])
-    got = torch.stack([ours(pixels, np.random.default_rng([1, i])) for i in range(draws)])
+    got = torch.stack([augmented(ours, pixels, [1, i]) for i in range(draws)])
     for statistic in (torch.mean, torch.std):
         assert (statistic(got, dim=(0, 2, 3)) - statistic(expected, dim=(0, 2, 3))).abs().max() < 0.08
         assert (statistic(got, dim=0) - statistic(expected, dim=0)).abs().mean() < 0.12
@@ -163,7 +175,7 @@ def test_each_setting_is_read(picture: Picture) -> None:
     pixels = picture(4, 40, 40)
 
     def result(**data: Any) -> torch.Tensor:
-        return train_transform(**(OFF | {"prob": 0.0, "re_prob": 0.0} | data))(pixels, np.random.default_rng(3))
+        return augmented(train_transform(**(OFF | {"prob": 0.0, "re_prob": 0.0} | data)), pixels, 3)
 
     plain = result()
     quiet: dict[str, Any] = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
@@ -197,7 +209,7 @@ def test_colour_changes_come_in_every_order_with_factors_from_their_ranges(
     shares = ColorAugmentation(brightness=0.5, contrast=0.3, saturation=1.5, hue=0.1)
     transform, pixels = train_transform(16, 16, color_augmentation=shares), picture(1)
     for i in range(600):
-        transform(pixels, np.random.default_rng([4, i]))
+        augmented(transform, pixels, [4, i])
     orders = Counter(tuple(name for name, _ in calls[i : i + 4]) for i in range(0, len(calls), 4))
     assert set(orders) == set(permutations(names))
     limits = dict(zip(names, [(0.5, 1.5), (0.7, 1.3), (0.0, 2.5), (-0.1, 0.1)], strict=True))
@@ -214,19 +226,21 @@ def test_flips_and_erasing_happen_as_often_as_told() -> None:
     transform = train_transform(prob=0.25, re_prob=0.0, **OFF)
     flipped = 0
     for i in range(400):
-        row = transform(pixels, np.random.default_rng([2, i]))[0].mean(dim=0)
+        row = augmented(transform, pixels, [2, i])[0].mean(dim=0)
         flipped += bool(row[0] > row[-1])
     assert 40 <= flipped <= 130  # some crops are all black or all white
     erase = train_transform(prob=0.0, re_prob=0.25, pixel_mean=[-1.0], **OFF)
-    erased = sum(bool((erase(pixels, np.random.default_rng([3, i])) == 0).any()) for i in range(400))
+    erased = sum(bool((augmented(erase, pixels, [3, i]) == 0).any()) for i in range(400))
     assert 70 <= erased <= 130
 
 
 def test_gray_models_average_the_pixel_statistics() -> None:
     gray = np.full((20, 20, 1), 51, dtype=np.uint8)
-    got = EvalTransform([0.1, 0.2, 0.3], [0.4, 0.5, 0.6], 16, 16, 1)(gray)
+    got = EvalTransform([0.1, 0.2, 0.3], [0.4, 0.5, 0.6], 16, 16, 1).tensor(gray)
     assert torch.allclose(got, torch.full((1, 16, 16), (0.2 - 0.2) / 0.5), atol=1e-6)
-    assert torch.allclose(EvalTransform([0.1], [0.5], 16, 16, 3)(gray), torch.full((3, 16, 16), 0.2), atol=1e-6)
+    assert torch.allclose(
+        EvalTransform([0.1], [0.5], 16, 16, 3).tensor(gray), torch.full((3, 16, 16), 0.2), atol=1e-6
+    )
 
 
 def test_impossible_channels_and_statistics_are_refused() -> None:

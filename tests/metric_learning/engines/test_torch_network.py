@@ -45,7 +45,7 @@ def test_embeds_every_image_whatever_the_batch(embedder: TorchEmbedder, tmp_path
 
 def test_transform_has_the_size_of_the_model(embedder: TorchEmbedder) -> None:
     picture = np.zeros((10, 20, 3), np.uint8)
-    assert embedder.transform(picture).shape == (3, 32, 48)
+    assert embedder.transform.tensor(picture).shape == (3, 32, 48)
 
 
 def test_parts_keep_their_modes() -> None:
