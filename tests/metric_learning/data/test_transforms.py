@@ -238,9 +238,7 @@ def test_gray_models_average_the_pixel_statistics() -> None:
     gray = np.full((20, 20, 1), 51, dtype=np.uint8)
     got = EvalTransform([0.1, 0.2, 0.3], [0.4, 0.5, 0.6], 16, 16, 1).tensor(gray)
     assert torch.allclose(got, torch.full((1, 16, 16), (0.2 - 0.2) / 0.5), atol=1e-6)
-    assert torch.allclose(
-        EvalTransform([0.1], [0.5], 16, 16, 3).tensor(gray), torch.full((3, 16, 16), 0.2), atol=1e-6
-    )
+    assert torch.allclose(EvalTransform([0.1], [0.5], 16, 16, 3).tensor(gray), torch.full((3, 16, 16), 0.2), atol=1e-6)
 
 
 def test_impossible_channels_and_statistics_are_refused() -> None:
