@@ -202,6 +202,16 @@ class Train(Devices):
             tao_type="categorical",
         ),
     ] = "auto"
+    weights_average_decay: Annotated[
+        float,
+        parameter(
+            "Share of itself that a running average of the weights keeps at each update, such as 0.999; the first "
+            "updates count for more. Validation and checkpoints then use the average. 0 is no average.",
+            title="Decay of the weights' average",
+            ge=0.0,
+            le=0.999999,
+        ),
+    ] = 0.0
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
         parameter(

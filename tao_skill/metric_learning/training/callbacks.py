@@ -89,7 +89,7 @@ class EpochReport(pl.Callback):
         log.info("%s", _line(epoch, self.max_epoch, kpi))
 
     def _measure(self, task: RetrievalTask, module: TrainingModule) -> tuple[dict[str, float], RetrievalMetrics]:
-        recogniser = module.recogniser
+        recogniser = module.best_weights
         with evaluating(recogniser):
             return measure_retrieval(Network(recogniser, self.transform, module.device), task, "val")
 

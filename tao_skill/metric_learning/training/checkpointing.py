@@ -151,7 +151,7 @@ class Checkpointing(Checkpoint):
         self.record.forget([entry.file for entry in ranked[settings.save_top_k :]])
 
     def _write(self, module: TrainingModule, name: str, more: dict[str, Any], epoch: int) -> None:
-        weights = {f"recogniser.{key}": value for key, value in module.recogniser.state_dict().items()}
+        weights = {f"recogniser.{key}": value for key, value in module.best_weights.state_dict().items()}
         content = {HEADER: self._header(module, epoch), "state_dict": weights, **more}
         save_atomically(content, self.record.folder / name)
 

@@ -7,13 +7,20 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import AveragedModel
 
 from tao_skill.config.actions import TrainSpec
 from tao_skill.errors import CheckpointError, JobError, Problem
 from tao_skill.metric_learning.model.pretrained import starts_pretrained
 from tao_skill.metric_learning.model.recogniser import Recogniser
+from tao_skill.metric_learning.training.average import average_of
 from tao_skill.metric_learning.training.criterion import Criterion, spread
-from tao_skill.metric_learning.training.optimizers import build_loss_optimizer, build_optimizer, set_rates
+from tao_skill.metric_learning.training.optimizers import (
+    build_loss_optimizer,
+    build_optimizer,
+    restore_optimizer,
+    set_rates,
+)
 from tao_skill.metric_learning.training.schedule import rate_factor
 
 __all__ = ["EPOCH_MEANS", "TrainingModule"]
@@ -46,6 +53,8 @@ class TrainingModule(pl.LightningModule):
         self.start_epoch = 0
         self.step = 0
         self.epoch_step = 0
+        self.average: AveragedModel | None = None
+        self._average_state: dict[str, Any] | None = None
         self._optimizer_states: list[dict[str, Any]] = []
         self._gradients: list[Tensor | None] = []
         self.rates: dict[str, float] = {}
@@ -78,10 +87,33 @@ class TrainingModule(pl.LightningModule):
         """Return the running epoch, counted from 0 over all runs of this training."""
         return self.start_epoch + self.current_epoch
 
+    @property
+    def best_weights(self) -> Recogniser:
+        """Return the recogniser that validation measures and checkpoints hold: the average, where there is one."""
+        if self.average is None:
+            return self.recogniser
+        averaged = self.average.module
+        assert isinstance(averaged, Recogniser)
+        return averaged
+
+    def setup(self, stage: str) -> None:
+        """Begin the average of the weights, or go on with that of a resumed training, before all moves to the device.
+
+        A checkpoint's weights are the average: what the optimizers left stands beside it.
+        """
+        del stage
+        decay = self.spec.train.weights_average_decay
+        if decay > 0:
+            self.average = average_of(self.recogniser, decay)
+        if self._average_state is not None:
+            if self.average is not None:
+                self.average.n_averaged.fill_(self._average_state["updates"])
+            self.recogniser.load_state_dict(self._average_state["weights"])
+
     def on_train_start(self) -> None:
         """Give back the optimizers' states and the gradients of when the training was interrupted."""
         for optimizer, state in zip(self.trainer.optimizers, self._optimizer_states, strict=bool(self._gradients)):
-            optimizer.load_state_dict(state)
+            restore_optimizer(optimizer, state)
         for parameter, gradient in zip(self._learned(), self._gradients, strict=bool(self._gradients)):
             parameter.grad = None if gradient is None else gradient.to(parameter.device)
 
@@ -128,6 +160,7 @@ class TrainingModule(pl.LightningModule):
             "frozen_statistics": self.frozen_statistics,
             "loss": self.spec.train.loss.name,
             "criterion": self.criterion.state_dict(),
+            "average": self._average(),
             "gradients": [parameter.grad for parameter in self._learned()],
             "optimizers": [optimizer.state_dict() for optimizer in self.trainer.optimizers],
         }
@@ -139,6 +172,7 @@ class TrainingModule(pl.LightningModule):
         self.frozen_statistics = state["frozen_statistics"]
         self.epoch_sums = dict(state["epoch_sums"])
         self._resume_criterion(state)
+        self._average_state = state.get("average")
         self._optimizer_states = list(state["optimizers"])
         self._gradients = list(state["gradients"])
 
@@ -194,6 +228,14 @@ class TrainingModule(pl.LightningModule):
         for optimizer in self._optimizers():
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+
+        if self.average is not None:
+            self.average.update_parameters(self.recogniser)
+
+    def _average(self) -> dict[str, Any] | None:
+        if self.average is None:
+            return None
+        return {"updates": int(self.average.n_averaged), "weights": self.recogniser.state_dict()}
 
     def _note(self, loss: Tensor, embeddings: Tensor) -> None:
         self.epoch_sums["loss"] += float(loss)

@@ -7,7 +7,7 @@ from torch import nn
 
 from tao_skill.config.optim import LearningRate, Optim
 
-__all__ = ["build_loss_optimizer", "build_optimizer", "set_rates"]
+__all__ = ["build_loss_optimizer", "build_optimizer", "restore_optimizer", "set_rates"]
 
 
 def build_optimizer(part: nn.Module, rates: LearningRate, optim: Optim) -> torch.optim.Optimizer:
@@ -44,3 +44,11 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> float:
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor
     return float(optimizer.param_groups[0]["lr"])
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Give an optimizer the averages it had, but leave its rates and decays as the spec of this run says."""
+    settings = [{name: group[name] for name in group if name != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)

@@ -123,6 +123,17 @@ def test_resumed_training_ends_with_the_same_weights(spec: dict[str, Any], tmp_p
     assert whole["num_epochs"] == 3
 
 
+def test_resumed_training_takes_the_rates_of_its_own_spec(spec: dict[str, Any], tmp_path: Path) -> None:
+    train(spec, tmp_path, train__num_epochs=1)
+    path = tmp_path / "train" / record(tmp_path)["latest"]
+    still = {f"train__optim__{part}__base_lr": 1e-8 for part in ("trunk", "embedder")}
+    train(spec, tmp_path, train__num_epochs=2, train__resume_training_checkpoint_path=str(path), **still)
+    name = "recogniser.embedder.net.0.weight"
+    assert torch.allclose(
+        weights(path)[name], weights(tmp_path / "train" / record(tmp_path)["latest"])[name], atol=1e-6
+    )
+
+
 def test_resume_in_the_middle_of_an_epoch_is_exact_with_memory_and_dropout(
     spec: dict[str, Any], tmp_path: Path
 ) -> None:
