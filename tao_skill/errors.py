@@ -11,7 +11,9 @@ wrong, each with its key, its value and what was expected, so that one attempt r
     │   ├── DataError                   4   images, folders or archives are wrong
     │   ├── CheckpointError             5   a checkpoint can't be found, read or fitted to the model
     │   ├── SkillError                  6   a skill's own files are missing or malformed
-    │   └── StorageError                7   something can't be fetched, extracted or written
+    │   ├── StorageError                7   something can't be fetched, extracted or written
+    │   ├── NotAllowedError            10   a path or URI lies outside what an agent may reach
+    │   └── KeyConflictError           11   an idempotency key names another job already
     ├── NotAvailableError               8   asked for rightly, but this installation or machine can't do it
     ├── JobError                        9   a job failed, was canceled or can't be found
     └── InternalError                  70   a promise of the program to itself was broken (AssertionError)
@@ -28,6 +30,8 @@ __all__ = [
     "DataError",
     "InternalError",
     "JobError",
+    "KeyConflictError",
+    "NotAllowedError",
     "NotAvailableError",
     "Problem",
     "SkillError",
@@ -118,6 +122,20 @@ class StorageError(UsageError):
 
     code = "storage_error"
     exit_code = 7
+
+
+class NotAllowedError(UsageError):
+    """A path or URI lies outside what an agent may reach."""
+
+    code = "not_allowed"
+    exit_code = 10
+
+
+class KeyConflictError(UsageError):
+    """An idempotency key names another job already."""
+
+    code = "key_conflict"
+    exit_code = 11
 
 
 class NotAvailableError(TaoSkillError):

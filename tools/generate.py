@@ -14,6 +14,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from tao_skill.agent.definitions import DEFINITIONS_FILE, definitions  # noqa: E402
 from tao_skill.bank.manifest import Manifest, build_manifest  # noqa: E402
 from tao_skill.bank.parameter_table import (  # noqa: E402
     IMPORTANT_TRAIN_PARAMETERS,
@@ -66,6 +67,7 @@ def renderings(read: Callable[[Path], str]) -> Iterator[tuple[Path, str]]:
     for name, model in DOCUMENTS.items():
         schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}
         yield Path("schemas") / f"{name}.schema.json", as_json(schema)
+    yield Path("schemas") / DEFINITIONS_FILE, as_json(definitions())
     for name, text in reference_pages().items():
         yield Path("references") / name, text
 

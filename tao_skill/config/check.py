@@ -17,7 +17,7 @@ from tao_skill.config.schema import json_schema, template
 from tao_skill.config.typed import typed_spec
 from tao_skill.errors import Problem
 
-__all__ = ["check_spec", "is_given", "is_placeholder", "split_keys"]
+__all__ = ["check_spec", "expectation", "is_given", "is_placeholder", "split_keys"]
 
 
 def check_spec(
@@ -95,11 +95,11 @@ def _problem(error: jsonschema.ValidationError) -> Problem:
     whole = error
     while isinstance(whole.parent, jsonschema.ValidationError):
         whole = whole.parent
-    return Problem(_key(error), error.instance, _expectation(whole.schema))
+    return Problem(_key(error), error.instance, expectation(whole.schema))
 
 
-def _expectation(node: Any) -> str:
-    """Say in words what a schema node allows."""
+def expectation(node: Any) -> str:
+    """Say in words what a node of a JSON Schema allows."""
     if not isinstance(node, Mapping):
         return "another value"
     branches = [branch for branch in node.get("anyOf", [node]) if branch.get("type") != "null"]
@@ -116,7 +116,7 @@ def _expectation(node: Any) -> str:
         return f"one of {', '.join(map(str, value['enum']))}"
     limits = _limits(value)
     if value.get("type") == "array" and "items" in value:
-        kind = f"a list, each entry {_expectation(value['items'])}"
+        kind = f"a list, each entry {expectation(value['items'])}"
     return f"{kind}{limits}" + (" or null" if "anyOf" in node else "")
 
 

@@ -6,6 +6,7 @@ from tao_skill.errors import JobError, Problem
 from tao_skill.jobs.process import GRACE_SECONDS, stop_group
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
+from tao_skill.run.detach import stop_runner
 from tao_skill.run.remote_jobs import refuse_foreign
 
 __all__ = ["cancel_job"]
@@ -29,4 +30,6 @@ def cancel_job(store: JobStore, job_id: str, grace: float = GRACE_SECONDS) -> Jo
     marked = store.update(record.job_id, status=JobStatus.CANCELED, reason="canceled by `jobs cancel`")
     if marked.pid is not None:
         stop_group(marked.pid, marked.process_start_time, grace)
+    else:
+        stop_runner(store, record.job_id, grace)
     return store.load(record.job_id)

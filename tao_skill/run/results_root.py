@@ -11,11 +11,16 @@ from tao_skill.jobs.store import JobStore
 from tao_skill.run.remote_jobs import MirroredJobStore
 from tao_skill.storage.locate import is_remote, local_path
 
-__all__ = ["RESULTS_ROOT_VARIABLE", "local_copy", "open_store"]
+__all__ = ["RESULTS_ROOT_VARIABLE", "default_results_root", "local_copy", "open_store"]
 
 RESULTS_ROOT_VARIABLE = "TAO_RESULTS_ROOT"
 STATE_VARIABLE = "TAO_SKILL_STATE"
 DEFAULT_RESULTS_ROOT = "results"
+
+
+def default_results_root() -> str:
+    """Return where jobs are if nobody says otherwise: what the environment names, else ./results."""
+    return os.environ.get(RESULTS_ROOT_VARIABLE, "").strip() or DEFAULT_RESULTS_ROOT
 
 
 def open_store(results_root: str | None) -> JobStore:
@@ -23,7 +28,7 @@ def open_store(results_root: str | None) -> JobStore:
 
     Jobs of a remote root work in a local copy of it, from which their files are uploaded.
     """
-    root = results_root or os.environ.get(RESULTS_ROOT_VARIABLE, "").strip() or DEFAULT_RESULTS_ROOT
+    root = results_root or default_results_root()
     return MirroredJobStore(root.rstrip("/"), local_copy(root)) if is_remote(root) else JobStore(local_path(root))
 
 

@@ -23,7 +23,7 @@ from tao_skill.run.remote_jobs import refuse_foreign
 from tao_skill.run.result import RunResult, result_of
 from tao_skill.run.stage import find_inputs, stage_inputs
 
-__all__ = ["resume_job"]
+__all__ = ["check_resumable", "resume_job"]
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def resume_job(
     """
     record = store.reconcile(store.load(job_id))
     refuse_foreign(store, record, "resumed")
-    _check_resumable(record)
+    check_resumable(record)
     skill = find_skill(record.skill)
     found = _newest_checkpoint(skill, record)
     spec = merge(record.spec, nest({found.key: found.value})) if found.value is not None else record.spec
@@ -65,7 +65,8 @@ def resume_job(
     )
 
 
-def _check_resumable(record: JobRecord) -> None:
+def check_resumable(record: JobRecord) -> None:
+    """Raise JobError for a job that is no training that broke off."""
     if record.action != "train":
         raise JobError(
             f"Job {record.job_id} is a job of {record.action}; only training can be resumed.",

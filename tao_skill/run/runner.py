@@ -7,7 +7,7 @@ from typing import TextIO
 
 from tao_skill.bank.skill import find_skill
 from tao_skill.jobs.identity import this_process
-from tao_skill.jobs.record import JobRecord
+from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.run.check_places import check_places
 from tao_skill.run.dispatch import AUTOML, refuse_automl, refuse_planned_only, trainer_command
 from tao_skill.run.make_plan import make_plan
@@ -19,30 +19,37 @@ from tao_skill.run.result import RunResult, result_of
 from tao_skill.run.results_root import open_store
 from tao_skill.run.stage import stage_inputs
 
-__all__ = ["run"]
+__all__ = ["check_launchable", "record_of", "run"]
 
 _log = logging.getLogger(__name__)
 
 
-def run(request: RunRequest, *, echo: TextIO | None = None, command_for: CommandFor = trainer_command) -> RunResult:
+def run(
+    request: RunRequest,
+    *,
+    job_id: str | None = None,
+    echo: TextIO | None = None,
+    command_for: CommandFor = trainer_command,
+) -> RunResult:
     """Plan, bring the inputs here, start the action, and return how it ended.
 
-    ``echo`` gets a copy of the action's log; ``command_for`` gives the command line that runs an action.
+    ``job_id`` names a job whose record is written already and that this process takes over. ``echo`` gets a copy of
+    the action's log; ``command_for`` gives the command line that runs an action.
 
     Raises:
         TaoSkillError: the run could not start; once it has started, the result carries the error.
     """
     store = open_store(request.results_root)
     skill = find_skill(request.skill)
-    plan = make_plan(request, skill, store, store.new_id())
-    if plan.dispatch == AUTOML:
-        raise refuse_automl(plan.skill_dir)
-    refuse_planned_only(plan.action)
+    plan = make_plan(request, skill, store, job_id or store.new_id())
+    check_launchable(plan)
     for note in [*plan.warnings, *plan.preflight.notes]:
         _log.warning("%s", redacted(note))
     check_places(plan.inputs, store)
     spec = stage_inputs(plan.spec, plan.inputs)
-    record = store.create(_record_of(plan))
+    record = store.create(record_of(plan)) if job_id is None else store.load(job_id)
+    if record.status == JobStatus.CANCELED:
+        return result_of(record, plan.warnings)
     _log.info("job %s: %s starts, results in %s", record.job_id, plan.action, plan.results_dir)
     ended = run_recorded(
         store, record, spec, reason="the runner started it", command_for=command_for, echo=echo,
@@ -51,7 +58,19 @@ def run(request: RunRequest, *, echo: TextIO | None = None, command_for: Command
     return result_of(ended, plan.warnings)
 
 
-def _record_of(plan: RunPlan) -> JobRecord:
+def check_launchable(plan: RunPlan) -> None:
+    """Refuse what can be planned, but not run.
+
+    Raises:
+        NotAvailableError: this installation can't run it.
+    """
+    if plan.dispatch == AUTOML:
+        raise refuse_automl(plan.skill_dir)
+    refuse_planned_only(plan.action)
+
+
+def record_of(plan: RunPlan) -> JobRecord:
+    """Return the first record of a job: this process works on it."""
     assert plan.job_id is not None
     return JobRecord(
         job_id=plan.job_id,

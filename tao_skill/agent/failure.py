@@ -1,0 +1,128 @@
+"""Turn errors into data that an agent can act on: what was wrong, what is allowed, which call to make next."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from tao_skill.agent.answers import Call, Failure, ProblemFact
+from tao_skill.errors import InternalError, Problem, TaoSkillError
+from tao_skill.jobs.record import JobRecord, RecordedError
+
+__all__ = ["failure_of", "invalid_arguments", "recorded_failure"]
+
+_MOST_PROBLEMS = 40
+_LONGEST_VALUE = 300
+_SHELL = re.compile(r"python -m tao_skill|^-|\bjobs (show|logs|resume|upload|list)\b|the same command")
+
+
+def failure_of(error: BaseException, tool: str, arguments: Mapping[str, Any]) -> Failure:
+    """Return what an agent is told of an error that a tool raised."""
+    if not isinstance(error, TaoSkillError):
+        line = " ".join(str(error).split())[:_LONGEST_VALUE]
+        error = InternalError(f"Unexpected {type(error).__name__}{': ' + line if line else ''}")
+    hint = "" if _SHELL.search(error.next_step) else error.next_step
+    more = len(error.problems) - _MOST_PROBLEMS
+    return Failure(
+        code=error.code,
+        message=error.message
+        + (f" The first {_MOST_PROBLEMS} are told; {more} more are left out." if more > 0 else ""),
+        problems=[_fact(problem) for problem in error.problems[:_MOST_PROBLEMS]],
+        next_call=_next_call(error, tool, dict(arguments)),
+        hint=hint,
+    )
+
+
+def recorded_failure(error: RecordedError, record: JobRecord) -> Failure:
+    """Return what an agent is told of a job that failed."""
+    problems = [Problem(one.key, one.value, one.expected) for one in error.problems]
+    known = TaoSkillError(error.message, problems=problems, next_step=error.next_step)
+    failure = failure_of(known, "", {})
+    failure.code = error.code
+    if record.action == "train" and not problems:
+        failure.next_call = Call(
+            tool="resume", arguments={"job_id": record.job_id}, why="go on from its last checkpoint"
+        )
+    else:
+        failure.next_call = Call(tool="logs", arguments={"job_id": record.job_id}, why="see what it said last")
+    return failure
+
+
+def invalid_arguments(error: ValidationError, tool: str, model: type[BaseModel], given: Mapping[str, Any]) -> Failure:
+    """Return what an agent is told of arguments that don't fit the tool's schema."""
+    problems = []
+    for one in error.errors(include_url=False, include_context=False)[:_MOST_PROBLEMS]:
+        key = ".".join(str(part) for part in one["loc"]) or "arguments"
+        allowed = one["msg"]
+        if one["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(key, model.model_fields, n=1)
+            known = ", ".join(model.model_fields)
+            allowed = f"no such argument; did you mean {near[0]}?" if near else f"no such argument; known are {known}"
+        missing = one["type"] == "missing"
+        problems.append(ProblemFact(key=key, value=None if missing else _short(one["input"]), allowed=allowed))
+    wrong = {problem.key.partition(".")[0] for problem in problems}
+    kept = {name: value for name, value in given.items() if name not in wrong}
+    return Failure(
+        code="invalid_arguments",
+        message=f"The arguments of {tool} don't fit its schema.",
+        problems=problems,
+        next_call=Call(tool=tool, arguments=kept, why="with these corrected, beside what is right already"),
+    )
+
+
+def _fact(problem: Problem) -> ProblemFact:
+    return ProblemFact(key=problem.key, value=_short(problem.value), allowed=_cut(problem.expected))
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, int | float | bool | None):
+        return value
+    return _cut(value if isinstance(value, str) else repr(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 4 * _LONGEST_VALUE else f"{text[: 4 * _LONGEST_VALUE]} …"
+
+
+def _next_call(error: TaoSkillError, tool: str, arguments: dict[str, Any]) -> Call | None:
+    keys = [problem.key for problem in error.problems]
+    right = {name: value for name, value in arguments.items() if name not in keys}
+    again = Call(tool=tool, arguments=right, why="once what is named in problems is right") if tool else None
+    match error.code:
+        case "not_available" if "automl_policy" in keys:
+            policy = {"automl_policy": "off"}
+            again = Call(tool=tool, arguments=arguments | policy, why="train with the values of the spec")
+        case "spec_error" if any(key.startswith("dataset.") for key in keys) and _lacks_data(error, arguments):
+            again = Call(tool="list_skills", why="its data_sources say what each action reads below data_root")
+        case "spec_error":
+            again = _schema_call(error, arguments)
+        case "skill_error":
+            again = Call(tool="list_skills", why="see which skills there are")
+        case "job_error" | "checkpoint_error" if "job_id" in arguments or "parent_job_id" in arguments:
+            again = Call(tool="status", why="see which jobs there are and how they stand")
+        case "key_conflict":
+            without = {name: value for name, value in arguments.items() if name != "idempotency_key"}
+            again = Call(tool=tool, arguments=without, why="with a new idempotency_key")
+        case "internal_error":
+            again = None
+    return again
+
+
+def _lacks_data(error: TaoSkillError, arguments: Mapping[str, Any]) -> bool:
+    return not arguments.get("data_root") and any("no such key" not in one.expected for one in error.problems)
+
+
+def _schema_call(error: TaoSkillError, arguments: Mapping[str, Any]) -> Call:
+    first = error.problems[0] if error.problems else None
+    known = re.search(r"the nearest is ([\w.]+)", first.expected) if first else None
+    wanted = known[1] if known else first.key if first else ""
+    match = "" if wanted.startswith("-") else wanted.rpartition(".")[2]
+    return Call(
+        tool="show_schema",
+        arguments={"action": arguments.get("action", "train"), "match": match},
+        why="see the parameter with its bounds",
+    )

@@ -1,0 +1,155 @@
+"""Tools that decide and start: the plan of a run, the run itself, and going on with one that broke off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tao_skill.agent.answers import Call, JobsAnswer, PlanAnswer
+from tao_skill.agent.desk import Desk
+from tao_skill.agent.follow import job_fact, progress_call
+from tao_skill.agent.guard import check_links, check_record, check_request, check_spec_places
+from tao_skill.agent.requests import PlanRequest, ResumeRequest, RunJobRequest
+from tao_skill.bank.skill import find_skill
+from tao_skill.errors import JobError, TaoSkillError
+from tao_skill.jobs.record import JobRecord, JobStatus
+from tao_skill.jobs.store import JobStore
+from tao_skill.run.plan import RunPlan
+from tao_skill.run.redaction import redacted
+from tao_skill.run.request import RunRequest
+
+__all__ = ["plan", "resume", "run"]
+
+_OWN = {"idempotency_key", "wait_seconds", "user_words", "overrides"}
+
+
+def plan(request: PlanRequest, desk: Desk) -> PlanAnswer:
+    """Decide everything of a run and start nothing."""
+    made = _plan(request, desk, desk.store(request.results_root), None)
+    from tao_skill.config.keys import flatten
+
+    spec = flatten(redacted(made.spec))
+    chosen = {key: value for key, value in spec.items() if made.provenance.get(key) != "template"}
+    arguments = request.model_dump(exclude_defaults=True)
+    return PlanAnswer(
+        action=made.action,
+        dispatch=made.dispatch,
+        dispatch_reason=made.dispatch_reason,
+        automl_policy=made.automl_policy,
+        policy_reason=made.policy_reason,
+        parent_job=made.parent_job,
+        results_dir=made.results_dir,
+        inputs=redacted(made.inputs),
+        settings=chosen,
+        origins={key: made.provenance.get(key, "") for key in chosen},
+        reasons=redacted(made.reasons),
+        device=made.preflight.device,
+        warnings=redacted([*made.warnings, *made.preflight.notes]),
+        next_call=Call(tool="run", arguments=arguments, why="start it, with an idempotency_key of your choice"),
+    )
+
+
+def run(request: RunJobRequest, desk: Desk) -> JobsAnswer:
+    """Start a run in a process of its own, or return the one that this key started before."""
+    from tao_skill.run.detach import FIRST, detach, job_id_of, keep_request, never_began
+
+    store = desk.store(request.results_root)
+    job_id = job_id_of(request.idempotency_key)
+    asked = _run_request(request)
+    record = _existing(store, job_id)
+    warnings: list[str] = []
+    if record is not None:
+        check_record(record, desk.roots)
+        keep_request(store, job_id, asked)
+        started = never_began(store, record)
+    else:
+        planned, first = _first_record(request, desk, store, job_id)
+        warnings = redacted([*planned.warnings, *planned.preflight.notes])
+        keep_request(store, job_id, asked)
+        record, started = _create(store, first)
+    if started:
+        _begin(store, record, lambda: detach(store, record, FIRST, asked))
+    return _answer(store.reconcile(store.load(job_id)), started, warnings)
+
+
+def resume(request: ResumeRequest, desk: Desk) -> JobsAnswer:
+    """Go on with a training that broke off, from its newest checkpoint, under the same id."""
+    from tao_skill.run.detach import detach, next_attempt
+    from tao_skill.run.remote_jobs import refuse_foreign
+    from tao_skill.run.resume import check_resumable
+
+    store = desk.store(request.results_root)
+    record = store.reconcile(store.load(request.job_id))
+    check_record(record, desk.roots)
+    refuse_foreign(store, record, "resumed")
+    if not record.ended:  # a repeated call
+        return _answer(record, False, [])
+    check_resumable(record)
+    check_spec_places(find_skill(record.skill), record.spec, desk.roots)
+    detach(store, record, next_attempt(record), None)
+    return _answer(store.load(record.job_id), True, [])
+
+
+def _plan(request: PlanRequest, desk: Desk, store: JobStore, job_id: str | None) -> RunPlan:
+    from tao_skill.run.make_plan import make_plan
+    from tao_skill.run.overrides import read_overrides
+
+    check_request({"data_root": request.data_root}, request.skill, desk.roots)
+    skill = find_skill(request.skill)
+    # Before anything is looked at: whether a path exists is no business of whoever may not go there.
+    given = read_overrides([request.overrides], skill.info.spec_shorthand_keys, request.data_root)
+    check_spec_places(skill, given.values, desk.roots)
+    if request.parent_job_id is not None:
+        check_record(store.load(request.parent_job_id), desk.roots)
+    made = make_plan(_run_request(request), skill, store, job_id)
+    check_spec_places(skill, made.spec, desk.roots)
+    return made
+
+
+def _run_request(request: PlanRequest) -> RunRequest:
+    values = request.model_dump(exclude=_OWN)
+    return RunRequest(**values, overrides=[request.overrides], request=request.user_words)
+
+
+def _existing(store: JobStore, job_id: str) -> JobRecord | None:
+    try:
+        return store.load(job_id)
+    except JobError:
+        return None
+
+
+def _first_record(request: RunJobRequest, desk: Desk, store: JobStore, job_id: str) -> tuple[RunPlan, JobRecord]:
+    from tao_skill.run.check_places import check_places
+    from tao_skill.run.runner import check_launchable, record_of
+
+    made = _plan(request, desk, store, job_id)
+    check_launchable(made)
+    check_links(made.inputs, desk.roots)
+    check_places(made.inputs, store)
+    return made, record_of(made)
+
+
+def _create(store: JobStore, record: JobRecord) -> tuple[JobRecord, bool]:
+    """Write the record; of several calls at the same time, one does, and starts the job."""
+    try:
+        return store.create(record, "asked for by a tool call"), True
+    except JobError:
+        found = _existing(store, record.job_id)
+        if found is None:
+            raise
+        return found, False
+
+
+def _begin(store: JobStore, record: JobRecord, start: Callable[[], None]) -> None:
+    try:
+        start()
+    except TaoSkillError as error:
+        store.update(
+            record.job_id, status=JobStatus.ERROR, reason=error.message, error=error.document(), runner_pid=None
+        )
+        raise
+
+
+def _answer(record: JobRecord, started: bool, warnings: list[str]) -> JobsAnswer:
+    return JobsAnswer(
+        jobs=[job_fact(record)], total=1, started=started, warnings=warnings, next_call=progress_call(record)
+    )

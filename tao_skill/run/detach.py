@@ -1,0 +1,181 @@
+"""Start a job in a process of its own that outlives whoever asked for it, once for each name.
+
+Four files in the job's folder hold this up. `request.json` says what was asked for: it is made exclusively, so that a
+name stands for one request. `job.json` is the record. `.claim-<attempt>` is made by the process that does the
+work before it does any: of several, one goes on. `runner.log` is what that process says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import select
+import subprocess
+import sys
+import threading
+from typing import IO, Any
+
+from tao_skill.errors import JobError, KeyConflictError, Problem
+from tao_skill.jobs.files import read_tail
+from tao_skill.jobs.identity import is_alive, process_start_time, this_process
+from tao_skill.jobs.process import stop_group
+from tao_skill.jobs.record import JobRecord, JobStatus
+from tao_skill.jobs.store import JobStore
+from tao_skill.run.redaction import redacted
+from tao_skill.run.request import RunRequest
+
+__all__ = [
+    "FIRST",
+    "RUNNER_LOG",
+    "claim",
+    "detach",
+    "job_id_of",
+    "keep_request",
+    "never_began",
+    "next_attempt",
+    "stop_runner",
+]
+
+FIRST = "start"
+RUNNER_LOG = "runner.log"
+REQUEST_FILE = "request.json"
+CLAIMED = "claimed"
+_CLAIM = ".claim-"
+_BEGIN_SECONDS = 60.0
+
+
+def job_id_of(key: str) -> str:
+    """Return the id of the job that an idempotency key names."""
+    return f"job-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+
+def keep_request(store: JobStore, job_id: str, request: RunRequest) -> bool:
+    """Write down what the job is asked for; return False where the same request is there already.
+
+    Raises:
+        KeyConflictError: the name stands for another request.
+        JobError: the results root can't be written.
+    """
+    folder = store.folder(job_id)
+    asked = redacted(request.model_dump(mode="json"))
+    text = json.dumps(asked, indent=2, sort_keys=True)
+    draft = folder / f".{REQUEST_FILE}.{os.getpid()}.{threading.get_ident()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft.write_text(text, encoding="utf-8")
+        try:
+            os.link(draft, folder / REQUEST_FILE)
+        except FileExistsError:
+            _compare(json.loads((folder / REQUEST_FILE).read_text(encoding="utf-8")), asked)
+            return False
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise JobError(
+            f"The results root {store.root} can't be written: {error.strerror or error}.",
+            problems=[Problem("results_root", str(store.root), "a folder that can be written, with space left")],
+            next_step="give another results root",
+        ) from error
+    return True
+
+
+def detach(store: JobStore, record: JobRecord, attempt: str, request: RunRequest | None) -> None:
+    """Start the process that carries out a job and return as soon as one has claimed the attempt.
+
+    ``request`` None goes on with a job that broke off. What may be secret in a request goes through a pipe only.
+
+    Raises:
+        JobError: no process could be started, or it ended before it claimed the job.
+    """
+    folder = store.folder(record.job_id)
+    message = {
+        "results_root": getattr(store, "uri", str(store.root)),
+        "job_id": record.job_id,
+        "attempt": attempt,
+        "request": request.model_dump(mode="json") if request is not None else None,
+    }
+    try:
+        with (folder / RUNNER_LOG).open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tao_skill.cli.carry_out"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True,
+            )  # fmt: skip
+    except OSError as error:
+        raise JobError(f"The job's process can't be started: {error.strerror or error}.") from error
+    assert process.stdin is not None
+    assert process.stdout is not None
+    _send(process.stdin, message)
+    with process.stdout as answers:
+        said = _first_line(answers)
+    # Nobody waits for the job, but a process that ended must not stay behind as a zombie.
+    threading.Thread(target=process.wait, daemon=True).start()
+    if not said:
+        tail = " / ".join(read_tail(folder / RUNNER_LOG, 3))
+        raise JobError(f"The job's process ended before it began{': ' + tail if tail else ''}.")
+
+
+def claim(store: JobStore, job_id: str, attempt: str) -> bool:
+    """Take an attempt of a job for this process; False where another process has it, or the job has moved on.
+
+    When it returns, the record names the process that has the job.
+    """
+    from filelock import FileLock
+
+    folder = store.folder(job_id)
+    with FileLock(folder / f"{_CLAIM}lock", timeout=_BEGIN_SECONDS):
+        record = store.load(job_id)
+        known = [file for file in folder.glob(f"{_CLAIM}*") if not file.name.endswith("lock")]
+        if known if attempt == FIRST else attempt != next_attempt(record):
+            return False
+        identity = {"pid": os.getpid(), "start_time": process_start_time(os.getpid())}
+        (folder / f"{_CLAIM}{attempt}").write_text(json.dumps(identity), encoding="utf-8")
+        if attempt == FIRST:
+            record = store.update(job_id, **this_process())
+            if record.status == JobStatus.ERROR:  # somebody looked when the process that asked was gone
+                store.update(job_id, status=JobStatus.PENDING, reason="a runner has it now")
+    return True
+
+
+def next_attempt(record: JobRecord) -> str:
+    """Return the name of the attempt that would go on with a job as it stands."""
+    return f"resume-{len(record.transitions)}"
+
+
+def never_began(store: JobStore, record: JobRecord) -> bool:
+    """Say whether a job's first attempt was asked for by a process that died before another took it over."""
+    if record.pid is not None or record.status not in (JobStatus.PENDING, JobStatus.ERROR):
+        return False
+    claimed = (store.folder(record.job_id) / f"{_CLAIM}{FIRST}").exists()
+    return not claimed and not is_alive(record.runner_pid, record.runner_start_time)
+
+
+def stop_runner(store: JobStore, job_id: str, grace: float) -> None:
+    """End the detached process of a job, if it lives: for a job whose action hasn't begun."""
+    for file in store.folder(job_id).glob(f"{_CLAIM}*"):
+        try:
+            identity = json.loads(file.read_text(encoding="utf-8"))
+            stop_group(int(identity["pid"]), identity["start_time"], grace)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+
+
+def _compare(kept: dict[str, Any], asked: dict[str, Any]) -> None:
+    different = [name for name in asked if kept.get(name) != asked[name]]
+    if different:
+        raise KeyConflictError(
+            "This name stands for another job already.",
+            problems=[Problem(name, asked[name], f"{kept.get(name)!r}, as at first") for name in different],
+        )
+
+
+def _send(pipe: IO[bytes], message: dict[str, Any]) -> None:
+    # A process that ended already has said why in its log.
+    with contextlib.suppress(BrokenPipeError), pipe:
+        pipe.write(json.dumps(message).encode())
+
+
+def _first_line(answers: IO[bytes]) -> str:
+    ready, _, _ = select.select([answers], [], [], _BEGIN_SECONDS)
+    return answers.readline().decode(errors="replace").strip() if ready else ""

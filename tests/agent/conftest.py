@@ -1,0 +1,29 @@
+"""A working folder of its own for each test, with data that a run can be planned with."""
+
+from pathlib import Path
+
+import pytest
+
+from tao_skill.agent.desk import Desk
+
+DEMO = "metric_learning_recognition/retail-product-checkout-dataset_classification_demo"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the working folder; jobs and the cache are in it."""
+    work = tmp_path / "work"
+    for name in ("known_classes", "unknown_classes"):
+        for part in ("train", "reference", "val", "test"):
+            (work / "data" / DEMO / name / f"{part}.tar.gz" / "cat").mkdir(parents=True)
+    (work / "c.pth").write_bytes(b"no checkpoint")
+    monkeypatch.chdir(work)
+    for name in ("TAO_RESULTS_ROOT", "TAO_SKILL_ALLOWED_ROOTS", "TAO_SKILL_BANK_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TAO_SKILL_CACHE", str(tmp_path / "cache"))
+    return work
+
+
+@pytest.fixture
+def desk(folder: Path) -> Desk:
+    return Desk.of([str(folder)])
