@@ -26,6 +26,16 @@ class Engine(Devices):
         int,
         parameter("Number of nearest reference images that are looked at for each query.", title="Top k", ge=1),
     ] = 1
+    reject_distance: Annotated[
+        float | None,
+        parameter(
+            "Squared distance of unit vectors beyond which an image counts as unknown; null is the one that training "
+            "chose on its validation data, 4 rejects nothing.",
+            title="Rejection distance",
+            ge=0.0,
+            le=4.0,
+        ),
+    ] = None
 
 
 @dataclass(config=SECTION)
@@ -39,7 +49,8 @@ class Evaluate(Engine):
     open_set: Annotated[
         bool,
         parameter(
-            "Allow queries whose class the reference lacks; they are counted, and left out of the averages.",
+            "Allow queries whose class the reference lacks: left out of the averages, they tell how well unknown "
+            "things are noticed.",
             title="Open set",
         ),
     ] = False

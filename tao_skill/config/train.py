@@ -158,6 +158,16 @@ class Train(Devices):
     val_batch_size: Annotated[
         int, parameter("Images embedded at once during validation.", title="Validation batch size", ge=1)
     ] = 4
+    false_accept_rate: Annotated[
+        float,
+        parameter(
+            "Share of unknown images that may pass for known ones: validation chooses the distance beyond which an "
+            "image counts as unknown accordingly.",
+            title="False accept rate",
+            ge=0.0,
+            le=1.0,
+        ),
+    ] = 0.05
     train_trunk: Annotated[
         bool | None,
         parameter("Update the trunk; false freezes its weights and its batch statistics.", title="Train the trunk"),

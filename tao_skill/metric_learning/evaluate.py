@@ -9,6 +9,7 @@ from tao_skill.metric_learning.data.load import load_evaluation_sets
 from tao_skill.metric_learning.measure import RetrievalTask, measure_retrieval
 from tao_skill.metric_learning.model_for_spec import prepare
 from tao_skill.metric_learning.progress import Progress
+from tao_skill.metric_learning.retrieval.open_set import open_set_metrics, rejection_threshold
 from tao_skill.metric_learning.retrieval.report import write_per_class_csv
 from tao_skill.metric_learning.status import StatusLog
 
@@ -40,7 +41,10 @@ def evaluate(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[
         log.warning("%s", warning)
     assert sets.query is not None
     task = RetrievalTask(sets.reference, sets.query, settings.batch_size, data.workers)
-    values, full = measure_retrieval(model.embedder, task, "test", topk=(settings.topk,))
+    values, full = measure_retrieval(model.embedder, task, "test", topk=_ranks(settings.topk, len(sets.reference)))
+    threshold = rejection_threshold(settings.reject_distance, model.embedder.facts.recognition)
+    rates = open_set_metrics(full, threshold.distance)
+    values |= {f"test {name}": value for name, value in rates.items()}
     status.running("All images are embedded and compared.", kpi=values)
     if settings.report_accuracy_per_class:
         write_per_class_csv(folder / "per_class.csv", full.per_class)
@@ -55,4 +59,10 @@ def evaluate(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[
         "num_references": full.num_references,
         "num_classes": full.num_classes,
         "topk": settings.topk,
+        "rejection": threshold.document(),
     }
+
+
+def _ranks(topk: int, num_references: int) -> tuple[int, ...]:
+    """Return the k that are reported: the one asked for, and the usual 5 and 10 as far as the reference goes."""
+    return tuple(sorted({topk, *(k for k in (5, 10) if k <= num_references)}))

@@ -9,6 +9,7 @@ from tao_skill.metric_learning.data.load import load_inference_sets
 from tao_skill.metric_learning.embed import embed_images
 from tao_skill.metric_learning.model_for_spec import prepare
 from tao_skill.metric_learning.progress import Progress
+from tao_skill.metric_learning.retrieval.open_set import rejection_threshold
 from tao_skill.metric_learning.retrieval.report import write_inference_results
 from tao_skill.metric_learning.retrieval.search import top_k
 from tao_skill.metric_learning.status import StatusLog
@@ -48,16 +49,22 @@ def infer(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str
     classes, labels = sets.reference.classes, sets.reference.labels
     nearest = [[classes[labels[index]] for index in row] for row in indices.tolist()]
     table, lines = folder / "result.csv", folder / "result.jsonl"
-    write_inference_results(table, lines, sets.images, nearest, distances)
+    threshold = rejection_threshold(settings.reject_distance, model.embedder.facts.recognition)
+    warnings = [*model.warnings, *sets.warnings, *threshold.warnings(classes)]
+    num_unknown = write_inference_results(
+        table, lines, sets.images, nearest, distances, reject_distance=threshold.distance
+    )
     return {
         "model_name": spec.model_name,
-        "warnings": [*model.warnings, *sets.warnings],
+        "warnings": warnings,
         "checkpoint": model.source,
         "metrics": {},
         "num_images": len(sets.images),
         "num_references": len(sets.reference),
         "num_classes": len(classes),
+        "num_unknown": num_unknown,
         "topk": settings.topk,
+        "rejection": threshold.document(),
         "result_csv": str(table),
         "result_jsonl": str(lines),
     }

@@ -124,9 +124,40 @@ def test_query_of_an_unknown_class_is_named_and_allowed_in_an_open_set(
         run("evaluate", changed, tmp_path)
     result = run("evaluate", changed | {"evaluate.open_set": True}, tmp_path)
     assert result["num_open_set_queries"] == 2
+    assert 0 <= result["metrics"]["test Open-Set AUROC"] <= 1
+    assert 0 <= result["metrics"]["test Open-Set FPR at 95% TPR"] <= 1
+    assert result["metrics"]["test Unknown Accept Rate"] in (0, 0.5, 1)
     assert result["metrics"]["test Precision at Rank 1"] == pytest.approx(
         run("evaluate", evaluation, tmp_path / "closed")["metrics"]["test Precision at Rank 1"]
     )
+
+
+def test_the_rejection_distance_travels_from_validation_to_results(
+    evaluation: dict[str, Any], recognition: dict[str, Any], trained: Path, tmp_path: Path
+) -> None:
+    stored = torch.load(trained, weights_only=True)["tao_skill"]["recognition"]["rejection"]
+    assert stored["false_accept_rate"] == 0.05
+    record = json.loads((trained.parent / "checkpoints.json").read_text())
+    assert stored in [entry["rejection"] for entry in record["checkpoints"] if entry["file"] == trained.name]
+    assert json.loads((trained.parent / "results.json").read_text())["rejection"] == stored
+    measured = run("evaluate", evaluation, tmp_path)
+    assert measured["rejection"] == stored | {"source": "model"}
+    # The same images, as evaluation equals validation.
+    assert measured["metrics"]["test Known Accept Rate"] == stored["known_accept_rate"]
+    found = run("inference", recognition, tmp_path)
+    assert found["rejection"]["distance"] == stored["distance"]
+    assert found["num_unknown"] == round(12 * (1 - stored["known_accept_rate"]))
+
+
+def test_beyond_the_distance_images_are_unknown(recognition: dict[str, Any], tmp_path: Path) -> None:
+    none = run("inference", recognition | {"inference.reject_distance": 4.0}, tmp_path / "none")
+    assert none["num_unknown"] == 0
+    result = run("inference", recognition | {"inference.reject_distance": 0.0}, tmp_path)
+    assert result["num_unknown"] == 12
+    with (tmp_path / "inference" / "result.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["recognised_as"] for row in rows} == {"unknown"}
+    assert {row["label_1"] for row in rows} <= {f"class_{i}" for i in range(6)}
 
 
 def test_inference_writes_both_files(recognition: dict[str, Any], tmp_path: Path) -> None:
@@ -134,7 +165,7 @@ def test_inference_writes_both_files(recognition: dict[str, Any], tmp_path: Path
     assert result["num_images"] == 12
     with (tmp_path / "inference" / "result.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["path", "label_1", "distance_1", "label_2", "distance_2"]
+    assert list(rows[0]) == ["path", "label_1", "distance_1", "label_2", "distance_2", "recognised_as"]
     assert len(rows) == 12
     assert all(0 <= float(row["distance_1"]) <= float(row["distance_2"]) <= 4 for row in rows)
     lines = [json.loads(line) for line in (tmp_path / "inference" / "result.jsonl").read_text().splitlines()]

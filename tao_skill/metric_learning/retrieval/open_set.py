@@ -23,9 +23,9 @@ the one asked for: `evaluate.open_set` measures it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,16 +33,21 @@ from numpy.typing import NDArray
 from tao_skill.metric_learning.retrieval.metrics import RetrievalMetrics
 
 __all__ = [
+    "UNKNOWN",
     "Rejection",
+    "Threshold",
     "auroc",
     "choose_rejection",
     "false_positive_rate",
     "largest_distance",
     "open_set_metrics",
-    "stored_distance",
+    "rejection_threshold",
 ]
 
 Floats = NDArray[np.float64]
+
+UNKNOWN = "unknown"
+"""What results call an image that is farther from every reference than the threshold."""
 
 METHOD = "leave own class out"
 TRUE_POSITIVE_RATE = 0.95
@@ -128,6 +133,39 @@ def false_positive_rate(known: Floats, unknown: Floats, true_positive_rate: floa
     return float((unknown <= threshold).mean())
 
 
-def stored_distance(rejection: Mapping[str, Any] | None) -> float | None:
-    """Return the distance of a stored `Rejection.document`, or None where there is none."""
-    return None if not rejection else float(rejection["distance"])
+@dataclass(frozen=True)
+class Threshold:
+    """Hold the distance beyond which a query counts as unknown, None where there is none, and where it is from."""
+
+    distance: float | None
+    source: Literal["setting", "model", "none"]
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+
+    def accepts(self, distance: float) -> bool:
+        """Say whether a query with this squared distance to its nearest reference counts as known."""
+        return self.distance is None or distance <= self.distance
+
+    def document(self) -> dict[str, Any]:
+        """Return plain data for results."""
+        return {**self.chosen, "distance": self.distance, "source": self.source}
+
+    def warnings(self, classes: Sequence[str]) -> list[str]:
+        """Return what a user should know of it."""
+        if self.source == "none":
+            return [
+                "Nothing is called unknown: the model was not validated, so no distance was chosen beyond which an "
+                "image counts as unknown; set reject_distance."
+            ]
+        if UNKNOWN in classes:
+            return [f"A class is called {UNKNOWN!r}: in results, images of it look like rejected ones."]
+        return []
+
+
+def rejection_threshold(setting: float | None, recognition: Mapping[str, Any]) -> Threshold:
+    """Return the distance that is set, else the one that the model carries."""
+    if setting is not None:
+        return Threshold(setting, "setting")
+    stored = recognition.get("rejection")
+    if not stored:
+        return Threshold(None, "none")
+    return Threshold(float(stored["distance"]), "model", stored)

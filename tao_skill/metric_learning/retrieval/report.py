@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from tao_skill.errors import InternalError, StorageError
 from tao_skill.metric_learning.files import replacing
 from tao_skill.metric_learning.retrieval.metrics import ClassMetrics, RetrievalMetrics, top_accuracy
+from tao_skill.metric_learning.retrieval.open_set import UNKNOWN
 from tao_skill.metric_learning.status import plain
 
 __all__ = ["metric_names", "public_names", "write_inference_results", "write_per_class_csv", "write_results_json"]
@@ -88,10 +89,14 @@ def write_inference_results(
     images: Sequence[str | Path],
     labels: Sequence[Sequence[str]],
     distances: ArrayLike,
-) -> None:
-    """Write the k nearest of each image, nearest first: ``path,label_1,distance_1,…`` and the same as JSON lines.
+    *,
+    reject_distance: float | None = None,
+) -> int:
+    """Write the k nearest of each image, nearest first, as a table and as JSON lines; return how many are unknown.
 
-    A line of the JSON file is ``{"path": …, "matches": [{"label": …, "distance": …}, …]}``.
+    The table has the columns ``path,label_1,distance_1,…,recognised_as``; a line of the JSON file is ``{"path": …,
+    "matches": [{"label": …, "distance": …}, …], "recognised_as": …, "rejected": …}``. An image whose nearest reference
+    is farther than ``reject_distance`` is rejected and recognised as ``unknown``, all others as what is nearest.
 
     Args:
         csv_path: Where the table goes.
@@ -99,6 +104,7 @@ def write_inference_results(
         images: Paths of the images ``(num_images,)``.
         labels: Class names of the nearest references ``(num_images, k)``.
         distances: Squared L2 distances of unit vectors ``(num_images, k)``, in [0, 4], lower is nearer.
+        reject_distance: Largest distance of a known image; None rejects nothing.
 
     Raises:
         StorageError: A file can't be written.
@@ -106,13 +112,21 @@ def write_inference_results(
     matches = _matches(images, labels, distances)
     k = len(labels[0]) if len(labels) else 0
     header = ["path", *(f"{name}_{place}" for place in range(1, k + 1) for name in ("label", "distance"))]
+    header.append("recognised_as")
+    num_unknown = 0
     with _replacing(csv_path) as table, _replacing(jsonl_path) as lines:
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(header)
         for path, pairs in matches:
-            writer.writerow([path, *(cell for pair in pairs for cell in pair)])
+            label, distance = pairs[0]
+            rejected = reject_distance is not None and distance > reject_distance
+            num_unknown += rejected
+            name = UNKNOWN if rejected else label
+            writer.writerow([path, *(cell for pair in pairs for cell in pair), name])
             found = [{"label": label, "distance": distance} for label, distance in pairs]
-            lines.write(json.dumps({"path": path, "matches": found}, allow_nan=False) + "\n")
+            line = {"path": path, "matches": found, "recognised_as": name, "rejected": rejected}
+            lines.write(json.dumps(line, allow_nan=False) + "\n")
+    return num_unknown
 
 
 def _matches(

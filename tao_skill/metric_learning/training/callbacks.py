@@ -66,18 +66,18 @@ class EpochReport(pl.Callback):
             self.status.running("Before training.", kpi={f"start {name}": value for name, value in values.items()})
             self.tracking.scalars(values, START_EPOCH, 0)
             log.info("before training  val P@1 %.4g", values[MONITOR])
-            self.checkpointing.keep_start(pl_module, values, full.per_class)
+            self.checkpointing.keep_start(pl_module, values, full)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure retrieval on the validation sets and report the epoch."""
         del trainer
         assert isinstance(pl_module, TrainingModule)
-        kpi, per_class = pl_module.epoch_means(), []
+        kpi, full = pl_module.epoch_means(), None
         epoch = pl_module.epoch
         if self.task is not None and ((epoch + 1) % self.interval == 0 or epoch + 1 == self.max_epoch):
             values, full = self._measure(self.task, pl_module)
-            kpi, per_class = kpi | values, full.per_class
-        self.checkpointing.take(kpi, per_class)
+            kpi |= values
+        self.checkpointing.take(kpi, full)
         self.status.running(
             f"Epoch {epoch} is done.",
             epoch=epoch,

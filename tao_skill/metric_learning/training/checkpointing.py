@@ -12,7 +12,8 @@ from tao_skill.config.train import Train
 from tao_skill.errors import Problem, SpecError
 from tao_skill.metric_learning.model.checkpoint import HEADER, TRAINING, header, save_atomically
 from tao_skill.metric_learning.model.recogniser import ModelSettings
-from tao_skill.metric_learning.retrieval.metrics import ClassMetrics
+from tao_skill.metric_learning.retrieval.metrics import ClassMetrics, RetrievalMetrics
+from tao_skill.metric_learning.retrieval.open_set import choose_rejection
 from tao_skill.metric_learning.retrieval.report import public_names, write_per_class_csv
 from tao_skill.metric_learning.training.module import EPOCH_MEANS, TrainingModule
 from tao_skill.metric_learning.training.record import CheckpointEntry, CheckpointRecord
@@ -58,16 +59,20 @@ class Checkpointing(Checkpoint):
         self.recognition: dict[str, Any] = {"class_names": list(class_names)}
         self.metrics: dict[str, float] = {}
         self.per_class: list[ClassMetrics] = []
+        self.rejection: dict[str, Any] | None = None
 
-    def take(self, metrics: dict[str, float], per_class: list[ClassMetrics]) -> None:
-        """Take the metrics of the epoch that ends, by which its checkpoints are judged."""
-        self.metrics, self.per_class = metrics, per_class
+    def take(self, metrics: dict[str, float], retrieval: RetrievalMetrics | None) -> None:
+        """Take the metrics of the epoch that ends, by which its checkpoints are judged; None: nothing was validated."""
+        self.metrics = metrics
+        self.per_class = retrieval.per_class if retrieval is not None else []
+        rejection = choose_rejection(retrieval, self.train.false_accept_rate) if retrieval is not None else None
+        self.rejection = rejection.document() if rejection is not None else None
 
-    def keep_start(self, module: TrainingModule, metrics: dict[str, float], per_class: list[ClassMetrics]) -> None:
+    def keep_start(self, module: TrainingModule, metrics: dict[str, float], retrieval: RetrievalMetrics) -> None:
         """Take the model that training starts from as the best so far: it may be hard to beat."""
-        self.take(metrics, per_class)
+        self.take(metrics, retrieval)
         self._keep_best(module, START_EPOCH)
-        self.take({}, [])
+        self.take({}, None)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Write a checkpoint after every so many steps, where the interval counts steps."""
@@ -90,7 +95,7 @@ class Checkpointing(Checkpoint):
         self._keep_best(module, module.epoch)
         if due:
             self._write_periodic(module, epoch_is_done=True)
-        self.take({}, [])
+        self.take({}, None)
 
     def _write_periodic(self, module: TrainingModule, epoch_is_done: bool) -> None:
         name = f"model_epoch_{module.epoch:03d}_step_{module.step:05d}.pth"
@@ -105,7 +110,7 @@ class Checkpointing(Checkpoint):
             model_name=self.model_name,
             model=self.record.model,
             transform=self.record.transform,
-            recognition=self.recognition,
+            recognition=self.recognition | ({"rejection": self.rejection} if self.rejection else {}),
             epoch=epoch,
             step=module.step,
             metrics=self.metrics,
@@ -157,7 +162,7 @@ class Checkpointing(Checkpoint):
 
     def _note(self, module: TrainingModule, name: str, kind: str, epoch: int) -> None:
         size = (self.record.folder / name).stat().st_size
-        self.record.add(CheckpointEntry(name, kind, epoch, module.step, size, dict(self.metrics)))
+        self.record.add(CheckpointEntry(name, kind, epoch, module.step, size, dict(self.metrics), self.rejection))
 
 
 def _training(module: pl.LightningModule) -> TrainingModule:

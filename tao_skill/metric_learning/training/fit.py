@@ -216,6 +216,7 @@ def _results(spec: TrainSpec, record: CheckpointRecord, folder: Path, warnings: 
         "model_name": spec.model_name,
         "checkpoint": str(folder / chosen),
         "metrics": entry.metrics,
+        "rejection": entry.rejection,
         "best_epoch": entry.epoch,
         "num_epochs": max(each.epoch for each in record.checkpoints) + 1,
         "warnings": [*warnings, *([NOT_BEATEN] if entry.epoch == START_EPOCH else [])],

@@ -18,7 +18,8 @@ SCHEMA_VERSION = 1
 class CheckpointEntry:
     """One file; the epoch, counted from 0, is the one that ended last.
 
-    ``kind`` is periodic, best (the one), or top (one of the best few).
+    ``kind`` is periodic, best (the one), or top (one of the best few). ``rejection`` says beyond which distance an
+    image counts as unknown, and how that was chosen; None where the epoch wasn't validated.
     """
 
     file: str
@@ -27,6 +28,7 @@ class CheckpointEntry:
     step: int
     bytes: int
     metrics: dict[str, float]
+    rejection: dict[str, Any] | None = None
 
 
 @dataclass

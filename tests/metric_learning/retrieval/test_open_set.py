@@ -13,7 +13,7 @@ from tao_skill.metric_learning.retrieval.open_set import (
     false_positive_rate,
     largest_distance,
     open_set_metrics,
-    stored_distance,
+    rejection_threshold,
 )
 
 
@@ -95,8 +95,19 @@ def test_one_class_can_not_choose() -> None:
     assert choose_rejection(found, 0.05) is None
 
 
-def test_the_document_is_plain_and_gives_its_distance_back() -> None:
+def test_a_setting_wins_over_the_models_distance() -> None:
     document = Rejection(0.25, 0.05, 0.9, 100).document()
-    assert document["method"] == "leave own class out"
-    assert stored_distance(document) == 0.25
-    assert stored_distance({}) is stored_distance(None) is None
+    recognition = {"class_names": ["a"], "rejection": document}
+    stored = rejection_threshold(None, recognition)
+    assert stored.document() == document | {"source": "model"}
+    assert (stored.accepts(0.25), stored.accepts(0.26)) == (True, False)
+    assert rejection_threshold(0.5, recognition).document() == {"distance": 0.5, "source": "setting"}
+
+
+def test_without_a_distance_nothing_is_rejected_and_that_is_said() -> None:
+    none = rejection_threshold(None, {})
+    assert none.accepts(4.0)
+    assert none.document() == {"distance": None, "source": "none"}
+    assert "reject_distance" in none.warnings(["a"])[0]
+    assert rejection_threshold(0.5, {}).warnings(["a"]) == []
+    assert "unknown" in rejection_threshold(0.5, {}).warnings(["a", "unknown"])[0]

@@ -90,28 +90,46 @@ def test_recognised_images_as_table_and_as_json_lines(tmp_path: Path) -> None:
     labels = [["cat", "dog, wet"], ["dog, wet", "cat"]]
     distances = torch.tensor([[0.1, 1.5], [0.0, 2.0]])
     write_inference_results(table, lines, ["x/ü, 1.png", Path("y.png")], labels, distances)
-    assert table.read_text(encoding="utf-8").splitlines()[0] == "path,label_1,distance_1,label_2,distance_2"
+    assert table.read_text(encoding="utf-8").splitlines()[0] == (
+        "path,label_1,distance_1,label_2,distance_2,recognised_as"
+    )
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))[1:]
-    assert rows == [["x/ü, 1.png", "cat", "0.1", "dog, wet", "1.5"], ["y.png", "dog, wet", "0.0", "cat", "2.0"]]
+    assert rows == [
+        ["x/ü, 1.png", "cat", "0.1", "dog, wet", "1.5", "cat"],
+        ["y.png", "dog, wet", "0.0", "cat", "2.0", "dog, wet"],
+    ]
     found = [json.loads(line) for line in lines.read_text().splitlines()]
     assert found[0] == {
         "path": "x/ü, 1.png",
         "matches": [{"label": "cat", "distance": 0.1}, {"label": "dog, wet", "distance": 1.5}],
+        "recognised_as": "cat",
+        "rejected": False,
     }
     assert [one["path"] for one in found] == ["x/ü, 1.png", "y.png"]
 
 
+def test_beyond_the_distance_images_are_unknown_and_keep_their_nearest(tmp_path: Path) -> None:
+    table, lines = tmp_path / "result.csv", tmp_path / "result.jsonl"
+    count = write_inference_results(
+        table, lines, ["a.png", "b.png"], [["x"], ["y"]], [[0.5], [0.75]], reject_distance=0.5
+    )
+    assert count == 1
+    assert table.read_text().splitlines()[1:] == ["a.png,x,0.5,x", "b.png,y,0.75,unknown"]
+    second = json.loads(lines.read_text().splitlines()[1])
+    assert (second["matches"][0]["label"], second["recognised_as"], second["rejected"]) == ("y", "unknown", True)
+
+
 def test_no_images_give_an_empty_table(tmp_path: Path) -> None:
     write_inference_results(tmp_path / "a.csv", tmp_path / "a.jsonl", [], [], np.empty((0, 3)))
-    assert (tmp_path / "a.csv").read_text() == "path\n"
+    assert (tmp_path / "a.csv").read_text() == "path,recognised_as\n"
     assert (tmp_path / "a.jsonl").read_text() == ""
 
 
 def test_file_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.png")
     write_inference_results(tmp_path / "a.csv", tmp_path / "a.jsonl", [name], [["x"]], [[0.5]])
-    assert b"caf\xe9.png,x,0.5\n" in (tmp_path / "a.csv").read_bytes()
+    assert b"caf\xe9.png,x,0.5,x\n" in (tmp_path / "a.csv").read_bytes()
     assert json.loads((tmp_path / "a.jsonl").read_text())["path"] == name
 
 
