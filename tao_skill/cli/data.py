@@ -52,7 +52,7 @@ def _stage(options: argparse.Namespace) -> Outcome:
 
 
 def _cache() -> Path:
-    from tao_skill.storage.cache import cache_directory
+    from tao_skill.config.cache_folder import cache_directory
 
     return cache_directory()
 

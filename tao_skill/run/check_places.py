@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tao_skill.config.cache_folder import cache_directory
 from tao_skill.errors import Problem, StorageError, TaoSkillError
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.remote_jobs import MirroredJobStore
-from tao_skill.storage.cache import cache_directory
 from tao_skill.storage.locate import redact
 from tao_skill.storage.progress import in_words
 from tao_skill.storage.survey import Survey, check_writable, survey

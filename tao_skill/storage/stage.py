@@ -5,10 +5,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from tao_skill.config.cache_folder import cache_directory
 from tao_skill.errors import Problem, StorageError
 from tao_skill.storage.archive_names import ARCHIVE_SUFFIXES, is_archive, refuse_other_archives, stem
 from tao_skill.storage.backends import store_for
-from tao_skill.storage.cache import cache_directory
 from tao_skill.storage.cache_care import keep_within_limit
 from tao_skill.storage.entries import Entry, make_entry, staged_folder, usable
 from tao_skill.storage.fill import fill_from_object

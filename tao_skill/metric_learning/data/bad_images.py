@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tao_skill.metric_learning.data.decode import undecodable_reason
+from tao_skill.config.wording import counted
+from tao_skill.metric_learning.data.decoded import recall, remember
 from tao_skill.metric_learning.data.findings import NAMED_AT_MOST, Findings
 from tao_skill.metric_learning.data.image_set import ImageSet, name_some
 
@@ -23,20 +24,21 @@ def find_undecodable(paths: Sequence[Path], workers: int, progress: Progress | N
 
     Threads are enough, because Pillow decodes without holding the interpreter's lock.
     """
+    from tao_skill.metric_learning.data.decode import undecodable_reason  # costs as much as a whole dry run
+
+    def reasons(task: Sequence[Path]) -> list[str | None]:
+        return [undecodable_reason(path) for path in task]
+
     tasks = [paths[start : start + _FILES_PER_TASK] for start in range(0, len(paths), _FILES_PER_TASK)]
     bad: list[tuple[Path, str]] = []
     done = 0
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        for task, reasons in zip(tasks, pool.map(_reasons, tasks), strict=True):
-            bad += [(path, reason) for path, reason in zip(task, reasons, strict=True) if reason is not None]
+        for task, found in zip(tasks, pool.map(reasons, tasks), strict=True):
+            bad += [(path, reason) for path, reason in zip(task, found, strict=True) if reason is not None]
             done += len(task)
             if progress is not None:
                 progress(done, len(paths))
     return bad
-
-
-def _reasons(paths: Sequence[Path]) -> list[str | None]:
-    return [undecodable_reason(path) for path in paths]
 
 
 def with_decodable_images(
@@ -50,16 +52,29 @@ def with_decodable_images(
 
     Sets that are None stay None, as does one of which nothing is left.
     """
-    paths = list(dict.fromkeys(path for images in sets if images is not None for path in images.paths))
-    bad = dict(find_undecodable(paths, workers, progress))
+    bad = _undecodable_of([images for images in sets if images is not None], workers, progress)
     if not bad:
         return list(sets)
     if on_bad_image != "skip":
         _report_bad(bad, findings)
         return list(sets)
     named = name_some((f"{path} ({reason})" for path, reason in bad.items()), NAMED_AT_MOST)
-    findings.warnings.append(f"{len(bad)} images can't be decoded and are skipped: {named}")
+    findings.warnings.append(
+        f"{counted(len(bad), 'image')} can't be decoded and {'is' if len(bad) == 1 else 'are'} skipped: {named}"
+    )
     return [None if images is None else _skipping(images, bad, findings) for images in sets]
+
+
+def _undecodable_of(sets: Sequence[ImageSet], workers: int, progress: Progress | None) -> dict[Path, str]:
+    known = [recall(images.paths) for images in sets]
+    new = [images for images, found in zip(sets, known, strict=True) if found is None]
+    paths = list(dict.fromkeys(path for images in new for path in images.paths))
+    bad = dict(find_undecodable(paths, workers, progress))
+    for images in new:
+        remember(images.paths, bad)
+    for found in known:
+        bad |= found or {}
+    return bad
 
 
 def _report_bad(bad: dict[Path, str], findings: Findings) -> None:

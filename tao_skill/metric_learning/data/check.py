@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tao_skill.config.wording import counted
 from tao_skill.errors import InternalError
 from tao_skill.metric_learning.data.bad_images import Progress, find_undecodable, with_decodable_images
 from tao_skill.metric_learning.data.findings import NAMED_AT_MOST, Findings
@@ -54,20 +55,23 @@ def check_training_sets(
     on_bad_image: str,
     workers: int,
     world_size: int = 1,
+    decode: bool = True,
     progress: Progress | None = None,
     findings: Findings | None = None,
 ) -> CheckedSets:
     """Check that the sets can be trained and validated with; ``batch_size`` is that of each process.
 
-    A set is None only where there is none, or where ``findings`` already hold the reason.
+    A set is None only where there is none, or where ``findings`` already hold the reason. Without ``decode`` the images
+    are counted, not read.
 
     Raises:
         DataError: with all problems of all sets.
     """
     findings = _with_warnings_of([train, reference, query], findings)
-    train, reference, query = with_decodable_images(
-        [train, reference, query], on_bad_image, workers, progress, findings
-    )
+    if decode:
+        train, reference, query = with_decodable_images(
+            [train, reference, query], on_bad_image, workers, progress, findings
+        )
     if train is not None:
         _check_batches(train, batch_size, num_instance, world_size, findings)
     reference, query = _check_pair(reference, query, None, findings)
@@ -87,19 +91,23 @@ def check_retrieval_sets(
     workers: int,
     images: Sequence[Path] = (),
     action: str = "evaluate",
+    decode: bool = True,
     progress: Progress | None = None,
     findings: Findings | None = None,
 ) -> CheckedRetrieval:
     """Check that queries, or the ``images`` of inference, can be looked up in the reference.
+
+    Without ``decode`` the images are counted, not read.
 
     Raises:
         DataError: with all problems of all sets.
     """
     findings = _with_warnings_of([reference, query], findings)
     asked = _loose_set(images)
-    reference, query, asked = with_decodable_images(
-        [reference, query, asked], on_bad_image, workers, progress, findings
-    )
+    if decode:
+        reference, query, asked = with_decodable_images(
+            [reference, query, asked], on_bad_image, workers, progress, findings
+        )
     if reference is not None and topk > len(reference):
         findings.problem(f"{action}.topk", topk, f"at most {len(reference)}, the number of reference images")
     reference, query = _check_pair(reference, query, open_set, findings)
@@ -135,7 +143,7 @@ def _check_batches(train: ImageSet, batch_size: int, num_instance: int, world_si
         expected = f"at most {most}{each}: {num_classes} classes with dataset.num_instance = {num_instance} images each"
         findings.problem(key, batch_size, expected)
     if batch_size * world_size > len(train):
-        expected = f"at most {len(train) // world_size}, since the training set has {len(train)} images"
+        expected = f"at most {len(train) // world_size}, since the training set has {counted(len(train), 'image')}"
         findings.problem(key, batch_size, expected)
     _warn_of_small_classes(train, num_instance, findings)
 
@@ -146,13 +154,13 @@ def _warn_of_small_classes(train: ImageSet, num_instance: int, findings: Finding
     few = [name for name, count in zip(train.classes, counts, strict=True) if 1 < count < num_instance]
     if single:
         findings.warnings.append(
-            f"{train.key}: {len(single)} classes have one image, so their positive pairs are two augmentations of it: "
-            f"{name_some(single)}"
+            f"{train.key}: {counted(len(single), 'class has', 'classes have')} one image, so "
+            f"{'its' if len(single) == 1 else 'their'} positive pairs are two augmentations of it: {name_some(single)}"
         )
     if few:
         findings.warnings.append(
-            f"{train.key}: {len(few)} classes have fewer than dataset.num_instance = {num_instance} images, which "
-            f"repeat within a batch: {name_some(few)}"
+            f"{train.key}: {counted(len(few), 'class has', 'classes have')} fewer than dataset.num_instance = "
+            f"{num_instance} images, which repeat within a batch: {name_some(few)}"
         )
 
 
@@ -173,8 +181,8 @@ def _check_pair(
         findings.problem(query.key, name_some(missing, 5), expected + hint)
     elif missing and open_set:
         findings.warnings.append(
-            f"{query.key}: {len(missing)} classes are not in the reference and count as unknown: "
-            f"{name_some(missing, NAMED_AT_MOST)}"
+            f"{query.key}: {counted(len(missing), 'class is', 'classes are')} not in the reference and "
+            f"{'counts' if len(missing) == 1 else 'count'} as unknown: {name_some(missing, NAMED_AT_MOST)}"
         )
     elif missing:
         way = "add reference images of them, or remove them from the query"

@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 
 from tao_skill.config.placeholder import is_given
+from tao_skill.config.wording import counted
 from tao_skill.errors import DataError, Problem
 from tao_skill.metric_learning.data.image_set import ImageSet, image_set, name_some, share_classes
 from tao_skill.metric_learning.data.walk import (
@@ -81,7 +82,7 @@ def scan_class_folders(root: str | Path | None, key: str, class_map: Mapping[str
         problems.append(_nothing_found(folder, key, empty, left_out))
     if problems:
         return Scan(None, problems, frozenset(images))
-    return Scan(image_set(folder, key, named, left_out.warnings(key, empty)), [], frozenset(images))
+    return Scan(image_set(folder, key, named, left_out.warnings(key, folder, empty)), [], frozenset(images))
 
 
 def read_image_folder(root: str | Path | None, key: str) -> list[Path]:
@@ -159,7 +160,8 @@ def _nothing_found(root: Path, key: str, empty: Sequence[str], left_out: LeftOut
     if empty:
         return Problem(key, str(root), f"images in its class folders; all are empty: {name_some(empty)}")
     if left_out.stray_images:
-        many = f"{len(left_out.stray_images)} images lie directly in it"
+        stray = len(left_out.stray_images)
+        many = f"{counted(stray, 'image')} {'lies' if stray == 1 else 'lie'} directly in it"
         return Problem(key, str(root), f"{_LAYOUT}; {many} and there is no class folder")
     return Problem(key, str(root), f"{_LAYOUT}; there is no class folder")
 

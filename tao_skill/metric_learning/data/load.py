@@ -41,6 +41,7 @@ def load_training_sets(
     on_bad_image: str = "error",
     workers: int = 1,
     world_size: int = 1,
+    decode: bool = True,
     progress: Progress | None = None,
 ) -> CheckedSets:
     """Read and check what training needs; without reference and query there is no validation, which is a warning.
@@ -66,6 +67,7 @@ def load_training_sets(
         on_bad_image=on_bad_image,
         workers=workers,
         world_size=world_size,
+        decode=decode,
         progress=progress,
         findings=findings,
     )
@@ -80,6 +82,7 @@ def load_evaluation_sets(
     class_map: Root = None,
     on_bad_image: str = "error",
     workers: int = 1,
+    decode: bool = True,
     progress: Progress | None = None,
 ) -> CheckedRetrieval:
     """Read and check what evaluation needs: reference and query.
@@ -96,6 +99,7 @@ def load_evaluation_sets(
         topk=topk,
         on_bad_image=on_bad_image,
         workers=workers,
+        decode=decode,
         progress=progress,
         findings=findings,
     )
@@ -110,6 +114,7 @@ def load_inference_sets(
     class_map: Root = None,
     on_bad_image: str = "error",
     workers: int = 1,
+    decode: bool = True,
     progress: Progress | None = None,
 ) -> CheckedRetrieval:
     """Read and check what inference needs: the reference, and the images of ``inference.input_path``.
@@ -136,6 +141,7 @@ def load_inference_sets(
         workers=workers,
         images=images,
         action="inference",
+        decode=decode,
         progress=progress,
         findings=findings,
     )

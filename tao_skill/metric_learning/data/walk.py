@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tao_skill.config.wording import counted
 from tao_skill.metric_learning.data.image_set import name_some
 
 __all__ = ["IMAGE_SUFFIXES", "LeftOut", "class_folders", "images_below", "images_by_class_folder", "nfc"]
@@ -26,16 +27,23 @@ class LeftOut:
     hidden: list[Path] = field(default_factory=list)
     loops: list[Path] = field(default_factory=list)
 
-    def warnings(self, key: str, empty: Sequence[str]) -> list[str]:
-        """Return a sentence for each kind of thing left out; ``empty`` names the class folders without images."""
-        kinds: list[tuple[str, Sequence[object]]] = [
-            ("class folders without an image were left out", empty),
-            ("images outside any class folder were ignored", self.stray_images),
-            ("files that are no images were ignored", self.other_files),
-            ("hidden entries were ignored", self.hidden),
-            ("links back into the data set were not followed", self.loops),
-        ]
-        return [f"{key}: {len(what)} {text}: {name_some(what)}" for text, what in kinds if what]
+    def warnings(self, key: str, root: Path, empty: Sequence[str]) -> list[str]:
+        """Return a sentence for each kind of thing left out below a root; ``empty`` names class folders."""
+        kinds: list[tuple[str, str, Sequence[str]]] = [
+            ("class folder without an image was left out", "class folders without an image were left out", empty),
+            ("image outside any class folder was ignored", "images outside any class folder were ignored", self._below(
+                root, self.stray_images)),
+            ("file that is no image was ignored", "files that are no images were ignored", self._below(
+                root, self.other_files)),
+            ("hidden entry was ignored", "hidden entries were ignored", self._below(root, self.hidden)),
+            ("link back into the data set was not followed", "links back into the data set were not followed",
+             self._below(root, self.loops)),
+        ]  # fmt: skip
+        return [f"{key}: {counted(len(what), one, many)}: {name_some(what)}" for one, many, what in kinds if what]
+
+    @staticmethod
+    def _below(root: Path, paths: Sequence[Path]) -> list[str]:
+        return [str(path.relative_to(root)) for path in paths]
 
 
 def class_folders(root: Path, left_out: LeftOut) -> list[Path]:

@@ -84,7 +84,7 @@ def test_one_class_is_refused_with_a_hint_at_the_right_folder(read: Callable[...
 def test_small_classes_are_named_in_warnings(read: Callable[..., ImageSet]) -> None:
     checked = train_check(read({"big": 4, "few": 2, "lone": 1}), num_instance=4)
     single, few = checked.warnings
-    assert "1 classes have one image" in single
+    assert "1 class has one image" in single
     assert single.endswith(": lone")
     assert few.endswith(": few")
 

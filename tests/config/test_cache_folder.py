@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tao_skill.config.cache_folder import CACHE_VARIABLE, cache_directory
 from tao_skill.errors import StorageError
-from tao_skill.storage.cache import CACHE_VARIABLE, cache_directory
 
 
 def test_the_variable_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
