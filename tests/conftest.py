@@ -1,7 +1,47 @@
 """What all tests share: as many of them run at once as there are processors, so each takes one thread."""
 
+import atexit
+import base64
 import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"
 # What the tests train is nobody's to track; those of the tracking itself say otherwise.
 os.environ["WANDB_MODE"] = "disabled"
+os.environ["TAO_SKILL_CACHE"] = tempfile.mkdtemp(prefix="tao-skill-tests-")
+atexit.register(shutil.rmtree, os.environ["TAO_SKILL_CACHE"], ignore_errors=True)
+
+_TABLE = "metric_learning_recognition/retail-product-checkout-dataset_classification_demo"
+# A picture of one pixel.
+_PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGM4IacBAALAAQ/aQIG5AAAAAElFTkSuQmCC"
+)
+
+
+def write_small_sets(root: Path) -> Path:
+    """Write every data source of the recognition skill, as folders with two classes of four tiny images each."""
+    for name in ("known_classes", "unknown_classes"):
+        for part in ("train", "reference", "val", "test"):
+            for kind in ("cat", "dog"):
+                folder = root / _TABLE / name / f"{part}.tar.gz" / kind
+                folder.mkdir(parents=True)
+                for number in range(4):
+                    (folder / f"{number}.png").write_bytes(_PIXEL)
+    return root
+
+
+@pytest.fixture
+def pixel() -> bytes:
+    """Return a PNG file of one pixel."""
+    return _PIXEL
+
+
+@pytest.fixture
+def small_sets() -> Callable[[Path], Path]:
+    """Give `write_small_sets`."""
+    return write_small_sets

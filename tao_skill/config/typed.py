@@ -7,9 +7,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from tao_skill.config.actions import spec_class
+from tao_skill.config.keys import flatten, nest
+from tao_skill.config.leaves import leaves
 from tao_skill.errors import Problem, SpecError
 
-__all__ = ["typed_spec"]
+__all__ = ["sound_spec", "typed_spec"]
 
 
 @cache
@@ -31,3 +33,14 @@ def typed_spec(action: str, nested: Mapping[str, Any]) -> Any:
             for detail in error.errors(include_url=False)
         ]
         raise SpecError(f"The {action} spec is not valid.", problems=problems) from error
+
+
+def sound_spec(action: str, nested: Mapping[str, Any]) -> Any:
+    """Return the typed spec with a default wherever a value is no good or a key unknown: to look at the rest of it."""
+    known = {leaf.key for leaf in leaves(action)}
+    flat = {key: value for key, value in flatten(nested).items() if key in known}
+    try:
+        return typed_spec(action, nest(flat))
+    except SpecError as error:
+        wrong = {key for key in flat for problem in error.problems if f"{problem.key}.".startswith(f"{key}.")}
+        return typed_spec(action, nest({key: value for key, value in flat.items() if key not in wrong}))

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tao_skill.metric_learning.data.load import load_evaluation_sets
+from tao_skill.config.typed import sound_spec
+from tao_skill.metric_learning.all_problems import all_problems
+from tao_skill.metric_learning.data.for_spec import evaluation_sets
 from tao_skill.metric_learning.measure import RetrievalTask, measure_retrieval
 from tao_skill.metric_learning.model_for_spec import prepare
 from tao_skill.metric_learning.progress import Progress
@@ -24,23 +26,14 @@ def evaluate(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[
     Raises:
         SpecError, CheckpointError, DataError: with all problems, before anything is embedded.
     """
-    model = prepare("evaluate", given)
+    with all_problems("evaluate", sound_spec("evaluate", given)):
+        model = prepare("evaluate", given)
     spec, settings = model.spec, model.spec.evaluate
-    data = spec.dataset
-    sets = load_evaluation_sets(
-        data.val_dataset.reference,
-        data.val_dataset.query,
-        topk=settings.topk,
-        open_set=settings.open_set,
-        class_map=data.class_map,
-        on_bad_image=data.on_bad_image,
-        workers=max(data.workers, 1),
-        progress=Progress("images checked"),
-    )
+    sets = evaluation_sets(spec, progress=Progress("images checked"))
     for warning in sets.warnings:
         log.warning("%s", warning)
     assert sets.query is not None
-    task = RetrievalTask(sets.reference, sets.query, settings.batch_size, data.workers)
+    task = RetrievalTask(sets.reference, sets.query, settings.batch_size, spec.dataset.workers)
     values, full = measure_retrieval(model.embedder, task, "test", topk=_ranks(settings.topk, len(sets.reference)))
     threshold = rejection_threshold(settings.reject_distance, model.embedder.facts.recognition)
     rates = open_set_metrics(full, threshold.distance)

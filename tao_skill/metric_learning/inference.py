@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tao_skill.metric_learning.data.load import load_inference_sets
+from tao_skill.config.typed import sound_spec
+from tao_skill.metric_learning.all_problems import all_problems
+from tao_skill.metric_learning.data.for_spec import inference_sets
 from tao_skill.metric_learning.embed import embed_images
 from tao_skill.metric_learning.model_for_spec import prepare
 from tao_skill.metric_learning.progress import Progress
@@ -25,23 +27,14 @@ def infer(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str
     Raises:
         SpecError, CheckpointError, DataError: with all problems, before anything is embedded.
     """
-    model = prepare("inference", given)
+    with all_problems("inference", sound_spec("inference", given)):
+        model = prepare("inference", given)
     spec, settings = model.spec, model.spec.inference
-    data = spec.dataset
-    sets = load_inference_sets(
-        data.val_dataset.reference,
-        settings.input_path,
-        settings.inference_input_type,
-        topk=settings.topk,
-        class_map=data.class_map,
-        on_bad_image=data.on_bad_image,
-        workers=max(data.workers, 1),
-        progress=Progress("images checked"),
-    )
+    sets = inference_sets(spec, progress=Progress("images checked"))
     for warning in sets.warnings:
         log.warning("%s", warning)
     gallery, images = (
-        embed_images(model.embedder, paths, batch_size=settings.batch_size, workers=data.workers)
+        embed_images(model.embedder, paths, batch_size=settings.batch_size, workers=spec.dataset.workers)
         for paths in (sets.reference.paths, sets.images)
     )
     status.running("All images are embedded.")

@@ -14,6 +14,7 @@ from tao_skill.config.placeholder import is_given
 from tao_skill.config.schema import json_schema, template
 from tao_skill.errors import Problem, SkillError, SpecError, UsageError
 from tao_skill.jobs.store import JobStore
+from tao_skill.run.check_data import look_at_local_data
 from tao_skill.run.check_inputs import input_problems, results_root_problems
 from tao_skill.run.checkpoint_files import read_record
 from tao_skill.run.child_settings import ChildSettings, take_from_checkpoint
@@ -55,6 +56,8 @@ def plan_run(request: RunRequest) -> RunPlan:
 def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | None = None) -> RunPlan:
     """Return the plan of a run; nothing is written or moved.
 
+    With a ``job_id`` the run is meant: then the images of local folders are read, too.
+
     Raises:
         TaoSkillError: what can't be run, with everything that is wrong.
     """
@@ -71,6 +74,7 @@ def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | 
         given=given,
         parent=parent,
         results_dir=results_dir,
+        thorough=job_id is not None,
         known_problems=results_root_problems(store.root),
     )
 
@@ -109,6 +113,7 @@ def _fill(
     given: Overrides,
     parent: Files | None,
     results_dir: str,
+    thorough: bool,
     known_problems: Sequence[Problem] = (),
 ) -> tuple[list[Resolution], Assembled]:
     """Lay data sources, inference functions, the checkpoint's settings and the overrides over the template."""
@@ -132,6 +137,7 @@ def _fill(
     return fields, assemble(
         action, form.template, layers, schema=form.schema, left_out=checkpoint.left_out, known_problems=problems,
         look=lambda spec: input_problems(spec, skill.info.actions[action].inputs),
+        look_at_data=lambda spec, told: look_at_local_data(action, spec, thorough=thorough, told=told),
     )  # fmt: skip
 
 

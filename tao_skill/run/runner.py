@@ -8,6 +8,7 @@ from typing import TextIO
 from tao_skill.bank.skill import find_skill
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.record import JobRecord, JobStatus
+from tao_skill.run.check_data import check_staged_data
 from tao_skill.run.check_places import check_places
 from tao_skill.run.dispatch import AUTOML, refuse_automl, refuse_planned_only, trainer_command
 from tao_skill.run.make_plan import make_plan
@@ -47,6 +48,7 @@ def run(
         _log.warning("%s", redacted(note))
     check_places(plan.inputs, store)
     spec = stage_inputs(plan.spec, plan.inputs)
+    check_staged_data(plan.action, spec, plan.inputs)
     record = store.create(record_of(plan)) if job_id is None else store.load(job_id)
     if record.status == JobStatus.CANCELED:
         return result_of(record, plan.warnings)

@@ -10,6 +10,7 @@ from tao_skill.config.check import check_spec, split_keys
 from tao_skill.config.derive import derived_values
 from tao_skill.config.keys import flatten, nest
 from tao_skill.errors import Problem, SpecError
+from tao_skill.run.check_data import DataReport, refusal
 
 __all__ = ["AT_LAUNCH", "CHECKPOINT", "DATA_SOURCE", "DERIVED", "TEMPLATE", "Assembled", "Layer", "assemble"]
 
@@ -49,6 +50,7 @@ def assemble(
     left_out: Collection[str] = (),
     known_problems: Sequence[Problem] = (),
     look: Callable[[dict[str, Any]], list[Problem]] | None = None,
+    look_at_data: Callable[[dict[str, Any], Collection[str]], DataReport] | None = None,
 ) -> Assembled:
     """Lay the layers over the template, later ones on top, and check the result.
 
@@ -73,20 +75,33 @@ def assemble(
     found += look(nest(values)) if look else []
     told = {problem.key for problem in problems}
     problems += [problem for problem in found if problem.key not in told]
-    if problems:
-        raise _refusal(action, problems)
+    keys = {problem.key for problem in problems}
+    data = look_at_data(nest(values), keys) if look_at_data else DataReport()
+    _refuse(action, problems, [problem for problem in data.problems if not _is_told(problem, problems)])
+    warnings += data.warnings
     read, _, _ = split_keys(action, nest(values))
     sources = {key: provenance[key] for key in read if key in provenance}
     return Assembled(nest(read), sources | dict.fromkeys(sorted(left_out), AT_LAUNCH), warnings)
 
 
-def _refusal(action: str, problems: Sequence[Problem]) -> SpecError:
-    count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
-    return SpecError(
-        f"The {action} run can't start: its spec has {count}.",
-        problems=problems,
+def _refuse(action: str, problems: Sequence[Problem], of_data: list[Problem]) -> None:
+    if not problems and not of_data:
+        return
+    if not problems:
+        raise refusal(action, of_data)
+    what = "its spec and data have" if of_data else "its spec has"
+    count = len(problems) + len(of_data)
+    raise SpecError(
+        f"The {action} run can't start: {what} {'a problem' if count == 1 else f'{count} problems'}.",
+        problems=[*problems, *of_data],
         next_step=f"python -m tao_skill schema {action} tells every key with its bounds",
     )
+
+
+def _is_told(problem: Problem, others: Sequence[Problem]) -> bool:
+    """Say whether a problem stands among others, maybe with a hint behind a comma that it lacks."""
+    clause = problem.expected.partition(",")[0]
+    return any(one.key == problem.key and one.expected.partition(",")[0] == clause for one in others)
 
 
 def _without_conflicts(layers: Sequence[Layer], base: Mapping[str, Any]) -> tuple[list[Layer], list[Problem]]:

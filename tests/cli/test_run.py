@@ -44,17 +44,20 @@ def test_automl_is_refused_with_the_way_out(tmp_path: Path, data_root: str, caps
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_job_that_fails_has_a_result_and_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Start the real action in a process of its own: evaluation of classes that hold nothing."""
+def test_a_job_that_fails_has_a_result_and_an_error(
+    tmp_path: Path, pixel: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Start the real action in a process of its own: evaluation with a file that is no checkpoint."""
     for name in ("r", "q"):
         (tmp_path / name / "cat").mkdir(parents=True)
+        (tmp_path / name / "cat" / "0.png").write_bytes(pixel)
     (tmp_path / "c.pth").write_bytes(b"no checkpoint")
     overrides = ["evaluate.checkpoint=c.pth", "dataset.val_dataset.reference=r", "dataset.val_dataset.query=q"]
     code = main(["run", "evaluate", "--json", "--results-root", "out", "--overrides", *overrides])
     result = json.loads(capsys.readouterr().out)
     assert code not in (0, 70)
     assert result["status"] == "ERROR"
-    assert result["error"]["code"] in ("data_error", "checkpoint_error")
+    assert result["error"]["code"] == "checkpoint_error"
     assert result["error"]["message"]
     folder = tmp_path / "out" / result["job_id"]
     assert result["results_dir"] == str(folder)

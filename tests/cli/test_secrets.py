@@ -12,13 +12,14 @@ SECRET = "SECRET123"
 
 
 @pytest.fixture
-def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return a run of evaluate that fails in the action itself: the images don't decode."""
+def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixel: bytes) -> list[str]:
+    """Return a run of evaluate that fails in the action itself: the checkpoint is none."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TAO_RESULTS_ROOT", raising=False)
     (tmp_path / "c.pth").write_bytes(b"no checkpoint")
     for name in ("r", "q"):
         (tmp_path / name / "cat").mkdir(parents=True)
+        (tmp_path / name / "cat" / "0.png").write_bytes(pixel)
     overrides = ["evaluate.checkpoint=c.pth", "dataset.val_dataset.reference=r", "dataset.val_dataset.query=q"]
     return ["run", "evaluate", "--results-root", "out", "--overrides", *overrides]
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,10 +40,6 @@ def skill(bank_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def data_root(tmp_path: Path) -> Path:
-    """Return a root that has every data source of the skill, as folders with one class."""
-    base = tmp_path / "data" / "metric_learning_recognition" / "retail-product-checkout-dataset_classification_demo"
-    for name in ("known_classes", "unknown_classes"):
-        for part in ("train", "reference", "val", "test"):
-            (base / name / f"{part}.tar.gz" / "cat").mkdir(parents=True)
-    return tmp_path / "data"
+def data_root(tmp_path: Path, small_sets: Callable[[Path], Path]) -> Path:
+    """Return a root that has every data source of the skill, as small folders."""
+    return small_sets(tmp_path / "data")

@@ -279,8 +279,11 @@ def test_inputs_that_are_not_there_are_told_with_all_else(tmp_path: Path, data_r
 
 @pytest.mark.parametrize(("kind", "wrong"), [("classification_folder", True), ("image_folder", False)])
 @pytest.mark.usefixtures("skill")
-def test_only_class_folders_must_hold_folders(tmp_path: Path, data_root: Path, kind: str, wrong: bool) -> None:
+def test_only_class_folders_must_hold_folders(
+    tmp_path: Path, data_root: Path, pixel: bytes, kind: str, wrong: bool
+) -> None:
     (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / "0.png").write_bytes(pixel)
     overrides = [f"inference.checkpoint={weights(tmp_path)}", f"inference.input_path={tmp_path}/flat"]
     overrides.append(f"inference.inference_input_type={kind}")
     if wrong:

@@ -137,7 +137,7 @@ def _check_batches(train: ImageSet, batch_size: int, num_instance: int, world_si
         findings.problem(train.key, f"one class: {train.classes[0]}", f"at least two classes to tell apart{hint}")
     if num_instance < 1 or batch_size < 1 or batch_size % num_instance:
         findings.problem(key, batch_size, f"a multiple of dataset.num_instance = {num_instance}")
-    elif batch_size // num_instance * world_size > num_classes:
+    if num_instance >= 1 and batch_size // num_instance * world_size > num_classes:
         most = num_instance * (num_classes // world_size)
         each = f" in each of {world_size} processes" if world_size > 1 else ""
         expected = f"at most {most}{each}: {num_classes} classes with dataset.num_instance = {num_instance} images each"

@@ -10,11 +10,12 @@ import torch
 
 from tao_skill.config.actions import TrainSpec
 from tao_skill.errors import NotAvailableError, Problem, SpecError
+from tao_skill.metric_learning.all_problems import all_problems
 from tao_skill.metric_learning.data.batches import Batches, usable_workers
 from tao_skill.metric_learning.data.check import CheckedSets
 from tao_skill.metric_learning.data.dataset import TrainImages
+from tao_skill.metric_learning.data.for_spec import training_sets
 from tao_skill.metric_learning.data.image_set import ImageSet
-from tao_skill.metric_learning.data.load import load_training_sets
 from tao_skill.metric_learning.data.sampler import PKBatchSampler
 from tao_skill.metric_learning.data.transforms import EvalTransform, TrainTransform
 from tao_skill.metric_learning.device import Device, choose_device, choose_precision
@@ -49,10 +50,11 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
     """
     device = choose_device(spec.train.num_gpus, spec.train.gpu_ids, "train.gpu_ids")
     _refuse_several_processes(spec, device)
-    sets = _load_sets(spec)
+    with all_problems("train", spec):
+        start = load_start(spec)
+    sets = training_sets(spec, progress=Progress("images checked"))
     for warning in sets.warnings:
         log.warning("%s", warning)
-    start = load_start(spec)
     precision = choose_precision(spec.train.precision, device, start.recogniser)
     criterion = _criterion(spec, sets.train, start.seed)
     module = TrainingModule(start.recogniser, criterion, spec, start.seed)
@@ -85,21 +87,6 @@ def _refuse_several_processes(spec: TrainSpec, device: Device) -> None:
     problems = [Problem(key, number, only_one) for key, number in several.items() if number > 1]
     if problems:
         raise NotAvailableError("Training on several GPUs or machines can't be done yet.", problems=problems)
-
-
-def _load_sets(spec: TrainSpec) -> CheckedSets:
-    data, train = spec.dataset, spec.train
-    return load_training_sets(
-        data.train_dataset,
-        data.val_dataset.reference,
-        data.val_dataset.query,
-        batch_size=train.batch_size,
-        num_instance=data.num_instance,
-        class_map=data.class_map,
-        on_bad_image=data.on_bad_image,
-        workers=max(data.workers, 1),
-        progress=Progress("images checked"),
-    )
 
 
 def _criterion(spec: TrainSpec, images: ImageSet, seed: int) -> Criterion:
