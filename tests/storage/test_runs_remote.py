@@ -34,16 +34,16 @@ FAIL = "print('last words'); raise SystemExit(3)"
 
 
 @pytest.fixture
-def put(bucket: str, s3_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def put(bucket: str, s3_server: Any, tmp_path: Path, pixel: bytes, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("TAO_SKILL_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("TAO_SKILL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TAO_SKILL_UPLOAD_SECONDS", "0.2")
     monkeypatch.delenv("TAO_RESULTS_ROOT", raising=False)
     client = s3_server.client()
-    for kind in ("known_classes", "unknown_classes"):
+    for part in ("known_classes", "unknown_classes"):
         for name in ("train", "reference", "val", "test"):
-            body = tar_bytes({f"{name}/a/1.jpg": b"1", f"{name}/b/1.jpg": b"1"})
-            client.put_object(Bucket=bucket[5:], Key=f"{BASE}/{kind}/{name}.tar.gz", Body=body)
+            body = tar_bytes({f"{name}/{kind}/{number}.png": pixel for kind in "ab" for number in range(2)})
+            client.put_object(Bucket=bucket[5:], Key=f"{BASE}/{part}/{name}.tar.gz", Body=body)
     return client
 
 
