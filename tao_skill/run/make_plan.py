@@ -14,13 +14,13 @@ from tao_skill.config.placeholder import is_given
 from tao_skill.config.schema import json_schema, template
 from tao_skill.errors import Problem, SkillError, SpecError, UsageError
 from tao_skill.jobs.store import JobStore
-from tao_skill.run.check_data import look_at_local_data
 from tao_skill.run.check_inputs import input_problems, results_root_problems
 from tao_skill.run.checkpoint_files import read_record
 from tao_skill.run.child_settings import ChildSettings, take_from_checkpoint
 from tao_skill.run.data_sources import fill_data_sources
 from tao_skill.run.dispatch import choose_dispatch
 from tao_skill.run.inference_functions import Facts, Files, Resolution, resolve_fields
+from tao_skill.run.look_at_data import look_at_local_data
 from tao_skill.run.overrides import Overrides, flat_overrides, read_overrides
 from tao_skill.run.parent_job import find_parent
 from tao_skill.run.plan import RunPlan

@@ -8,9 +8,9 @@ from typing import TextIO
 from tao_skill.bank.skill import find_skill
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.record import JobRecord, JobStatus
-from tao_skill.run.check_data import check_staged_data
 from tao_skill.run.check_places import check_places
 from tao_skill.run.dispatch import AUTOML, refuse_automl, refuse_planned_only, trainer_command
+from tao_skill.run.look_at_data import check_staged_data
 from tao_skill.run.make_plan import make_plan
 from tao_skill.run.plan import RunPlan
 from tao_skill.run.record import CommandFor, run_recorded

@@ -10,7 +10,7 @@ from tao_skill.config.check import check_spec, split_keys
 from tao_skill.config.derive import derived_values
 from tao_skill.config.keys import flatten, nest
 from tao_skill.errors import Problem, SpecError
-from tao_skill.run.check_data import DataReport, refusal
+from tao_skill.run.look_at_data import DataReport, refusal
 
 __all__ = ["AT_LAUNCH", "CHECKPOINT", "DATA_SOURCE", "DERIVED", "TEMPLATE", "Assembled", "Layer", "assemble"]
 

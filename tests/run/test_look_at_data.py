@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tao_skill.errors import DataError, SpecError, TaoSkillError
-from tao_skill.run import check_data
+from tao_skill.run import look_at_data
 from tao_skill.run.make_plan import plan_run
 from tao_skill.run.request import RunRequest
 from tao_skill.run.runner import run
@@ -86,7 +86,7 @@ def test_archives_are_looked_at_when_they_are_here(tmp_path: Path, data_root: Pa
 def test_more_images_than_can_be_counted_quickly_wait_for_the_run(
     tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check_data, "_QUICKLY", 3)
+    monkeypatch.setattr(look_at_data, "_QUICKLY", 3)
     plan = plan_run(request(tmp_path, data_root, "batch_size=12"))
     assert any("more than 3 files" in warning for warning in plan.warnings)
 
