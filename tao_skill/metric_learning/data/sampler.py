@@ -10,7 +10,8 @@ of a lap avoids the classes that already sit in the batch it joins, so a batch n
 Within a class, use number v takes positions v·K to v·K+K-1 of an endless round over its images. The round's order is
 shuffled anew after lcm(images, K) positions, where a use ends as well. So K images in a row are all different if the
 class has that many, fewer are repeated evenly, and no image is used n+1 times before all others were used n times.
-A class larger than the mean class is therefore seen whole only after (its size / mean size) epochs.
+A class larger than the mean class is therefore seen whole only after (its size / mean size) epochs; `unseen` says what
+a training of so many epochs leaves out, so that nothing is left out silently.
 """
 
 from __future__ import annotations
@@ -73,6 +74,17 @@ class PKBatchSampler(Sampler[list[tuple[int, int]]]):
         """Return the number of batches of a whole epoch on each rank, also where the first ones are left out."""
         return self._batches
 
+    def unseen(self, epochs: int) -> NDArray[np.int64]:
+        """Return how many images of each class, in the order of the labels, the first epochs never draw."""
+        left: NDArray[np.int64] = np.maximum(self._sizes() - self._uses(epochs * self._slots) * self._instances, 0)
+        return left
+
+    def epochs_to_see_all(self) -> int:
+        """Return the number of epochs after which every image was drawn."""
+        uses = -(-self._sizes() // self._instances)
+        places = np.argsort(self._round)
+        return math.ceil(int(((uses - 1) * len(uses) + places + 1).max()) / self._slots)
+
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         classes, uses = self._class_draws(self._epoch)
         first = self._rank * self._classes_per_rank
@@ -87,11 +99,10 @@ class PKBatchSampler(Sampler[list[tuple[int, int]]]):
 
     def _class_draws(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the classes of all slots of an epoch and how often each was used before, both ``(num_slots,)``."""
-        num_classes, num_slots = len(self._images_of), self._batches * self._classes_per_step
+        num_classes, num_slots = len(self._images_of), self._slots
         rng = self._random(_EPOCH, epoch)
         before = epoch * num_slots
-        uses = np.empty(num_classes, dtype=np.int64)
-        uses[self._round] = (before - np.arange(num_classes) + num_classes - 1) // num_classes
+        uses = self._uses(before)
         once_more = self._round[(before + np.arange(num_slots % num_classes)) % num_classes]
         laps = [rng.permutation(once_more)]
         counts = [uses[laps[0]]]
@@ -105,6 +116,21 @@ class PKBatchSampler(Sampler[list[tuple[int, int]]]):
             counts.append(uses[order] + lap)
             placed += num_classes
         return np.concatenate(laps), np.concatenate(counts)
+
+    @property
+    def _slots(self) -> int:
+        """Return how many classes an epoch draws on all ranks together, repeats counted."""
+        return self._batches * self._classes_per_step
+
+    def _sizes(self) -> NDArray[np.int64]:
+        return np.array([len(images) for images in self._images_of], dtype=np.int64)
+
+    def _uses(self, slots: int) -> NDArray[np.int64]:
+        """Return how often each class was drawn in the first slots of the whole training, ``(num_classes,)``."""
+        num_classes = len(self._images_of)
+        uses = np.empty(num_classes, dtype=np.int64)
+        uses[self._round] = (slots - np.arange(num_classes) + num_classes - 1) // num_classes
+        return uses
 
     def _images(self, number: int, use: int) -> NDArray[np.int64]:
         images = self._images_of[number]

@@ -72,14 +72,15 @@ class EpochReport(pl.Callback):
         """Measure retrieval on the validation sets and report the epoch."""
         del trainer
         assert isinstance(pl_module, TrainingModule)
-        kpi, full = pl_module.epoch_means(), None
-        epoch = pl_module.epoch
+        epoch, full = pl_module.epoch, None
+        warned = bool(pl_module.collapse.warning)
+        kpi, collapsed = pl_module.end_epoch()
         if self.task is not None and ((epoch + 1) % self.interval == 0 or epoch + 1 == self.max_epoch):
             values, full = self._measure(self.task, pl_module)
             kpi |= values
         self.checkpointing.take(kpi, full)
         self.status.running(
-            f"Epoch {epoch} is done.",
+            f"Epoch {epoch} is done." + (" Its embeddings have collapsed: nearly all are alike." if collapsed else ""),
             epoch=epoch,
             step=pl_module.step,
             max_epoch=self.max_epoch,
@@ -87,6 +88,9 @@ class EpochReport(pl.Callback):
         )
         self.tracking.scalars(kpi, epoch, pl_module.step)
         log.info("%s", _line(epoch, self.max_epoch, kpi))
+        if pl_module.collapse.warning and not warned:
+            self.status.running(pl_module.collapse.warning)
+            log.warning("%s", pl_module.collapse.warning)
 
     def _measure(self, task: RetrievalTask, module: TrainingModule) -> tuple[dict[str, float], RetrievalMetrics]:
         recogniser = module.best_weights

@@ -5,14 +5,13 @@ from typing import Any
 import torch
 from pytorch_metric_learning.losses import CrossBatchMemory
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from tao_skill.config.loss import LOSSES_WITH_WEIGHTS
 from tao_skill.config.train import Train
 from tao_skill.metric_learning.training.losses import build_loss, start_class_vectors
 from tao_skill.metric_learning.training.miners import build_miner
 
-__all__ = ["AUTOMATIC_MEMORY", "Criterion", "build_criterion", "memory_size", "spread"]
+__all__ = ["AUTOMATIC_MEMORY", "Criterion", "build_criterion", "memory_size"]
 
 AUTOMATIC_MEMORY = 1024
 
@@ -27,12 +26,6 @@ def memory_size(requested: int, batch_size: int, num_instance: int, num_images: 
         wanted = AUTOMATIC_MEMORY if batch_size // num_instance < 2 else 0
         return min(wanted, max(num_images, batch_size))
     return max(requested, batch_size) if requested else 0
-
-
-@torch.no_grad()
-def spread(embeddings: Tensor) -> float:
-    """Return 1 - |mean unit embedding|² of embeddings (count, embed_dim): 0 where all are alike, at most 1."""
-    return float(1 - normalize(embeddings, dim=1).mean(dim=0).square().sum())
 
 
 class Criterion(nn.Module):
@@ -70,12 +63,11 @@ class Criterion(nn.Module):
         if self.has_weights:
             start_class_vectors(self.loss, embeddings, labels)
 
-    def remembered(self, embeddings: Tensor) -> Tensor:
-        """Return the memory's embeddings or, where there is no memory, the ones given, both (count, embed_dim)."""
-        if self.memory is None:
-            return embeddings
-        entries: Tensor = self.memory.embedding_memory
-        return entries if self.memory.has_been_filled else entries[: self.memory.queue_idx]
+    @torch.no_grad()
+    def loss_if_alike(self, embedding: Tensor, classes: int, instances: int) -> float:
+        """Return the loss of a batch of so many classes and images of each that all have one embedding (embed_dim,)."""
+        labels = torch.arange(classes, device=embedding.device).repeat_interleave(instances)
+        return float(self.loss(embedding.expand(len(labels), -1).contiguous(), labels))
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return where the memory's next entry goes: the library keeps that beside its buffers."""

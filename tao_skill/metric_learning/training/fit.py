@@ -26,6 +26,7 @@ from tao_skill.metric_learning.status import StatusLog
 from tao_skill.metric_learning.training.callbacks import EpochReport, EpochSampler, ProgressBar
 from tao_skill.metric_learning.training.checkpointing import START_EPOCH, Checkpointing, new_record
 from tao_skill.metric_learning.training.criterion import Criterion, build_criterion
+from tao_skill.metric_learning.training.data import unseen_warning
 from tao_skill.metric_learning.training.module import TrainingModule
 from tao_skill.metric_learning.training.record import CheckpointRecord
 from tao_skill.metric_learning.training.start import Warmup, load_start
@@ -72,11 +73,16 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
         warmup = Warmup(spec, sets.train, _eval_transform(spec), device, start.seed)
         warmup.start_embedder(start.recogniser)
         warmup.start_criterion(start.recogniser, criterion)
+    sampler = PKBatchSampler(sets.train.labels, spec.train.batch_size, spec.dataset.num_instance, module.seed)
+    unseen = unseen_warning(sets.train, sampler, spec.train.num_epochs)
+    if unseen:
+        log.warning("%s", unseen)
     classes = len(sets.train.classes)
     log.info("%d images of %d classes, on the %s in %s.", len(sets.train), classes, device.accelerator, precision)
     with Tracking(spec, folder) as tracking:
-        _fit(spec, module, sets, record, status=status, tracking=tracking, device=device, precision=precision)
-    return _results(spec, record, folder, sets.warnings)
+        _fit(spec, module, sets, sampler, record, status=status, tracking=tracking, device=device, precision=precision)
+    more = [warning for warning in (unseen, module.collapse.warning) if warning]
+    return _results(spec, record, folder, [*sets.warnings, *more])
 
 
 def _refuse_several_processes(spec: TrainSpec, device: Device) -> None:
@@ -107,6 +113,7 @@ def _fit(
     spec: TrainSpec,
     module: TrainingModule,
     sets: CheckedSets,
+    sampler: PKBatchSampler,
     record: CheckpointRecord,
     *,
     status: StatusLog,
@@ -115,7 +122,6 @@ def _fit(
     precision: Any,
 ) -> None:
     train = spec.train
-    sampler = PKBatchSampler(sets.train.labels, train.batch_size, spec.dataset.num_instance, module.seed)
     # The first epoch's loader is asked for its batches before any callback runs.
     sampler.set_epoch(module.start_epoch)
     sampler.set_start_batch(module.epoch_step)

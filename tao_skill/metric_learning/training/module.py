@@ -14,7 +14,8 @@ from tao_skill.errors import CheckpointError, JobError, Problem
 from tao_skill.metric_learning.model.pretrained import starts_pretrained
 from tao_skill.metric_learning.model.recogniser import Recogniser
 from tao_skill.metric_learning.training.average import average_of
-from tao_skill.metric_learning.training.criterion import Criterion, spread
+from tao_skill.metric_learning.training.collapse import CollapseWatch, EpochSums
+from tao_skill.metric_learning.training.criterion import Criterion
 from tao_skill.metric_learning.training.optimizers import (
     build_loss_optimizer,
     build_optimizer,
@@ -27,8 +28,8 @@ __all__ = ["EPOCH_MEANS", "TrainingModule"]
 
 PARTS = ("trunk", "embedder")
 LOSS = "loss"
-# The names under which means over an epoch's steps are reported.
-EPOCH_MEANS = {"train_loss": "loss", "embedding_spread": "spread"}
+# The names of what is reported of an epoch's steps.
+EPOCH_MEANS = ("train_loss", "embedding_spread")
 Batch = tuple[Tensor, Tensor, Tensor]
 # Keeps the random numbers of steps apart from those of sampling and augmentation.
 _STEP_STREAM = 7_919
@@ -58,7 +59,8 @@ class TrainingModule(pl.LightningModule):
         self._optimizer_states: list[dict[str, Any]] = []
         self._gradients: list[Tensor | None] = []
         self.rates: dict[str, float] = {}
-        self.epoch_sums = dict.fromkeys(("loss", "spread", "steps"), 0.0)
+        self.epoch_sums = EpochSums()
+        self.collapse = CollapseWatch(spec)
         train = spec.train
         classes = train.batch_size // spec.dataset.num_instance
         self.accumulated = train.accumulate_batches or (1 if classes >= 2 else CLASSES_OF_AN_UPDATE)
@@ -147,7 +149,7 @@ class TrainingModule(pl.LightningModule):
         self.epoch_step += 1
         if self.epoch_step % self.accumulated == 0 or self.epoch_step == self.trainer.num_training_batches:
             self._update()
-        self._note(loss.detach(), embeddings.detach())
+        self.epoch_sums.add(loss.detach(), embeddings.detach())
 
     def training_state(self, epoch_is_done: bool) -> dict[str, Any]:
         """Return, as tensors and plain data, all that the rest of the training depends on beside the weights."""
@@ -156,7 +158,8 @@ class TrainingModule(pl.LightningModule):
             "epoch_step": 0 if epoch_is_done else self.epoch_step,
             "step": self.step,
             "seed": self.seed,
-            "epoch_sums": dict(self.epoch_sums),
+            "epoch_sums": self.epoch_sums.state(),
+            "collapse": self.collapse.state(),
             "frozen_statistics": self.frozen_statistics,
             "loss": self.spec.train.loss.name,
             "criterion": self.criterion.state_dict(),
@@ -170,7 +173,8 @@ class TrainingModule(pl.LightningModule):
         self.start_epoch, self.epoch_step, self.step = state["epoch"], state["epoch_step"], state["step"]
         self.seed = state["seed"]
         self.frozen_statistics = state["frozen_statistics"]
-        self.epoch_sums = dict(state["epoch_sums"])
+        self.epoch_sums = EpochSums(**state["epoch_sums"])
+        self.collapse.resume(state["collapse"])
         self._resume_criterion(state)
         self._average_state = state.get("average")
         self._optimizer_states = list(state["optimizers"])
@@ -190,16 +194,16 @@ class TrainingModule(pl.LightningModule):
                 f"The state of the loss does not fit the checkpoint to resume: {error}", problems=[problem]
             ) from error
 
-    def epoch_means(self) -> dict[str, float]:
-        """Return the means over the steps of the epoch that ends, and begin anew.
-
-        ``embedding_spread`` is that of the batches or, where there is one, of the memory: a batch may hold one class.
-        """
-        steps = max(self.epoch_sums["steps"], 1.0)
-        means = {name: self.epoch_sums[key] / steps for name, key in EPOCH_MEANS.items()}
-        self.epoch_sums = dict.fromkeys(self.epoch_sums, 0.0)
-        self.epoch_step = 0
-        return means | self.rates
+    def end_epoch(self) -> tuple[dict[str, float], bool]:
+        """Return means over the epoch that ends, and whether its embeddings have collapsed; begin anew."""
+        sums, data = self.epoch_sums, self.spec.dataset
+        means = dict(zip(EPOCH_MEANS, (sums.mean_loss, sums.spread), strict=True))
+        # Without a second class and a second image of each there would be no pairs.
+        classes = max(self.spec.train.batch_size // data.num_instance, 2)
+        alike = self.criterion.loss_if_alike(sums.mean_direction.float(), classes, max(data.num_instance, 2))
+        collapsed = self.collapse.judge(self.epoch, sums.spread, sums.mean_loss, alike)
+        self.epoch_sums, self.epoch_step = EpochSums(), 0
+        return means | self.rates, collapsed
 
     def _learned(self) -> Iterator[nn.Parameter]:
         yield from self.recogniser.parameters()
@@ -236,8 +240,3 @@ class TrainingModule(pl.LightningModule):
         if self.average is None:
             return None
         return {"updates": int(self.average.n_averaged), "weights": self.recogniser.state_dict()}
-
-    def _note(self, loss: Tensor, embeddings: Tensor) -> None:
-        self.epoch_sums["loss"] += float(loss)
-        self.epoch_sums["spread"] += spread(self.criterion.remembered(embeddings.float()))
-        self.epoch_sums["steps"] += 1

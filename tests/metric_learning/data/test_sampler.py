@@ -71,6 +71,21 @@ def test_classes_are_used_evenly_and_no_image_is_left_out(
     assert min(seen.values()) >= 1
 
 
+@pytest.mark.parametrize(("counts", "batch_size", "instances"), CASES)
+def test_what_a_training_never_sees_is_foretold(counts: tuple[int, ...], batch_size: int, instances: int) -> None:
+    labels = labels_of(*counts)
+    sampler = PKBatchSampler(labels, batch_size, instances, seed=3)
+    names = np.unique(labels)
+    seen: set[int] = set()
+    epochs = 0
+    while len(seen) < len(labels):
+        seen |= {index for batch in draw(sampler, epochs) for index, _ in batch}
+        epochs += 1
+        left = [sum(int(index) not in seen for index in np.flatnonzero(labels == name)) for name in names]
+        assert sampler.unseen(epochs).tolist() == left
+    assert sampler.epochs_to_see_all() == epochs
+
+
 def test_an_epoch_is_a_pure_function_of_seed_and_number() -> None:
     labels = labels_of(5, 3, 9, 2, 1, 4, 6)
     sampler = PKBatchSampler(labels, 8, 4, seed=3)

@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 
 from tao_skill.config.optim import Optim
 from tao_skill.config.train import Train
-from tao_skill.metric_learning.training.criterion import Criterion, build_criterion, memory_size, spread
+from tao_skill.metric_learning.training.criterion import Criterion, build_criterion, memory_size
 
 
 def criterion(memory: int = 0, smooth: bool = True, miner_margin: float = 2.0) -> Criterion:
@@ -108,16 +108,3 @@ def test_easy_batch_still_teaches_with_the_memory() -> None:
     easy.start_from(torch.tensor([[-1.0, 0, 0, 0]] * 4), torch.ones(4, dtype=torch.long))
     near = torch.tensor([[1.0, 0, 0, 0], [1, 0.01, 0, 0]])
     assert 0 < float(easy(near, torch.zeros(2, dtype=torch.long))) < 0.3
-
-
-def test_spread_is_zero_for_alike_and_one_for_opposite_embeddings() -> None:
-    assert spread(torch.tensor([[2.0, 0], [1, 0]])) == pytest.approx(0, abs=1e-6)
-    assert spread(torch.tensor([[1.0, 0], [-3, 0]])) == pytest.approx(1)
-    assert spread(torch.eye(4)) == pytest.approx(0.75)
-
-
-def test_spread_is_that_of_the_memory_if_there_is_one() -> None:
-    remembering = criterion(memory=8)
-    remembering.start_from(torch.eye(4), torch.arange(4))
-    assert torch.equal(remembering.remembered(torch.ones(2, 4)), torch.eye(4))
-    assert torch.equal(criterion().remembered(torch.ones(2, 4)), torch.ones(2, 4))

@@ -181,7 +181,8 @@ def test_killed_training_goes_on_to_the_same_weights(spec: dict[str, Any], tmp_p
 
 
 def test_learns_the_tiny_task(spec: dict[str, Any], tmp_path: Path) -> None:
-    train(spec, tmp_path, train__num_epochs=8, train__optim__warmup_iters=1, train__optim__trunk__base_lr=2e-3)
+    result = train(spec, tmp_path, train__num_epochs=8, train__optim__warmup_iters=1, train__optim__trunk__base_lr=2e-3)
+    assert "ollapse" not in " ".join(result["warnings"])
     values = [line["kpi"]["train_loss"] for line in epochs(tmp_path)]
     assert values[-1] < values[0]
     assert record(tmp_path)["checkpoints"][-1]["metrics"][MONITOR] >= 0.5
@@ -293,7 +294,7 @@ def test_weights_that_are_not_finite_are_refused(spec: dict[str, Any], tmp_path:
 
 
 def test_table_of_classes_belongs_to_the_best_checkpoint(spec: dict[str, Any], tmp_path: Path) -> None:
-    # The loss is best where the rate is still small: no later table may take the place of that epoch's.
+    # The spread is least in some epoch: no later table may take the place of that epoch's.
     train(
         spec,
         tmp_path,
