@@ -68,3 +68,11 @@ class Inference(Engine):
         Literal["image", "image_folder", "classification_folder"],
         parameter("What input_path is.", title="Kind of input", tao_type="categorical"),
     ] = "classification_folder"
+    relative_paths: Annotated[
+        bool,
+        parameter(
+            "Name images in the results by their path below input_path, not by the whole path; always so for what was "
+            "brought here from an archive or a server.",
+            title="Relative paths",
+        ),
+    ] = False

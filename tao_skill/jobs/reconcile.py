@@ -3,6 +3,7 @@
 import json
 import math
 import platform
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def verdict(record: JobRecord) -> dict[str, Any] | None:
         return {
             "status": JobStatus.COMPLETE,
             "reason": f"the runner (process {record.runner_pid}) died; the action went on and reported success",
-            **results_of(folder),
+            **results_of(folder, record.warnings),
         }
     said = f", and said last: {last['message']}" if last.get("message") else ""
     gone = f"the runner (process {record.runner_pid}) and the action (process {record.pid}) are gone"
@@ -82,13 +83,21 @@ def _last_status(path: Path, since: float) -> dict[str, Any]:
     return {}
 
 
-def results_of(folder: Path) -> dict[str, Any]:
-    """Return what a record keeps of the results that an action wrote: its metrics and its checkpoint."""
+def results_of(folder: Path, warnings: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what a record keeps of the results that an action wrote: metrics, checkpoint, and its warnings.
+
+    ``warnings`` are known already and come first; one that is told twice is kept once.
+    """
     results = read_object(folder / RESULTS_FILE)
-    metrics, checkpoint = results.get("metrics"), results.get("checkpoint")
+    metrics, checkpoint, more = results.get("metrics"), results.get("checkpoint"), results.get("warnings")
     found = metrics.items() if isinstance(metrics, dict) else ()
     kept = {str(key): value for key, value in found if isinstance(value, int | float) and math.isfinite(value)}
-    return {"metrics": kept, "checkpoint": checkpoint if isinstance(checkpoint, str) and checkpoint else None}
+    told = [*warnings, *(one for one in (more if isinstance(more, list) else []) if isinstance(one, str))]
+    return {
+        "metrics": kept,
+        "checkpoint": checkpoint if isinstance(checkpoint, str) and checkpoint else None,
+        "warnings": list(dict.fromkeys(told)),
+    }
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -110,6 +110,7 @@ class JobRecord(_Document):
     error: RecordedError | None = Field(default=None, description="Why it failed.")
     metrics: dict[str, float | None] = Field(default_factory=dict, description="Final metrics.")
     checkpoint: str | None = Field(default=None, description="Checkpoint or model file it made or used.")
+    warnings: list[str] = Field(default_factory=list, description="What a user should know.")
     upload: UploadState | None = Field(
         default=None, description="Upload to a remote results root; null for a local one."
     )

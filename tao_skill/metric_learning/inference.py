@@ -1,7 +1,7 @@
 """The inference action: names the class of images by their nearest references."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def infer(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str
     threshold = rejection_threshold(settings.reject_distance, model.embedder.facts.recognition)
     warnings = [*model.warnings, *sets.warnings, *threshold.warnings(classes)]
     num_unknown = write_inference_results(
-        table, lines, sets.images, nearest, distances, reject_distance=threshold.distance
+        table, lines, _names(sets.images, settings), nearest, distances, reject_distance=threshold.distance
     )
     return {
         "model_name": spec.model_name,
@@ -61,3 +61,12 @@ def infer(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str
         "result_csv": str(table),
         "result_jsonl": str(lines),
     }
+
+
+def _names(images: Sequence[Path], settings: Any) -> list[str]:
+    """Return what the results call each image."""
+    if not settings.relative_paths:
+        return [str(path) for path in images]
+    given = Path(settings.input_path)
+    root = given if given.is_dir() else given.parent
+    return [path.relative_to(root).as_posix() for path in images]

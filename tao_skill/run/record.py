@@ -112,7 +112,7 @@ def _conclude(store: JobStore, record: JobRecord, folder: Path, code: int, inter
     """Write down how the action ended."""
     fields: dict[str, Any] = {"exit_code": code}
     if code == 0:
-        fields |= results_of(folder)
+        fields |= results_of(folder, record.warnings)
     else:
         fields["log_tail"] = read_tail(folder / LOG_FILE)
     if store.load(record.job_id).status == JobStatus.CANCELED:  # by `jobs cancel`, from another process

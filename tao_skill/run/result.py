@@ -29,7 +29,7 @@ class RunResult(BaseModel):
     error: RecordedError | None = Field(default=None, description="Why it failed.")
 
 
-def result_of(record: JobRecord, warnings: list[str] | None = None) -> RunResult:
+def result_of(record: JobRecord) -> RunResult:
     """Return the result that a job's record tells."""
     error = record.error
     if error is None and record.status == JobStatus.CANCELED:
@@ -45,7 +45,7 @@ def result_of(record: JobRecord, warnings: list[str] | None = None) -> RunResult
         results_dir=record.results_dir,
         checkpoint=record.checkpoint,
         metrics=record.metrics,
-        warnings=[*(warnings or []), *_upload_warnings(record)],
+        warnings=[*record.warnings, *_upload_warnings(record)],
         upload=record.upload,
         log=str(action_folder(record) / LOG_FILE),
         error=error,

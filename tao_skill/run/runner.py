@@ -51,13 +51,13 @@ def run(
     check_staged_data(plan.action, spec, plan.inputs)
     record = store.create(record_of(plan)) if job_id is None else store.load(job_id)
     if record.status == JobStatus.CANCELED:
-        return result_of(record, plan.warnings)
+        return result_of(record)
     _log.info("job %s: %s starts, results in %s", record.job_id, plan.action, plan.results_dir)
     ended = run_recorded(
         store, record, spec, reason="the runner started it", command_for=command_for, echo=echo,
         upload_excludes=skill.info.actions[plan.action].upload_excludes,
     )  # fmt: skip
-    return result_of(ended, plan.warnings)
+    return result_of(ended)
 
 
 def check_launchable(plan: RunPlan) -> None:
@@ -82,5 +82,6 @@ def record_of(plan: RunPlan) -> JobRecord:
         results_dir=plan.results_dir,
         spec=redacted(plan.spec),
         provenance=dict(plan.provenance),
+        warnings=redacted(plan.warnings),
         **this_process(),
     )

@@ -56,7 +56,7 @@ def stage_inputs(
                 failures.append((key, uri, error))
     if failures:
         raise _failure(failures)
-    return _replaced(spec, staged)
+    return _named_as_given(_replaced(spec, staged), inputs)
 
 
 def stage_all(uris: Sequence[str], cache_dir: Path | None = None) -> list[str]:
@@ -73,6 +73,14 @@ def _replaced(spec: Mapping[str, Any], paths: Mapping[str, list[str]]) -> dict[s
     for key, found in paths.items():
         set_leaf(copied, key, found if isinstance(get_leaf(spec, key), list) else found[0])
     return copied
+
+
+def _named_as_given(staged: dict[str, Any], inputs: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Let results speak of paths inside an archive or below a URI, where the files themselves are in the cache."""
+    key = "inference.input_path"
+    if key in inputs and inputs[key] != [get_leaf(staged, key)]:
+        set_leaf(staged, "inference.relative_paths", True)
+    return staged
 
 
 def _absolute(uri: str) -> str:

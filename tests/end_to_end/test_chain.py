@@ -105,6 +105,8 @@ def test_dictionaries_of_the_text_work_verbatim(data_root: Path, tmp_path: Path)
     table = Path(recognised["results_dir"]) / "inference" / "result.csv"
     assert table.read_text().splitlines()[0] == "path,label_1,distance_1,recognised_as"
     assert len(table.read_text().splitlines()) == 1 + 8
+    # The archive was extracted into the cache: images are named as they are in the archive.
+    assert table.read_text().splitlines()[1].startswith("class_6/20.png,")
 
 
 def test_killed_job_is_recorded_and_resumes_to_the_same_weights(data_root: Path, tmp_path: Path) -> None:

@@ -183,6 +183,31 @@ def test_inference_agrees_with_evaluation(
     assert right == pytest.approx(measured)
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        (True, "classification_folder", "", "class_1/0.png"),
+        (True, "image", "class_1/0.png", "0.png"),
+        (False, "image_folder", "class_1", "{query}/class_1/0.png"),
+    ],
+)
+def test_images_are_named_as_wished(
+    recognition: dict[str, Any], task: dict[str, Path], tmp_path: Path, case: tuple[bool, str, str, str]
+) -> None:
+    relative, kind, below, expected = case
+    changes = {
+        "inference.input_path": str(task["query"] / below),
+        "inference.inference_input_type": kind,
+        "inference.relative_paths": relative,
+    }
+    run("inference", recognition | changes, tmp_path)
+    with (tmp_path / "inference" / "result.csv").open(newline="") as file:
+        paths = [row["path"] for row in csv.DictReader(file)]
+    assert expected.format(query=task["query"]) in paths
+    lines = [json.loads(line) for line in (tmp_path / "inference" / "result.jsonl").read_text().splitlines()]
+    assert [line["path"] for line in lines] == paths
+
+
 @pytest.mark.parametrize("kind", ["image", "image_folder"])
 def test_single_images_and_flat_folders_are_recognised(
     recognition: dict[str, Any], task: dict[str, Path], tmp_path: Path, kind: str

@@ -96,6 +96,20 @@ def test_a_run_that_ends_well(tmp_path: Path, data_root: Path) -> None:
     assert record.pid
 
 
+def test_warnings_of_plan_and_action_reach_the_result_once(tmp_path: Path, data_root: Path) -> None:
+    body = """
+(folder / "results.json").write_text(json.dumps({"warnings": ["no epoch beat the start", sys.argv[2]]}))
+"""
+    known = "encryption_key has no effect: checkpoints are never encrypted."
+    command_for = script(tmp_path, body)
+    result = run(
+        request(tmp_path, data_root, "encryption_key=x"),
+        command_for=lambda action, spec_file: [*command_for(action, spec_file), known],
+    )
+    assert [warning for warning in result.warnings if "GPU" not in warning] == [known, "no epoch beat the start"]
+    assert store(tmp_path).load(result.job_id).warnings == result.warnings
+
+
 def test_an_error_of_the_action_reaches_the_result(tmp_path: Path, data_root: Path) -> None:
     result = run(request(tmp_path, data_root), command_for=script(tmp_path, FAIL))
     assert result.status == JobStatus.ERROR

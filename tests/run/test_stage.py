@@ -36,6 +36,17 @@ def test_folders_stay_archives_are_extracted_lists_stay_lists(tmp_path: Path) ->
     assert stage_inputs(spec, inputs, tmp_path / "cache") == staged
 
 
+def test_results_name_images_as_they_are_in_the_archive(tmp_path: Path) -> None:
+    (tmp_path / "set" / "cat").mkdir(parents=True)
+    (tmp_path / "set" / "cat" / "a.txt").write_text("a")
+    with tarfile.open(tmp_path / "set.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "set", "set")
+    for path, relative in (("set", False), ("set.tar.gz", True)):
+        spec = {"inference": {"input_path": str(tmp_path / path), "relative_paths": False}}
+        inputs = {"inference.input_path": [str(tmp_path / path)]}
+        assert stage_inputs(spec, inputs, tmp_path / "cache")["inference"]["relative_paths"] is relative
+
+
 def test_all_that_is_missing_is_told_with_its_key(tmp_path: Path) -> None:
     spec = {"a": str(tmp_path / "x"), "b": str(tmp_path / "y")}
     with pytest.raises(StorageError) as caught:

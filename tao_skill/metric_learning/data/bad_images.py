@@ -58,10 +58,6 @@ def with_decodable_images(
     if on_bad_image != "skip":
         _report_bad(bad, findings)
         return list(sets)
-    named = name_some((f"{path} ({reason})" for path, reason in bad.items()), NAMED_AT_MOST)
-    findings.warnings.append(
-        f"{counted(len(bad), 'image')} can't be decoded and {'is' if len(bad) == 1 else 'are'} skipped: {named}"
-    )
     return [None if images is None else _skipping(images, bad, findings) for images in sets]
 
 
@@ -89,6 +85,10 @@ def _report_bad(bad: dict[Path, str], findings: Findings) -> None:
 
 def _skipping(images: ImageSet, bad: dict[Path, str], findings: Findings) -> ImageSet | None:
     kept = images.without(bad)
+    skipped = [f"{path.relative_to(images.root)} ({bad[path]})" for path in images.paths if path in bad]
+    if skipped:
+        number = counted(len(skipped), "image can't be decoded and is", "images can't be decoded and are")
+        findings.warnings.append(f"{images.key}: {number} skipped: {name_some(skipped, NAMED_AT_MOST)}")
     lost = sorted(set(images.classes) - set(kept.classes))
     if not kept.paths:
         findings.problem(images.key, f"{len(images)} images, none decodes", "at least one image that decodes")

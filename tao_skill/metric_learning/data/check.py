@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,7 +128,8 @@ def _with_warnings_of(sets: Sequence[ImageSet | None], findings: Findings | None
 def _loose_set(images: Sequence[Path]) -> ImageSet | None:
     if not images:
         return None
-    return image_set(Path(), "inference.input_path", [("", path) for path in images])
+    root = Path(os.path.commonpath([path.parent for path in images]))
+    return image_set(root, "inference.input_path", [("", path) for path in images])
 
 
 def _check_batches(train: ImageSet, batch_size: int, num_instance: int, world_size: int, findings: Findings) -> None:
