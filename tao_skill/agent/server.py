@@ -1,0 +1,142 @@
+"""The tools as an MCP server; the transport is chosen by whoever runs it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import mcp_types as types
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.server.stdio import stdio_server
+from mcp.shared.exceptions import MCPError
+from pydantic import BaseModel
+
+import tao_skill
+from tao_skill.agent.answers import JobFact, JobsAnswer
+from tao_skill.agent.call import POLL_SECONDS, Reply, answer_of, call_tool, failed_reply, request_of
+from tao_skill.agent.definitions import FORMATS, packaged_definitions
+from tao_skill.agent.desk import Desk
+from tao_skill.agent.follow import watch
+from tao_skill.agent.resources import JOB_TEMPLATES, bank_documents, read
+
+__all__ = ["build_server", "serve_stdio"]
+
+_INSTRUCTIONS = (
+    "Trains and uses models that recognise things by comparing them with reference images. Start with list_skills and "
+    "plan; run starts a job and returns its id; follow it with status (wait_seconds), then result. A failed call says "
+    "what is allowed and which call to make next."
+)
+_STARTS = ("run", "resume")
+_CLIENT_ERROR = -32602
+Report = Callable[[float, float | None, str], Awaitable[None]]
+
+
+def build_server(desk: Desk) -> Server[Any]:
+    """Return the server; it keeps no state of its own, so any number of clients may use it."""
+    tools = [types.Tool.model_validate(FORMATS["mcp"](tool)) for tool in packaged_definitions()["tools"]]
+
+    async def list_tools(_: Any, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=tools)
+
+    async def call(context: ServerRequestContext[Any], params: types.CallToolRequestParams) -> types.CallToolResult:
+        reply = await _call(params.name, params.arguments or {}, desk, context.session.report_progress)
+        text = json.dumps(reply.document, ensure_ascii=False)
+        return types.CallToolResult(
+            content=[types.TextContent(type="text", text=text)],
+            structured_content=reply.document,
+            is_error=reply.failed,
+        )
+
+    async def list_resources(_: Any, __: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
+        found = await anyio.to_thread.run_sync(bank_documents)
+        resources = [types.Resource(uri=one.uri, name=one.name, mime_type=one.kind) for one in found]
+        return types.ListResourcesResult(resources=resources)
+
+    async def list_templates(_: Any, __: types.PaginatedRequestParams | None) -> types.ListResourceTemplatesResult:
+        templates = [
+            types.ResourceTemplate(
+                name=name,
+                title=title,
+                description=text,
+                uri_template=f"tao-skill://jobs/{{job_id}}/{name}",
+                mime_type="application/json",
+            )
+            for name, (title, text) in JOB_TEMPLATES.items()
+        ]
+        return types.ListResourceTemplatesResult(resource_templates=templates)
+
+    async def read_resource(_: Any, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+        found = await anyio.to_thread.run_sync(read, str(params.uri), desk)
+        if found is None:
+            raise MCPError(_CLIENT_ERROR, f"There is no resource {str(params.uri)[:200]}; resources/list names all.")
+        content = types.TextResourceContents(uri=params.uri, mime_type=found[0], text=found[1])
+        return types.ReadResourceResult(contents=[content])
+
+    return Server(
+        "tao-skill",
+        version=tao_skill.__version__,
+        title="TAO skill bank",
+        instructions=_INSTRUCTIONS,
+        on_list_tools=list_tools,
+        on_call_tool=call,
+        on_list_resources=list_resources,
+        on_list_resource_templates=list_templates,
+        on_read_resource=read_resource,
+    )
+
+
+async def serve_stdio(desk: Desk) -> None:
+    """Serve one client over standard input and output until it goes."""
+    server = build_server(desk)
+    async with stdio_server() as (reads, writes):
+        await server.run(reads, writes, server.create_initialization_options())
+
+
+async def _call(name: str, arguments: dict[str, Any], desk: Desk, report: Report) -> Reply:
+    """Call a tool in a thread; while it waits for a job, report progress; a canceled start cancels its job."""
+    answer: BaseModel | None = None
+    try:
+        tool, request = request_of(name, arguments)
+        answer = await anyio.to_thread.run_sync(tool.function, request, desk)
+        await anyio.lowlevel.checkpoint()
+        newer = watch(answer, request, desk)
+        progress = _Progress(report)
+        while (step := await anyio.to_thread.run_sync(next, newer, None)) is not None:
+            answer = step
+            await progress.tell(step.jobs[0])
+            await anyio.sleep(POLL_SECONDS)
+        return answer_of(answer)
+    except anyio.get_cancelled_exc_class():
+        if name in _STARTS and isinstance(answer, JobsAnswer) and answer.started:
+            with anyio.CancelScope(shield=True):
+                job = {"job_id": answer.jobs[0].job_id, "results_root": arguments.get("results_root")}
+                await anyio.to_thread.run_sync(call_tool, "cancel", job, desk)
+        raise
+    except Exception as error:
+        return failed_reply(error, name, arguments)
+
+
+class _Progress:
+    """Report what is new of a job; the number only grows, as the protocol demands."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._told: tuple[Any, ...] = ()
+        self._value = -1.0
+
+    async def tell(self, job: JobFact) -> None:
+        """Report a job's epochs and last message if they differ from what was reported before."""
+        now = job.progress
+        seen = (job.status, now.epoch, now.message)
+        if seen == self._told:
+            return
+        self._told = seen
+        done = 0.0 if now.epoch is None else now.epoch + 1.0
+        self._value = done if done > self._value else self._value + 0.001
+        total = None if now.max_epoch is None else float(max(now.max_epoch, self._value))
+        await self._report(self._value, total, f"{job.status}: {now.message}" if now.message else job.status)
