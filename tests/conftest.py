@@ -4,8 +4,11 @@ import atexit
 import base64
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -45,3 +48,24 @@ def pixel() -> bytes:
 def small_sets() -> Callable[[Path], Path]:
     """Give `write_small_sets`."""
     return write_small_sets
+
+
+@pytest.fixture
+def http_server() -> Callable[..., AbstractContextManager[str]]:
+    """Return what serves the tools over HTTP from a folder while its block runs, and gives the URL."""
+
+    @contextmanager
+    def serve(folder: Path, *words: str, token: str = "") -> Iterator[str]:
+        command = [sys.executable, "-m", "tao_skill", "mcp", "--http", "--port", "0", *words]
+        environment = os.environ | ({"TAO_SKILL_MCP_TOKEN": token} if token else {})
+        process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+        try:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            assert "Serving MCP at" in line, line + process.stderr.read()
+            yield line.split()[-1]
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+
+    return serve

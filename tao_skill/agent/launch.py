@@ -10,6 +10,7 @@ from tao_skill.agent.follow import job_fact, progress_call
 from tao_skill.agent.guard import check_links, check_record, check_request, check_spec_places
 from tao_skill.agent.requests import PlanRequest, ResumeRequest, RunJobRequest
 from tao_skill.bank.skill import find_skill
+from tao_skill.config.keys import flatten, nest
 from tao_skill.errors import JobError, TaoSkillError
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
@@ -25,8 +26,6 @@ _OWN = {"idempotency_key", "wait_seconds", "user_words", "overrides"}
 def plan(request: PlanRequest, desk: Desk) -> PlanAnswer:
     """Decide everything of a run and start nothing."""
     made = _plan(request, desk, desk.store(request.results_root), None)
-    from tao_skill.config.keys import flatten
-
     spec = flatten(redacted(made.spec))
     chosen = {key: value for key, value in spec.items() if made.provenance.get(key) != "template"}
     arguments = request.model_dump(exclude_defaults=True)
@@ -90,14 +89,19 @@ def resume(request: ResumeRequest, desk: Desk) -> JobsAnswer:
 
 
 def _plan(request: PlanRequest, desk: Desk, store: JobStore, job_id: str | None) -> RunPlan:
+    from tao_skill.run.data_sources import fill_data_sources
     from tao_skill.run.make_plan import make_plan
     from tao_skill.run.overrides import read_overrides
+    from tao_skill.run.stage import find_inputs
 
     check_request({"data_root": request.data_root}, request.skill, desk.roots)
     skill = find_skill(request.skill)
     # Before anything is looked at: whether a path exists is no business of whoever may not go there.
-    given = read_overrides([request.overrides], skill.info.spec_shorthand_keys, request.data_root)
-    check_spec_places(skill, given.values, desk.roots)
+    given = read_overrides([request.overrides], skill.info.spec_shorthand_keys, request.data_root).values
+    check_spec_places(skill, given, desk.roots)
+    sources, _ = fill_data_sources(skill.data_source_rows(request.action), request.data_root, given)
+    inputs = skill.info.actions[request.action].inputs if request.action in skill.info.actions else ()
+    check_links(find_inputs(nest(sources | given), inputs), desk.roots)
     if request.parent_job_id is not None:
         check_record(store.load(request.parent_job_id), desk.roots)
     made = make_plan(_run_request(request), skill, store, job_id)
@@ -123,7 +127,6 @@ def _first_record(request: RunJobRequest, desk: Desk, store: JobStore, job_id: s
 
     made = _plan(request, desk, store, job_id)
     check_launchable(made)
-    check_links(made.inputs, desk.roots)
     check_places(made.inputs, store)
     return made, record_of(made)
 

@@ -32,6 +32,7 @@ _INSTRUCTIONS = (
     "what is allowed and which call to make next."
 )
 _STARTS = ("run", "resume")
+_SMALL_STEP = 0.001
 _CLIENT_ERROR = -32602
 Report = Callable[[float, float | None, str], Awaitable[None]]
 
@@ -137,6 +138,9 @@ class _Progress:
             return
         self._told = seen
         done = 0.0 if now.epoch is None else now.epoch + 1.0
-        self._value = done if done > self._value else self._value + 0.001
-        total = None if now.max_epoch is None else float(max(now.max_epoch, self._value))
+        value = done if done > self._value else self._value + _SMALL_STEP
+        total = None if now.max_epoch is None else float(now.max_epoch)
+        if total is not None and value > total >= self._value:
+            return
+        self._value = value
         await self._report(self._value, total, f"{job.status}: {now.message}" if now.message else job.status)

@@ -43,7 +43,7 @@ RUNNER_LOG = "runner.log"
 REQUEST_FILE = "request.json"
 CLAIMED = "claimed"
 _CLAIM = ".claim-"
-_BEGIN_SECONDS = 60.0
+_BEGIN_SECONDS = 120.0
 
 
 def job_id_of(key: str) -> str:

@@ -1,21 +1,18 @@
 """A working folder of its own for each test, with data that a run can be planned with."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tao_skill.agent.desk import Desk
 
-DEMO = "metric_learning_recognition/retail-product-checkout-dataset_classification_demo"
-
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_sets: Callable[[Path], Path]) -> Path:
     """Return the working folder; jobs and the cache are in it."""
     work = tmp_path / "work"
-    for name in ("known_classes", "unknown_classes"):
-        for part in ("train", "reference", "val", "test"):
-            (work / "data" / DEMO / name / f"{part}.tar.gz" / "cat").mkdir(parents=True)
+    small_sets(work / "data")
     (work / "c.pth").write_bytes(b"no checkpoint")
     monkeypatch.chdir(work)
     for name in ("TAO_RESULTS_ROOT", "TAO_SKILL_ALLOWED_ROOTS", "TAO_SKILL_BANK_PATH"):

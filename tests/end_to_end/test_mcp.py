@@ -12,8 +12,6 @@ pytest.importorskip("mcp")
 
 from mcp import Client, StdioServerParameters
 
-from tests.agent.test_server import http_server
-
 SMALL = {
     "model.timm_name": "resnet10t",
     "model.input_width": 32,
@@ -80,7 +78,7 @@ def test_over_stdio(data_root: Path, tmp_path: Path) -> None:
     anyio.run(go)
 
 
-def test_over_http(data_root: Path, tmp_path: Path) -> None:
+def test_over_http(data_root: Path, tmp_path: Path, http_server: Any) -> None:
     async def go(url: str) -> None:
         async with Client(url) as client:
             await the_job(client, data_root)
