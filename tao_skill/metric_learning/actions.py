@@ -10,6 +10,7 @@ from tao_skill.config.folders import action_folder
 from tao_skill.config.secrets import masked
 from tao_skill.config.yaml_text import dump_yaml
 from tao_skill.errors import NotAvailableError
+from tao_skill.metric_learning.foreign_errors import translated
 from tao_skill.metric_learning.retrieval.report import write_results_json
 from tao_skill.metric_learning.status import StatusLog
 
@@ -32,7 +33,8 @@ def run_action(action: str, spec: Mapping[str, Any], *, results_dir: Path) -> di
     status.started(f"{action} starts.")
     (folder / "spec.yaml").write_text(dump_yaml(masked(spec)), encoding="utf-8")
     try:
-        results = _action(action)(spec, folder, status)
+        with translated(action, spec, folder):
+            results = _action(action)(spec, folder, status)
     except KeyboardInterrupt:
         status.failure(f"{action} was canceled.")
         raise

@@ -83,6 +83,8 @@ def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | 
     inputs = find_inputs(spec, input_keys)
     gpus = get_leaf(spec, f"{request.action}.num_gpus", 1)
     warnings = [dispatch.warning or form.trouble, *(one.warning for one in fields), *assembled.warnings]
+    if job_id is None:
+        warnings.append(_not_looked_at(inputs, store))
     return RunPlan(
         action=request.action,
         skill=skill.name,
@@ -101,8 +103,17 @@ def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | 
         inputs=inputs,
         overrides=given.values,
         warnings=[warning for warning in warnings if warning],
-        preflight=look_around(store.root, gpus),
+        preflight=look_around(store.root, gpus, training=request.action == "train"),
     )
+
+
+def _not_looked_at(inputs: Mapping[str, Sequence[str]], store: JobStore) -> str:
+    """Say what of a dry run lies on servers: it opens no connection to look."""
+    remote = [key for key, uris in inputs.items() if any(is_remote(uri) for uri in uris)]
+    remote += ["--results-root"] if isinstance(store, MirroredJobStore) else []
+    if not remote:
+        return ""
+    return f"Not looked at in a dry run, since on a server: {', '.join(remote)}. The run looks before anything moves."
 
 
 def _fill(

@@ -43,12 +43,12 @@ class Preflight(BaseModel):
     notes: list[str] = Field(description="What a user should know before the launch.")
 
 
-def look_around(results_root: Path, wanted_gpus: int) -> Preflight:
-    """Return the report."""
+def look_around(results_root: Path, wanted_gpus: int, *, training: bool = True) -> Preflight:
+    """Return the report; what the skill asks for is no note where nothing is trained."""
     gpus = read_gpus()
     total, free = _memory()
     disk = _disk_free(results_root)
-    notes = _gpu_notes(gpus, wanted_gpus)
+    notes = _gpu_notes(gpus, wanted_gpus) if training else []
     if disk is not None and disk < _LOW_DISK_GB:
         notes.append(f"Only {disk:.1f} GB are free for results at {results_root}; checkpoints take up to 0.3 GB each.")
     return Preflight(

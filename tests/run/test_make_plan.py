@@ -274,7 +274,10 @@ def test_inputs_that_are_not_there_are_told_with_all_else(tmp_path: Path, data_r
     assert "is a file" in said["results_root"]
     assert "train.num_epochs" in said["train.num_epoch"]
     good = [f"dataset.train_dataset={tmp_path}/set.tgz", "dataset.val_dataset.query=s3://bucket/none"]
-    assert plan(tmp_path, "train", *good, data_root=str(data_root)).inputs
+    made = plan(tmp_path, "train", *good, data_root=str(data_root))
+    assert made.inputs
+    (note,) = [warning for warning in made.warnings if "dry run" in warning]
+    assert "dataset.val_dataset.query. The run looks before anything moves" in note
 
 
 @pytest.mark.parametrize(("kind", "wrong"), [("classification_folder", True), ("image_folder", False)])

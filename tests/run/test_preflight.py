@@ -42,3 +42,7 @@ def test_small_and_few_gpus_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "has 1 GPU:" in text
     program.write_text("#!/bin/sh\nexit 9\n")
     assert look_around(tmp_path, 1).device == "cpu"
+
+
+def test_what_the_skill_asks_for_is_no_note_where_nothing_is_trained(tmp_path: Path) -> None:
+    assert not [note for note in look_around(tmp_path, 1, training=False).notes if "GPU" in note]
