@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tao_skill.cli.arguments import add_results_root
 from tao_skill.cli.outcome import Outcome
 from tao_skill.cli.run import result_outcome
 from tao_skill.errors import StorageError
@@ -48,9 +49,7 @@ def _add(
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=says, description=f"Jobs: {says}.", parents=parents)
     if with_id:
         parser.add_argument("job_id", metavar="JOB", help="id of the job; its start is enough where only one fits")
-    parser.add_argument(
-        "--results-root", metavar="URI", help="folder of all jobs (default: $TAO_RESULTS_ROOT, ./results)"
-    )
+    add_results_root(parser)
     parser.set_defaults(call=call)
     return parser
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tao_skill.cli.arguments import add_action
 from tao_skill.cli.outcome import Outcome, error_outcome, print_outcome
 from tao_skill.cli.parser import Parser, asks_for_json, common_options
 from tao_skill.cli.progress import show_log
@@ -45,7 +46,7 @@ def _parser() -> Parser:
         description="Run one action of the recognition model from a spec file.",
         parents=[common_options()],
     )
-    parser.add_argument("action", help="train, evaluate, inference, export or gen_trt_engine")
+    add_action(parser)
     parser.add_argument("-e", "--experiment-spec", dest="spec", required=True, metavar="FILE", help="YAML or JSON spec")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings that differ from the file")
     return parser

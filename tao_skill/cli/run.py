@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tao_skill.cli.arguments import add_action, add_results_root, add_skill
 from tao_skill.cli.outcome import Outcome, exit_code_of
 from tao_skill.errors import StorageError
 
@@ -33,13 +34,11 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=parents,
     )
-    parser.add_argument("action", help="train, evaluate, inference, export or gen_trt_engine")
-    parser.add_argument("--skill", metavar="NAME", help="skill to use (default: the recognition skill)")
+    add_action(parser)
+    add_skill(parser)
     parser.add_argument("--overrides", metavar="OVERRIDE", nargs="+", action="extend", default=[], help="settings")
     parser.add_argument("--data-root", metavar="URI", help="where the skill's data sources lie")
-    parser.add_argument(
-        "--results-root", metavar="URI", help="folder of all jobs (default: $TAO_RESULTS_ROOT, ./results)"
-    )
+    add_results_root(parser)
     parser.add_argument("--parent-job-id", metavar="ID", help="job whose model this run starts from")
     parser.add_argument(
         "--parent-checkpoint", metavar="WHICH", default="best", help="best (default), latest, or an epoch from 0"

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from tao_skill.cli.arguments import add_action, add_skill
 from tao_skill.cli.outcome import Outcome
 
 __all__ = ["add_to"]
@@ -20,8 +21,8 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
         description="Print the JSON Schema of an action's spec.",
         parents=parents,
     )
-    parser.add_argument("action", help="train, evaluate, inference, export or gen_trt_engine")
-    parser.add_argument("--skill", metavar="NAME", help="skill to use (default: the recognition skill)")
+    add_action(parser)
+    add_skill(parser)
     parser.set_defaults(call=_schema)
 
 

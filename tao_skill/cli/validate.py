@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from tao_skill.cli.arguments import add_action, add_skill
 from tao_skill.cli.outcome import Outcome
 
 __all__ = ["add_to"]
@@ -20,8 +21,8 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
         parents=parents,
     )
     parser.add_argument("spec", help="YAML or JSON file")
-    parser.add_argument("--action", required=True, help="train, evaluate, inference, export or gen_trt_engine")
-    parser.add_argument("--skill", metavar="NAME", help="skill to use (default: the recognition skill)")
+    add_action(parser, "--action")
+    add_skill(parser)
     parser.set_defaults(call=_validate)
 
 
@@ -29,15 +30,15 @@ def _validate(options: argparse.Namespace) -> Outcome:
     from tao_skill.bank.skill import find_skill
     from tao_skill.config.check import check_spec
     from tao_skill.config.keys import nest
+    from tao_skill.config.wording import counted
     from tao_skill.errors import SpecError
     from tao_skill.run.overrides import flat_overrides, read_document
 
     schema = find_skill(options.skill).schema(options.action)
     problems, warnings = check_spec(options.action, nest(flat_overrides(read_document(options.spec))), schema)
     if problems:
-        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise SpecError(
-            f"{options.spec} has {count}.",
+            f"{options.spec} has {counted(len(problems), 'problem')}.",
             problems=problems,
             next_step=f"python -m tao_skill schema {options.action} tells every key with its bounds",
         )

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tao_skill.config.check import check_spec, split_keys
+from tao_skill.config.check import check_spec, own_leaves
 from tao_skill.config.derive import derived_values
 from tao_skill.config.keys import merge, nest
 from tao_skill.config.typed import typed_spec
+from tao_skill.config.wording import counted
 from tao_skill.errors import SpecError
 
 __all__ = ["build_spec"]
@@ -25,9 +26,8 @@ def build_spec(action: str, given: Mapping[str, Any]) -> tuple[Any, list[str]]:
     problems, warnings = check_spec(action, complete)
     if problems:
         raise SpecError(
-            f"The {action} spec has {len(problems)} problem{'s' if len(problems) > 1 else ''}.",
+            f"The {action} spec has {counted(len(problems), 'problem')}.",
             problems=problems,
             next_step=f"python -m tao_skill schema {action}",
         )
-    read, _, _ = split_keys(action, complete)
-    return typed_spec(action, nest(read)), warnings
+    return typed_spec(action, nest(own_leaves(action, complete))), warnings

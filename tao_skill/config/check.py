@@ -17,7 +17,7 @@ from tao_skill.config.schema import json_schema, template
 from tao_skill.config.typed import typed_spec
 from tao_skill.errors import Problem
 
-__all__ = ["check_spec", "expectation", "is_given", "is_placeholder", "split_keys"]
+__all__ = ["check_spec", "expectation", "is_given", "is_placeholder", "own_leaves"]
 
 
 def check_spec(
@@ -30,7 +30,7 @@ def check_spec(
     left aside; unknown keys are problems that name the nearest known key.
     """
     spec_class(action)
-    read, problems, warnings = split_keys(action, spec)
+    read, problems, warnings = _split_keys(action, spec)
     problems += _schema_problems(nest(read), schema or json_schema(action))
     # The rules that bind several keys see a default wherever a value is no good, so that they can speak as well.
     wrong = {problem.key for problem in problems}
@@ -41,18 +41,22 @@ def check_spec(
     return problems, warnings
 
 
-def split_keys(action: str, spec: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem], list[str]]:
-    """Sort the leaves of a spec into those the action reads, unknown ones (problems) and other actions' (warnings)."""
+def own_leaves(action: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the leaves of a nested spec that the action reads, by dotted key."""
     own = {leaf.key for leaf in leaves(action)}
+    return {key: value for key, value in flatten(spec).items() if key in own}
+
+
+def _split_keys(action: str, spec: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem], list[str]]:
+    """Sort the leaves of a spec into those the action reads, unknown ones (problems) and other actions' (warnings)."""
+    read = own_leaves(action, spec)
     sections = {key.rsplit(".", depth)[0] for key in known_keys() for depth in range(1, key.count(".") + 1)}
-    read: dict[str, Any] = {}
     problems: list[Problem] = []
     warnings: list[str] = []
-    for key, value in flatten(spec).items():
+    others = {key: value for key, value in flatten(spec).items() if key not in read}
+    for key, value in others.items():
         readers = known_keys().get(key)
-        if key in own:
-            read[key] = value
-        elif readers:
+        if readers:
             warnings.append(f"{key} is not read by {action}, only by {', '.join(readers)}.")
         elif key in sections and value in ({}, None):
             continue  # an empty section sets nothing

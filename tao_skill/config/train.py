@@ -179,7 +179,8 @@ class Train(Devices):
         int,
         parameter(
             "Embeddings of earlier batches that serve as further negatives and positives; 0 is none, "
-            "-1 is automatic: 1024 where a batch holds fewer than two classes, else 0.",
+            "-1 is automatic: 1024, or as many as there are training images where they are fewer, where a batch holds "
+            "fewer than two classes; else 0.",
             title="Cross-batch memory size",
             ge=-1,
         ),

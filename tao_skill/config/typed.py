@@ -37,8 +37,8 @@ def typed_spec(action: str, nested: Mapping[str, Any]) -> Any:
 
 def sound_spec(action: str, nested: Mapping[str, Any]) -> Any:
     """Return the typed spec with a default wherever a value is no good or a key unknown: to look at the rest of it."""
-    known = {leaf.key for leaf in leaves(action)}
-    flat = {key: value for key, value in flatten(nested).items() if key in known}
+    own = {leaf.key for leaf in leaves(action)}
+    flat = {key: value for key, value in flatten(nested).items() if key in own}
     try:
         return typed_spec(action, nest(flat))
     except SpecError as error:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tao_skill.config.check import check_spec, split_keys
+from tao_skill.config.check import check_spec, own_leaves
 from tao_skill.config.derive import derived_values
 from tao_skill.config.keys import flatten, nest
+from tao_skill.config.wording import counted
 from tao_skill.errors import Problem, SpecError
 from tao_skill.run.look_at_data import DataReport, refusal
 
@@ -79,7 +80,7 @@ def assemble(
     data = look_at_data(nest(values), keys) if look_at_data else DataReport()
     _refuse(action, problems, [problem for problem in data.problems if not _is_told(problem, problems)])
     warnings += data.warnings
-    read, _, _ = split_keys(action, nest(values))
+    read = own_leaves(action, nest(values))
     sources = {key: provenance[key] for key in read if key in provenance}
     return Assembled(nest(read), sources | dict.fromkeys(sorted(left_out), AT_LAUNCH), warnings)
 
@@ -90,9 +91,8 @@ def _refuse(action: str, problems: Sequence[Problem], of_data: list[Problem]) ->
     if not problems:
         raise refusal(action, of_data)
     what = "its spec and data have" if of_data else "its spec has"
-    count = len(problems) + len(of_data)
     raise SpecError(
-        f"The {action} run can't start: {what} {'a problem' if count == 1 else f'{count} problems'}.",
+        f"The {action} run can't start: {what} {counted(len(problems) + len(of_data), 'problem')}.",
         problems=[*problems, *of_data],
         next_step=f"python -m tao_skill schema {action} tells every key with its bounds",
     )

@@ -3,6 +3,7 @@
 import difflib
 import functools
 
+from tao_skill.config.folders import nearest_existing
 from tao_skill.errors import Problem, StorageError, TaoSkillError
 from tao_skill.storage.archive_names import is_archive
 from tao_skill.storage.locate import is_remote, local_path, redact, scheme_of
@@ -38,10 +39,10 @@ def nearest_names(store: ObjectStore, uri: str, count: int = 3) -> list[str]:
 
 def _local(uri: str, count: int) -> list[str]:
     path = local_path(uri)
-    while not path.parent.is_dir() and path.parent != path:
-        path = path.parent
-    names = sorted(child.name for child in path.parent.iterdir())[:_LOOKED_AT]
-    return [str(path.parent / name) for name in difflib.get_close_matches(path.name, names, n=count, cutoff=0.5)]
+    there = nearest_existing(path.parent)
+    wanted = path.relative_to(there).parts[0]
+    names = sorted(child.name for child in there.iterdir())[:_LOOKED_AT]
+    return [str(there / name) for name in difflib.get_close_matches(wanted, names, n=count, cutoff=0.5)]
 
 
 def _remote(store: ObjectStore, uri: str, count: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tao_skill.config.wording import counted
 from tao_skill.errors import DataError, Problem
 
 __all__ = ["NAMED_AT_MOST", "Findings"]
@@ -26,9 +27,8 @@ class Findings:
     def raise_if_any(self) -> None:
         """Raise one DataError that holds all problems, if there are any."""
         if self.problems:
-            count = f"{len(self.problems)} problem{'s' if len(self.problems) > 1 else ''}"
             raise DataError(
-                f"The data can't be used: {count}.",
+                f"The data can't be used: {counted(len(self.problems), 'problem')}.",
                 problems=self.problems,
                 next_step="correct what is listed and give the same command again",
             )
