@@ -7,21 +7,22 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tao_skill.config.wording import counted
 from tao_skill.errors import InternalError
-from tao_skill.metric_learning.data.bad_images import Progress, find_undecodable, with_decodable_images
 from tao_skill.metric_learning.data.findings import NAMED_AT_MOST, Findings
 from tao_skill.metric_learning.data.image_set import ImageSet, image_set, name_some, share_classes
+
+if TYPE_CHECKING:
+    from tao_skill.metric_learning.data.bad_images import Progress
 
 __all__ = [
     "CheckedRetrieval",
     "CheckedSets",
     "Findings",
-    "Progress",
     "check_retrieval_sets",
     "check_training_sets",
-    "find_undecodable",
     "name_differences",
 ]
 
@@ -70,6 +71,8 @@ def check_training_sets(
     """
     findings = _with_warnings_of([train, reference, query], findings)
     if decode:
+        from tao_skill.metric_learning.data.bad_images import with_decodable_images
+
         train, reference, query = with_decodable_images(
             [train, reference, query], on_bad_image, workers, progress, findings
         )
@@ -106,6 +109,8 @@ def check_retrieval_sets(
     findings = _with_warnings_of([reference, query], findings)
     asked = _loose_set(images)
     if decode:
+        from tao_skill.metric_learning.data.bad_images import with_decodable_images
+
         reference, query, asked = with_decodable_images(
             [reference, query, asked], on_bad_image, workers, progress, findings
         )

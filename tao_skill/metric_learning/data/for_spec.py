@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tao_skill.errors import DataError
-from tao_skill.metric_learning.data.bad_images import Progress
 from tao_skill.metric_learning.data.check import CheckedRetrieval, CheckedSets
 from tao_skill.metric_learning.data.findings import Findings
 from tao_skill.metric_learning.data.load import load_evaluation_sets, load_inference_sets, load_training_sets
+
+if TYPE_CHECKING:
+    from tao_skill.metric_learning.data.bad_images import Progress
 
 __all__ = ["evaluation_sets", "inference_sets", "look_at_data", "training_sets"]
 

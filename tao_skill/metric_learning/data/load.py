@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tao_skill.config.placeholder import is_given
 from tao_skill.errors import DataError
-from tao_skill.metric_learning.data.bad_images import Progress
 from tao_skill.metric_learning.data.check import (
     CheckedRetrieval,
     CheckedSets,
@@ -22,6 +22,9 @@ from tao_skill.metric_learning.data.folders import (
     scan_class_folders,
 )
 from tao_skill.metric_learning.data.image_set import ImageSet, name_some
+
+if TYPE_CHECKING:
+    from tao_skill.metric_learning.data.bad_images import Progress
 
 __all__ = ["load_evaluation_sets", "load_inference_sets", "load_training_sets"]
 

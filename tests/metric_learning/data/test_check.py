@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from tao_skill.errors import DataError
-from tao_skill.metric_learning.data.check import check_retrieval_sets, check_training_sets, find_undecodable
+from tao_skill.metric_learning.data.bad_images import find_undecodable
+from tao_skill.metric_learning.data.check import check_retrieval_sets, check_training_sets
 from tao_skill.metric_learning.data.folders import read_class_folders
 from tao_skill.metric_learning.data.image_set import ImageSet
 
