@@ -6,6 +6,7 @@ from typing import Literal
 
 from tao_skill.errors import JobError, Problem
 from tao_skill.metric_learning.data.image_set import ImageSet
+from tao_skill.metric_learning.data.pixels import PixelSource
 from tao_skill.metric_learning.embed import embed_images
 from tao_skill.metric_learning.engines.embedder import Embeds
 from tao_skill.metric_learning.retrieval.clusters import cluster_metrics
@@ -24,6 +25,7 @@ class RetrievalTask:
     batch_size: int
     workers: int
     seed: int = 0
+    pixels: PixelSource | None = None
 
 
 def measure_retrieval(
@@ -39,7 +41,7 @@ def measure_retrieval(
         JobError: embeddings are not finite: the training diverged.
     """
     reference, query = (
-        embed_images(embedder, images.paths, batch_size=task.batch_size, workers=task.workers)
+        embed_images(embedder, images.paths, batch_size=task.batch_size, workers=task.workers, pixels=task.pixels)
         for images in (task.reference, task.query)
     )
     if not (reference.isfinite().all() and query.isfinite().all()):

@@ -1,4 +1,4 @@
-"""This project's side of a comparison, in a process of its own: the real action, with the times of its steps noted.
+"""This project's side of a comparison: the real action in a process of its own, steps timed, decodings counted.
 
 ``python -m tools.bench.product_loop --out FILE train -e spec.yaml …`` runs ``ml_recog train -e spec.yaml …``.
 """
@@ -19,18 +19,21 @@ def main() -> int:
     from tao_skill.metric_learning import actions
 
     steps: list[float] = []
+    decoded: list[Path] = []
     original = actions.run_action
 
     def run_action(action: str, spec: Any, *, results_dir: Path) -> dict[str, Any]:
         if action == "train":
             _note_steps(steps)
+        _note_decodings(decoded)
         return original(action, spec, results_dir=results_dir)
 
     actions.run_action = run_action
     from tao_skill.cli.ml_recog import main as ml_recog
 
     code = ml_recog(words)
-    options.out.write_text(json.dumps({"steps": [*steps, time.time()]}), encoding="utf-8")
+    measured = {"steps": [*steps, time.time()], "decoded": len(decoded)}
+    options.out.write_text(json.dumps(measured), encoding="utf-8")
     return code
 
 
@@ -38,13 +41,25 @@ def _note_steps(steps: list[float]) -> None:
     """Write down when each training step begins."""
     from tao_skill.metric_learning.training.module import TrainingModule
 
-    step = TrainingModule.training_step
+    step: Any = TrainingModule.training_step
 
-    def noted(self: TrainingModule, *arguments: Any) -> Any:
+    def noted(*arguments: Any) -> Any:
         steps.append(time.time())
-        return step(self, *arguments)
+        return step(*arguments)
 
-    TrainingModule.training_step = noted  # type: ignore[method-assign]
+    setattr(TrainingModule, "training_step", noted)  # noqa: B010 - mypy takes no assignment to a method
+
+
+def _note_decodings(decoded: list[Path]) -> None:
+    """Write down each file that is decoded for its pixels; looking whether it can be is something else."""
+    from tao_skill.metric_learning.data import pixels
+    from tao_skill.metric_learning.data.decode import decode_image
+
+    def noted(path: Path, channels: int) -> Any:
+        decoded.append(path)
+        return decode_image(path, channels)
+
+    setattr(pixels, "decode_image", noted)  # noqa: B010 - as above
 
 
 if __name__ == "__main__":

@@ -26,10 +26,10 @@ PARTS: dict[str, Rows] = {
     "resnet": lambda options, folder: resnet_rows(folder, options.rounds, options.threads),
     "small": lambda options, folder: small_network_rows(folder, options.rounds, options.threads, options.emoji),
     "validation": lambda options, folder: validation_rows(folder, options.rounds, options.threads),
-    "retrieval": lambda options, folder: retrieval_rows(options.rounds, options.threads),
+    "retrieval": lambda options, _: retrieval_rows(options.rounds, options.threads),
     "start": lambda options, folder: start_rows(folder, options.rounds, options.threads),
     "commands": lambda options, folder: command_rows(folder, options.rounds),
-    "decodes": lambda options, folder: decode_rows(folder),
+    "decodes": lambda _, folder: decode_rows(folder),
 }
 
 

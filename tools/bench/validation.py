@@ -40,7 +40,7 @@ def _ours(folders: list[Path], batch: int, workers: int) -> list[float]:
     from tao_skill.metric_learning.engines.torch_network import Network, evaluating
     from tao_skill.metric_learning.model.recogniser import ModelSettings, build_recogniser
 
-    network = build_recogniser(ModelSettings.of(Model()), 1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = build_recogniser(ModelSettings.of(Model()), 1).to(memory_format=torch.channels_last)
     transform = EvalTransform([0.485, 0.456, 0.406], [0.226], 224, 224)
     precision = choose_precision("auto", choose_device(1, [0], ""), network)
     embedder = Network(network, transform, torch.device("cpu"))
