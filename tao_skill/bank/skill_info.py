@@ -23,6 +23,9 @@ class InputFact(_Document):
     type: Literal["file", "folder"] = Field(description="What the path must be once it is on this machine.")
     optional: StrictBool = Field(default=False, description="Whether the action also runs without it.")
     list: StrictBool = Field(default=False, description="Whether the value is a list of such paths.")
+    replaces: SpecKey | None = Field(
+        default=None, description="Key of another input, which is neither needed nor read where this one is given."
+    )
 
 
 class OutputFact(_Document):

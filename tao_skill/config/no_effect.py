@@ -34,8 +34,11 @@ def _idle_everywhere(action: str, spec: Any) -> Iterator[tuple[str, str]]:
         for key in ("model.pretrained_model_path", "model.pretrained_trunk_path"):
             if is_given(getattr(spec.model, key.removeprefix("model."))):
                 yield "model.timm_pretrained", f"{key} wins"
-    if action in ("evaluate", "inference") and getattr(spec, action).num_nodes > 1:
-        yield f"{action}.num_nodes", "this action runs on one machine"
+    if action in ("evaluate", "inference"):
+        if getattr(spec, action).num_nodes > 1:
+            yield f"{action}.num_nodes", "this action runs on one machine"
+        if is_given(getattr(spec, action).gallery):
+            yield "dataset.val_dataset.reference", f"the images of {action}.gallery are the reference"
 
 
 def _idle_in_training(spec: Any) -> Iterator[tuple[str, str]]:

@@ -26,6 +26,14 @@ class Engine(Devices):
         int,
         parameter("Number of nearest reference images that are looked at for each query.", title="Top k", ge=1),
     ] = 1
+    gallery: Annotated[
+        str | None,
+        parameter(
+            "Gallery folder (see the command gallery) whose images are the reference, in place of "
+            "dataset.val_dataset.reference; empty is none.",
+            title="Gallery",
+        ),
+    ] = ""
     reject_distance: Annotated[
         float | None,
         parameter(
@@ -76,3 +84,12 @@ class Inference(Engine):
             title="Relative paths",
         ),
     ] = False
+    search: Annotated[
+        Literal["auto", "exact", "ivf"],
+        parameter(
+            "How the nearest references are found: by comparing all, or with an inverted-file index (needs the extra "
+            "gallery); auto is ivf beyond 100,000 references where faiss is installed, else exact.",
+            title="Search",
+            tao_type="categorical",
+        ),
+    ] = "auto"

@@ -128,6 +128,14 @@ def _required(key: str, expected: str) -> Rule:
     return rule
 
 
+def _reference_or_gallery(section: str, expected: str) -> Rule:
+    def rule(spec: Any) -> Iterator[Problem]:
+        if not is_given(getattr(spec, section).gallery):
+            yield from _required("dataset.val_dataset.reference", f"{expected}; or {section}.gallery")(spec)
+
+    return rule
+
+
 def _weights(section: str) -> Rule:
     def rule(spec: Any) -> Iterator[Problem]:
         part, model = getattr(spec, section), spec.model
@@ -201,7 +209,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _gpus_are_listed("train"),
     ),
     "evaluate": (
-        _REFERENCE,
+        _reference_or_gallery("evaluate", _NEEDS_BOTH),
         _QUERY,
         _weights("evaluate"),
         _pixels_match_channels,
@@ -209,7 +217,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _gpus_are_listed("evaluate"),
     ),
     "inference": (
-        _required("dataset.val_dataset.reference", "a folder of class folders to compare with"),
+        _reference_or_gallery("inference", "a folder of class folders to compare with"),
         _required("inference.input_path", "an image, a folder of images, or a folder of class folders"),
         _weights("inference"),
         _pixels_match_channels,

@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tao_skill.config.typed import sound_spec
 from tao_skill.metric_learning.all_problems import all_problems
 from tao_skill.metric_learning.data.for_spec import evaluation_sets
-from tao_skill.metric_learning.measure import RetrievalTask, measure_retrieval
+from tao_skill.metric_learning.gallery.reference import open_gallery
+from tao_skill.metric_learning.measure import RetrievalTask, embed_task, measure_embedded
 from tao_skill.metric_learning.model_for_spec import prepare
 from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.retrieval.open_set import open_set_metrics, rejection_threshold
@@ -29,12 +32,20 @@ def evaluate(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[
     with all_problems("evaluate", sound_spec("evaluate", given)):
         model = prepare("evaluate", given)
     spec, settings = model.spec, model.spec.evaluate
-    sets = evaluation_sets(spec, progress=Progress("images checked"))
+    gallery = open_gallery(settings.gallery, model.embedder.facts.fingerprint, "evaluate.gallery")
+    sets = evaluation_sets(spec, gallery=gallery.images if gallery else None, progress=Progress("images checked"))
     for warning in sets.warnings:
         log.warning("%s", warning)
     assert sets.query is not None
-    task = RetrievalTask(sets.reference, sets.query, settings.batch_size, spec.dataset.workers)
-    values, full = measure_retrieval(model.embedder, task, "test", topk=_ranks(settings.topk, len(sets.reference)))
+    task = RetrievalTask(
+        sets.reference,
+        sets.query,
+        settings.batch_size,
+        spec.dataset.workers,
+        reference_embeddings=torch.from_numpy(gallery.contents.embeddings) if gallery else None,
+    )
+    found = embed_task(model.embedder, task)
+    values, full = measure_embedded(found, task, "test", topk=_ranks(settings.topk, len(sets.reference)))
     threshold = rejection_threshold(settings.reject_distance, model.embedder.facts.recognition)
     rates = open_set_metrics(full, threshold.distance)
     values |= {f"test {name}": value for name, value in rates.items()}
@@ -45,6 +56,7 @@ def evaluate(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[
         "model_name": spec.model_name,
         "warnings": [*model.warnings, *sets.warnings],
         "checkpoint": model.source,
+        "gallery": str(gallery.folder) if gallery else None,
         "epoch": model.epoch,
         "metrics": values,
         "num_queries": full.num_queries,

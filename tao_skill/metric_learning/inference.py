@@ -5,15 +5,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from tao_skill.config.typed import sound_spec
 from tao_skill.metric_learning.all_problems import all_problems
 from tao_skill.metric_learning.data.for_spec import inference_sets
 from tao_skill.metric_learning.embed import embed_images
-from tao_skill.metric_learning.model_for_spec import prepare
+from tao_skill.metric_learning.gallery.look_up import nearest_in_gallery
+from tao_skill.metric_learning.gallery.reference import open_gallery
+from tao_skill.metric_learning.model_for_spec import ReadyModel, prepare
 from tao_skill.metric_learning.progress import Progress
+from tao_skill.metric_learning.retrieval.ivf import search
 from tao_skill.metric_learning.retrieval.open_set import rejection_threshold
 from tao_skill.metric_learning.retrieval.report import write_inference_results
-from tao_skill.metric_learning.retrieval.search import top_k
 from tao_skill.metric_learning.status import StatusLog
 
 __all__ = ["infer"]
@@ -30,27 +34,29 @@ def infer(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str
     with all_problems("inference", sound_spec("inference", given)):
         model = prepare("inference", given)
     spec, settings = model.spec, model.spec.inference
-    sets = inference_sets(spec, progress=Progress("images checked"))
+    gallery = open_gallery(settings.gallery, model.embedder.facts.fingerprint, "inference.gallery")
+    sets = inference_sets(spec, gallery=gallery.images if gallery else None, progress=Progress("images checked"))
     for warning in sets.warnings:
         log.warning("%s", warning)
-    gallery, images = (
-        embed_images(model.embedder, paths, batch_size=settings.batch_size, workers=spec.dataset.workers)
-        for paths in (sets.reference.paths, sets.images)
-    )
-    status.running("All images are embedded.")
-    distances, indices = top_k(images, gallery, settings.topk)
-    classes, labels = sets.reference.classes, sets.reference.labels
-    nearest = [[classes[labels[index]] for index in row] for row in indices.tolist()]
+    images = _embed(model, sets.images)
+    if gallery is not None:
+        found = nearest_in_gallery(gallery.folder, gallery.contents, images, settings.topk, settings.search)
+    else:
+        found = search(images, _embed(model, sets.reference.paths), settings.topk, kind=settings.search)
+    status.running("All images are embedded and compared.")
+    classes, positions = sets.reference.classes, sets.reference.positions
+    nearest = [[classes[positions[index]] for index in row] for row in found.indices.tolist()]
     table, lines = folder / "result.csv", folder / "result.jsonl"
     threshold = rejection_threshold(settings.reject_distance, model.embedder.facts.recognition)
     warnings = [*model.warnings, *sets.warnings, *threshold.warnings(classes)]
     num_unknown = write_inference_results(
-        table, lines, _names(sets.images, settings), nearest, distances, reject_distance=threshold.distance
+        table, lines, _names(sets.images, settings), nearest, found.distances, reject_distance=threshold.distance
     )
     return {
         "model_name": spec.model_name,
         "warnings": warnings,
         "checkpoint": model.source,
+        "gallery": str(gallery.folder) if gallery else None,
         "metrics": {},
         "num_images": len(sets.images),
         "num_references": len(sets.reference),
@@ -59,6 +65,7 @@ def infer(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str
         "topk": settings.topk,
         "rejection": threshold.document(),
         "result_csv": str(table),
+        "search": found.facts,
         "result_jsonl": str(lines),
     }
 
@@ -70,3 +77,8 @@ def _names(images: Sequence[Path], settings: Any) -> list[str]:
     given = Path(settings.input_path)
     root = given if given.is_dir() else given.parent
     return [path.relative_to(root).as_posix() for path in images]
+
+
+def _embed(model: ReadyModel, paths: Sequence[Path]) -> Tensor:
+    settings, data = model.spec.inference, model.spec.dataset
+    return embed_images(model.embedder, paths, batch_size=settings.batch_size, workers=data.workers)

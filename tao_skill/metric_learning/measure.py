@@ -4,28 +4,40 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import Tensor
+
 from tao_skill.errors import JobError, Problem
 from tao_skill.metric_learning.data.image_set import ImageSet
-from tao_skill.metric_learning.data.pixels import PixelSource
 from tao_skill.metric_learning.embed import embed_images
 from tao_skill.metric_learning.engines.embedder import Embeds
 from tao_skill.metric_learning.retrieval.clusters import cluster_metrics
 from tao_skill.metric_learning.retrieval.metrics import RetrievalMetrics, retrieval_metrics
 from tao_skill.metric_learning.retrieval.report import metric_names
 
-__all__ = ["RetrievalTask", "measure_retrieval"]
+__all__ = ["Embedded", "RetrievalTask", "embed_task", "measure_embedded", "measure_retrieval"]
 
 
 @dataclass(frozen=True)
 class RetrievalTask:
-    """Queries to look up in a reference set, and how their images are read."""
+    """Queries to look up in a reference set, and how their images are read.
+
+    ``reference_embeddings`` are those of a gallery ``(num_references, embed_dim)``, whose images aren't read.
+    """
 
     reference: ImageSet
     query: ImageSet
     batch_size: int
     workers: int
     seed: int = 0
-    pixels: PixelSource | None = None
+    reference_embeddings: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The embeddings of a task, ``(num_references, embed_dim)`` and ``(num_queries, embed_dim)``."""
+
+    reference: Tensor
+    query: Tensor
 
 
 def measure_retrieval(
@@ -40,17 +52,38 @@ def measure_retrieval(
         DataError: an image can't be decoded.
         JobError: embeddings are not finite: the training diverged.
     """
-    reference, query = (
-        embed_images(embedder, images.paths, batch_size=task.batch_size, workers=task.workers, pixels=task.pixels)
-        for images in (task.reference, task.query)
-    )
+    return measure_embedded(embed_task(embedder, task), task, prefix, topk)
+
+
+def embed_task(embedder: Embeds, task: RetrievalTask) -> Embedded:
+    """Return the embeddings of both sets; raises as `measure_retrieval`."""
+    reference = task.reference_embeddings
+    if reference is None:
+        reference = _embed(embedder, task.reference, task)
+    query = _embed(embedder, task.query, task)
     if not (reference.isfinite().all() and query.isfinite().all()):
         raise JobError(
             "The model gives embeddings that are not finite: its training diverged.",
             problems=[Problem("train.optim.trunk.base_lr", "", "a lower rate, or train.precision = fp32")],
             next_step="train again, or take an earlier checkpoint: --parent-checkpoint EPOCH",
         )
+    return Embedded(reference, query)
+
+
+def measure_embedded(
+    found: Embedded, task: RetrievalTask, prefix: Literal["val", "test"], topk: Sequence[int] = ()
+) -> tuple[dict[str, float], RetrievalMetrics]:
+    """Return the metrics of a task's embeddings, by their public names and in full."""
     metrics = retrieval_metrics(
-        query, task.query.labels, reference, task.reference.labels, class_names=task.reference.classes, topk=topk
+        found.query,
+        task.query.labels,
+        found.reference,
+        task.reference.labels,
+        class_names=task.reference.classes,
+        topk=topk,
     )
-    return metric_names(prefix, metrics, cluster_metrics(query, task.query.labels, task.seed)), metrics
+    return metric_names(prefix, metrics, cluster_metrics(found.query, task.query.labels, task.seed)), metrics
+
+
+def _embed(embedder: Embeds, images: ImageSet, task: RetrievalTask) -> Tensor:
+    return embed_images(embedder, images.paths, batch_size=task.batch_size, workers=task.workers)

@@ -16,20 +16,23 @@ def fill_data_sources(
     rows: Iterable[DataSourceRow],
     data_root: str | None,
     explicit: Mapping[str, Any],
+    *,
     optional: Collection[str] = (),
+    replaced: Collection[str] = (),
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Return what the table gives to the keys that ``explicit`` leaves open, by dotted key, and what is missing.
 
     ``rows`` are those of one action. An empty value or a placeholder leaves a key open. Keys in ``optional`` are
     filled where a root is given, and not missed where none is. Every other key without a value and without a root to
-    find it under is a problem that names the path expected.
+    find it under is a problem that names the path expected. Keys in ``replaced`` stay open: another input was given in
+    their place.
     """
     root = data_root if is_given(data_root) else None
     filled: dict[str, Any] = {}
     missing: list[Problem] = []
     for row in rows:
         for key, file in _files(row).items():
-            if _is_said(key, explicit) or not file:
+            if _is_said(key, explicit) or not file or key in replaced:
                 continue
             if root is not None:
                 path = f"{root.rstrip('/')}/{file}"

@@ -24,6 +24,8 @@ _ROOTS = (
     "dataset.val_dataset.reference",
     "dataset.val_dataset.query",
     "inference.input_path",
+    "evaluate.gallery",
+    "inference.gallery",
 )
 # As many names as can be listed in a moment: a dry run counts no further.
 _QUICKLY = 100_000

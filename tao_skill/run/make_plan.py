@@ -131,7 +131,14 @@ def _fill(
     action, defaults = request.action, flat_overrides(skill.info.key_defaults)
     base = flatten(form.template) | defaults
     optional = [key for key, fact in skill.info.actions[action].inputs.items() if fact.optional]
-    sources, missing = fill_data_sources(skill.data_source_rows(action), request.data_root, given.values, optional)
+    replaced = [
+        fact.replaces
+        for key, fact in skill.info.actions[action].inputs.items()
+        if fact.replaces is not None and is_given(given.values.get(key))
+    ]
+    sources, missing = fill_data_sources(
+        skill.data_source_rows(action), request.data_root, given.values, optional=optional, replaced=replaced
+    )
     choose, epoch = parse_parent_checkpoint(request.parent_checkpoint)
     facts = Facts(action, results_dir, given.values, base | sources | given.values, parent, choose=choose, epoch=epoch)
     fields = resolve_fields(skill.inference_rows(action), facts)

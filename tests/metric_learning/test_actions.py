@@ -13,6 +13,7 @@ from PIL import Image
 from tao_skill.config.keys import nest
 from tao_skill.errors import CheckpointError, DataError, NotAvailableError, SpecError
 from tao_skill.metric_learning.actions import run_action
+from tao_skill.metric_learning.gallery.commands import add_to_gallery
 
 SMALL = {"model.timm_name": "resnet10t", "model.input_width": 48, "model.input_height": 32, "model.feat_dim": 16}
 
@@ -158,6 +159,73 @@ def test_beyond_the_distance_images_are_unknown(recognition: dict[str, Any], tmp
         rows = list(csv.DictReader(file))
     assert {row["recognised_as"] for row in rows} == {"unknown"}
     assert {row["label_1"] for row in rows} <= {f"class_{i}" for i in range(6)}
+
+
+@pytest.fixture(scope="module")
+def gallery(task: dict[str, Path], trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a gallery of the reference images."""
+    folder = tmp_path_factory.mktemp("gallery")
+    given = {"inference.checkpoint": str(trained), "inference.input_path": str(task["reference"])}
+    given |= {"inference.gallery": str(folder), "dataset.workers": 0}
+    add_to_gallery(folder, nest(given), source=str(trained), reference=str(task["reference"]), new=True)
+    return folder
+
+
+def test_a_gallery_takes_the_place_of_the_reference(
+    evaluation: dict[str, Any], recognition: dict[str, Any], gallery: Path, tmp_path: Path
+) -> None:
+    expected = run("evaluate", evaluation, tmp_path / "folder")
+    found = run("evaluate", _without_reference(evaluation) | {"evaluate.gallery": str(gallery)}, tmp_path)
+    assert found["metrics"] == pytest.approx(expected["metrics"])
+    assert (found["num_references"], found["gallery"]) == (6, str(gallery))
+    assert (tmp_path / "evaluate" / "per_class.csv").read_text() == (
+        tmp_path / "folder" / "evaluate" / "per_class.csv"
+    ).read_text()
+    run("inference", recognition, tmp_path / "folder")
+    result = run("inference", _without_reference(recognition) | {"inference.gallery": str(gallery)}, tmp_path)
+    assert (result["num_references"], result["search"]["kind"]) == (6, "exact")
+    tables = []
+    for folder in (tmp_path, tmp_path / "folder"):
+        with (folder / "inference" / "result.csv").open(newline="") as file:
+            tables.append([(row["path"], row["label_1"], row["label_2"]) for row in csv.DictReader(file)])
+    assert tables[0] == tables[1]
+
+
+def test_a_gallery_with_more_classes_recognises_them_and_its_images_may_be_gone(
+    recognition: dict[str, Any], gallery: Path, trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(gallery, tmp_path / "shop")
+    Image.new("RGB", (40, 40), (250, 250, 0)).save(tmp_path / "lemon.png")
+    given = {"inference.checkpoint": str(trained), "inference.input_path": str(tmp_path / "lemon.png")}
+    given |= {"inference.gallery": str(tmp_path / "shop"), "dataset.workers": 0}
+    images = [str(tmp_path / "lemon.png")]
+    added = add_to_gallery(tmp_path / "shop", nest(given), source=str(trained), label="lemon", images=images)
+    assert (added["added"], added["num_classes"]) == (1, 7)
+    shutil.copy(tmp_path / "lemon.png", tmp_path / "query.png")
+    (tmp_path / "lemon.png").unlink()
+    changed = _without_reference(recognition) | {"inference.gallery": str(tmp_path / "shop")}
+    changed |= {"inference.input_path": str(tmp_path / "query.png"), "inference.inference_input_type": "image"}
+    run("inference", changed, tmp_path)
+    line = json.loads((tmp_path / "inference" / "result.jsonl").read_text())
+    assert line["matches"][0]["label"] == "lemon"
+
+
+def test_the_gallery_of_another_model_is_refused(
+    evaluation: dict[str, Any], gallery: Path, trained: Path, tmp_path: Path
+) -> None:
+    content = torch.load(trained, weights_only=True)
+    name = next(iter(content["state_dict"]))
+    content["state_dict"][name] += 1
+    torch.save(content, tmp_path / "other.pth")
+    changed = {"evaluate.checkpoint": str(tmp_path / "other.pth"), "evaluate.gallery": str(gallery)}
+    with pytest.raises(DataError, match="another model"):
+        run("evaluate", _without_reference(evaluation) | changed, tmp_path)
+    with pytest.raises(DataError, match="no gallery"):
+        run("evaluate", _without_reference(evaluation) | {"evaluate.gallery": str(tmp_path)}, tmp_path / "out")
+
+
+def _without_reference(flat: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in flat.items() if key != "dataset.val_dataset.reference"}
 
 
 def test_inference_writes_both_files(recognition: dict[str, Any], tmp_path: Path) -> None:

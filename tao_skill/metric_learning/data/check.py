@@ -95,13 +95,14 @@ def check_retrieval_sets(
     workers: int,
     images: Sequence[Path] = (),
     action: str = "evaluate",
+    embedded: bool = False,
     decode: bool = True,
     progress: Progress | None = None,
     findings: Findings | None = None,
 ) -> CheckedRetrieval:
     """Check that queries, or the ``images`` of inference, can be looked up in the reference.
 
-    Without ``decode`` the images are counted, not read.
+    Without ``decode`` the images are counted, not read; a reference that is ``embedded`` is never read.
 
     Raises:
         DataError: with all problems of all sets.
@@ -111,9 +112,9 @@ def check_retrieval_sets(
     if decode:
         from tao_skill.metric_learning.data.bad_images import with_decodable_images
 
-        reference, query, asked = with_decodable_images(
-            [reference, query, asked], on_bad_image, workers, progress, findings
-        )
+        sets = [None if embedded else reference, query, asked]
+        read, query, asked = with_decodable_images(sets, on_bad_image, workers, progress, findings)
+        reference = reference if embedded else read
     if reference is not None and topk > len(reference):
         findings.problem(f"{action}.topk", topk, f"at most {len(reference)}, the number of reference images")
     reference, query = _check_pair(reference, query, open_set, findings)

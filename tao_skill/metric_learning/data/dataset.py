@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tao_skill.metric_learning.data.pixels import Files, PixelSource
+from tao_skill.metric_learning.data.decode import decode_image
 
-__all__ = ["EvalImages", "Images", "TrainImages"]
+__all__ = ["EvalImages", "Images", "ReadImage", "TrainImages"]
 
 _PIXELS = 4  # a stream of random numbers apart from the sampler's
 
 Image8 = NDArray[np.uint8]
 Values = NDArray[np.float32]
+#: Gives the pixels of a file, (height, width, channels), for a number of channels.
+ReadImage = Callable[[Path, int], Image8]
 
 
 class RandomTransform(Protocol):
@@ -60,13 +62,13 @@ class TrainImages:
         labels: NDArray[np.int64],
         transform: RandomTransform,
         seed: int,
-        pixels: PixelSource | None = None,
+        read: ReadImage = decode_image,
     ) -> None:
         self.paths = list(paths)
         self.labels = labels
         self.transform = transform
         self._seed = seed % 2**64
-        self._pixels = pixels or Files()
+        self._read = read
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -83,7 +85,7 @@ class TrainImages:
             DataError: the image can't be decoded.
         """
         index, draw = item
-        image = self._pixels.read(self.paths[index], self.transform.channels)
+        image = self._read(self.paths[index], self.transform.channels)
         self.transform(image, out, np.random.default_rng([self._seed, _PIXELS, draw]))
         return int(self.labels[index])
 
@@ -91,10 +93,10 @@ class TrainImages:
 class EvalImages:
     """Images for embedding."""
 
-    def __init__(self, paths: Sequence[Path], transform: FixedTransform, pixels: PixelSource | None = None) -> None:
+    def __init__(self, paths: Sequence[Path], transform: FixedTransform, read: ReadImage = decode_image) -> None:
         self.paths = list(paths)
         self.transform = transform
-        self._pixels = pixels or Files()
+        self._read = read
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -110,7 +112,7 @@ class EvalImages:
         Raises:
             DataError: the image can't be decoded.
         """
-        self.transform(self._pixels.read(self.paths[item[0]], self.transform.channels), out)
+        self.transform(self._read(self.paths[item[0]], self.transform.channels), out)
         return -1
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from tao_skill.config.placeholder import is_given
 from tao_skill.errors import DataError
 from tao_skill.metric_learning.data.check import CheckedRetrieval, CheckedSets
 from tao_skill.metric_learning.data.findings import Findings
+from tao_skill.metric_learning.data.image_set import ImageSet
 from tao_skill.metric_learning.data.load import load_evaluation_sets, load_inference_sets, load_training_sets
+from tao_skill.metric_learning.gallery.reference import gallery_as_set
 
 if TYPE_CHECKING:
     from tao_skill.metric_learning.data.bad_images import Progress
@@ -36,11 +39,16 @@ def training_sets(
     )
 
 
-def evaluation_sets(spec: Any, *, decode: bool = True, progress: Progress | None = None) -> CheckedRetrieval:
-    """Read and check what evaluation needs, as `training_sets` does for training."""
+def evaluation_sets(
+    spec: Any, *, gallery: ImageSet | None = None, decode: bool = True, progress: Progress | None = None
+) -> CheckedRetrieval:
+    """Read and check what evaluation needs, as `training_sets` does for training.
+
+    ``gallery`` is what the gallery holds, where the spec names one and it was read already.
+    """
     data = spec.dataset
     return load_evaluation_sets(
-        data.val_dataset.reference,
+        _reference(spec, "evaluate", gallery),
         data.val_dataset.query,
         topk=spec.evaluate.topk,
         open_set=spec.evaluate.open_set,
@@ -48,11 +56,13 @@ def evaluation_sets(spec: Any, *, decode: bool = True, progress: Progress | None
     )
 
 
-def inference_sets(spec: Any, *, decode: bool = True, progress: Progress | None = None) -> CheckedRetrieval:
-    """Read and check what inference needs, as `training_sets` does for training."""
+def inference_sets(
+    spec: Any, *, gallery: ImageSet | None = None, decode: bool = True, progress: Progress | None = None
+) -> CheckedRetrieval:
+    """Read and check what inference needs, as `evaluation_sets` does for evaluation."""
     settings = spec.inference
     return load_inference_sets(
-        spec.dataset.val_dataset.reference,
+        _reference(spec, "inference", gallery),
         settings.input_path,
         settings.inference_input_type,
         topk=settings.topk,
@@ -77,6 +87,13 @@ def look_at_data(action: str, spec: Any, *, decode: bool, progress: Progress | N
     except DataError as error:
         return Findings(problems=error.problems)
     return Findings(warnings=checked.warnings)
+
+
+def _reference(spec: Any, action: str, gallery: ImageSet | None) -> str | ImageSet:
+    folder = getattr(spec, action).gallery
+    if gallery is not None or not is_given(folder):
+        return gallery if gallery is not None else str(spec.dataset.val_dataset.reference)
+    return gallery_as_set(folder, f"{action}.gallery")
 
 
 def _common(data: Any, decode: bool, progress: Progress | None) -> dict[str, Any]:

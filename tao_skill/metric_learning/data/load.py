@@ -53,7 +53,7 @@ def load_training_sets(
         DataError: with all problems of all sets.
     """
     findings = Findings()
-    roots = {_TRAIN: train}
+    roots: dict[str, Root | ImageSet] = {_TRAIN: train}
     if is_given(_text(reference)) or is_given(_text(query)):
         roots |= {_REFERENCE: reference, _QUERY: query}
     else:
@@ -77,7 +77,7 @@ def load_training_sets(
 
 
 def load_evaluation_sets(
-    reference: Root,
+    reference: Root | ImageSet,
     query: Root,
     *,
     topk: int,
@@ -90,6 +90,8 @@ def load_evaluation_sets(
 ) -> CheckedRetrieval:
     """Read and check what evaluation needs: reference and query.
 
+    A reference that is a set already is one of a gallery: its images are embedded, and not decoded.
+
     Raises:
         DataError: with all problems of both sets.
     """
@@ -98,6 +100,7 @@ def load_evaluation_sets(
     return check_retrieval_sets(
         sets[_REFERENCE],
         sets[_QUERY],
+        embedded=isinstance(reference, ImageSet),
         open_set=open_set,
         topk=topk,
         on_bad_image=on_bad_image,
@@ -109,7 +112,7 @@ def load_evaluation_sets(
 
 
 def load_inference_sets(
-    reference: Root,
+    reference: Root | ImageSet,
     input_path: Root,
     input_type: str,
     *,
@@ -122,7 +125,8 @@ def load_inference_sets(
 ) -> CheckedRetrieval:
     """Read and check what inference needs: the reference, and the images of ``inference.input_path``.
 
-    ``input_type`` is image, image_folder or classification_folder; a folder of either kind may be flat or nested.
+    ``input_type`` is image, image_folder or classification_folder; a folder of either kind may be flat or nested. The
+    reference may be a gallery's set, as in `load_evaluation_sets`.
 
     Raises:
         DataError: with all problems of reference and images.
@@ -138,6 +142,7 @@ def load_inference_sets(
     return check_retrieval_sets(
         sets[_REFERENCE],
         None,
+        embedded=isinstance(reference, ImageSet),
         open_set=True,
         topk=topk,
         on_bad_image=on_bad_image,
@@ -150,15 +155,16 @@ def load_inference_sets(
     )
 
 
-def _scan(roots: Mapping[str, Root], class_map: Root, findings: Findings) -> dict[str, ImageSet | None]:
+def _scan(roots: Mapping[str, Root | ImageSet], class_map: Root, findings: Findings) -> dict[str, ImageSet | None]:
     names = _class_map(class_map, findings)
-    scans = {key: scan_class_folders(root, key, names) for key, root in roots.items()}
+    ready = {key: root for key, root in roots.items() if isinstance(root, ImageSet)}
+    scans = {key: scan_class_folders(root, key, names) for key, root in roots.items() if not isinstance(root, ImageSet)}
     for scan in scans.values():
         findings.problems += scan.problems
     unused = sorted(set(names) - {name for scan in scans.values() for name in scan.folder_names})
     if unused:
         findings.warnings.append(f"dataset.class_map: folders that no data set has: {name_some(unused)}")
-    return {key: scan.images for key, scan in scans.items()}
+    return ready | {key: scan.images for key, scan in scans.items()}
 
 
 def _class_map(path: Root, findings: Findings) -> dict[str, str]:

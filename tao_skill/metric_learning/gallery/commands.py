@@ -1,0 +1,180 @@
+"""What one does with a gallery, as functions from a checked spec and local paths to plain data."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tao_skill.errors import DataError, Problem, UsageError
+from tao_skill.metric_learning.data.bad_images import with_decodable_images
+from tao_skill.metric_learning.data.findings import Findings
+from tao_skill.metric_learning.data.folders import read_class_map, read_image_folder, scan_class_folders
+from tao_skill.metric_learning.data.image_set import ImageSet, image_set
+from tao_skill.metric_learning.embed import embed_images
+from tao_skill.metric_learning.gallery.change import add_images
+from tao_skill.metric_learning.gallery.look_up import nearest_in_gallery
+from tao_skill.metric_learning.gallery.store import Contents, find_gallery, read_gallery
+from tao_skill.metric_learning.model_for_spec import prepare
+from tao_skill.metric_learning.progress import Progress
+from tao_skill.metric_learning.retrieval.open_set import UNKNOWN, rejection_threshold
+
+__all__ = ["add_to_gallery", "describe_gallery", "query_gallery"]
+
+_log = logging.getLogger(__name__)
+
+
+def add_to_gallery(
+    folder: Path,
+    given: Mapping[str, Any],
+    *,
+    source: str,
+    reference: str | None = None,
+    label: str | None = None,
+    images: Sequence[str] = (),
+    new: bool = False,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Embed the images that a gallery doesn't know yet, with the model of a spec, and add them.
+
+    Args:
+        folder: The gallery's folder.
+        given: Nested settings of an inference: the model and how to compute.
+        source: The model's file, as the user named it.
+        reference: A folder of class folders.
+        label: Class name of ``images``, which are files and folders; instead of ``reference``.
+        images: See ``label``.
+        new: The gallery must not be there yet.
+        overwrite: Forget what is there.
+
+    Raises:
+        UsageError: there is a gallery already, or no images are named.
+        DataError: no such gallery, another model's, or images that can't be used; with all problems.
+        SpecError, CheckpointError: as an inference with this spec.
+    """
+    if new and not overwrite and find_gallery(folder):
+        raise UsageError(
+            f"There is a gallery in {folder} already.",
+            problems=[Problem("--gallery", str(folder), "a new folder")],
+            next_step="python -m tao_skill gallery add, or build with --overwrite to forget what is there",
+        )
+    if not new:
+        read_gallery(folder)
+    model = prepare("inference", given)
+    data = model.spec.dataset
+    found = _labelled(reference, label, images, data)
+    for warning in found.warnings:
+        _log.warning("%s", warning)
+    pairs = [(found.classes[number], path) for number, path in zip(found.positions, found.paths, strict=True)]
+    added = add_images(
+        folder,
+        pairs,
+        model.embedder,
+        source,
+        batch_size=model.spec.inference.batch_size,
+        workers=data.workers,
+        overwrite=overwrite,
+    )
+    return {
+        **describe_gallery(folder, added.contents),
+        "added": added.added,
+        "known": added.known,
+        "embedded": added.embedded,
+        "warnings": [*model.warnings, *found.warnings],
+    }
+
+
+def query_gallery(folder: Path, given: Mapping[str, Any], images: Sequence[str]) -> dict[str, Any]:
+    """Return the nearest entries of each image, with what each is recognised as.
+
+    ``given`` are nested settings of an inference: the model, topk, search and reject_distance. ``images`` are files and
+    folders.
+
+    Raises:
+        DataError: no such gallery, another model's, an empty one, or images that can't be used.
+        SpecError, CheckpointError: as an inference with this spec.
+    """
+    contents = read_gallery(folder)
+    model = prepare("inference", given)
+    settings, data = model.spec.inference, model.spec.dataset
+    contents.check_model(model.embedder.facts.fingerprint, folder, "--checkpoint")
+    asked = _labelled(None, "", images, data)
+    embeddings = embed_images(model.embedder, asked.paths, batch_size=settings.batch_size, workers=data.workers)
+    found = nearest_in_gallery(folder, contents, embeddings, settings.topk, settings.search)
+    threshold = rejection_threshold(settings.reject_distance, model.embedder.facts.recognition)
+    results = []
+    for path, distances, rows in zip(asked.paths, found.distances.tolist(), found.indices.tolist(), strict=True):
+        matches = [
+            {"label": contents.entries[row].label, "distance": round(distance, 6), "path": contents.entries[row].path}
+            for row, distance in zip(rows, distances, strict=True)
+        ]
+        rejected = not threshold.accepts(distances[0])
+        name = UNKNOWN if rejected else matches[0]["label"]
+        results.append({"path": str(path), "matches": matches, "recognised_as": name, "rejected": rejected})
+    return {
+        "gallery": str(folder),
+        "results": results,
+        "rejection": threshold.document(),
+        "search": found.facts,
+        "warnings": [*model.warnings, *asked.warnings, *threshold.warnings(list(contents.classes()))],
+    }
+
+
+def describe_gallery(folder: Path, contents: Contents | None = None) -> dict[str, Any]:
+    """Return what is in a gallery, and which model it belongs to.
+
+    Raises:
+        DataError: there is no gallery, or it is damaged.
+    """
+    contents = contents if contents is not None else read_gallery(folder)
+    return {
+        "gallery": str(folder),
+        "num_images": len(contents.entries),
+        "num_classes": len(contents.classes()),
+        "classes": contents.classes(),
+        "embed_dim": contents.model.embed_dim,
+        "model": contents.model.source,
+        "fingerprint": contents.model.fingerprint,
+        "rejection": contents.model.rejection or None,
+        "changed_at": contents.changed_at,
+        "bytes": int(contents.embeddings.nbytes),
+    }
+
+
+def _labelled(
+    reference: str | None,
+    label: str | None,
+    images: Sequence[str],
+    data: Any,
+) -> ImageSet:
+    """Return the images that were named, all of which decode."""
+    findings = Findings()
+    found: ImageSet | None
+    if reference is not None:
+        scan = scan_class_folders(reference, "--reference", read_class_map(data.class_map) if data.class_map else None)
+        findings.problems += scan.problems
+        found = scan.images
+    else:
+        paths = [path for one in images for path in _files(Path(one), findings)]
+        found = image_set(Path(), "--images", [(label or "", path) for path in dict.fromkeys(paths)]) if paths else None
+        if found is None and not findings.problems:
+            findings.problem("--images", list(images), "at least one image")
+    (sound,) = with_decodable_images(
+        [found], data.on_bad_image, max(data.workers, 1), Progress("images checked"), findings
+    )
+    if sound is not None:
+        findings.warnings += sound.warnings
+    findings.raise_if_any()
+    assert sound is not None
+    return ImageSet(sound.root, sound.paths, sound.positions, sound.classes, sound.key, findings.warnings)
+
+
+def _files(path: Path, findings: Findings) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    try:
+        return read_image_folder(path, "--images")
+    except DataError as error:
+        findings.problems += error.problems
+        return []

@@ -1,0 +1,184 @@
+"""Search large galleries with an inverted-file index (IVF) of faiss, and say how often it finds what is nearest.
+
+The index puts the references into cells around centres that k-means finds, and a query is compared with the references
+of the nearest cells only (Jégou, Douze & Schmid 2011, "Product quantization for nearest neighbor search", without the
+quantization). How many cells are looked at is settled by measuring: until a sample of the queries finds enough of its
+exact nearest references.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tao_skill.errors import NotAvailableError, Problem
+from tao_skill.metric_learning.retrieval.search import Embeddings, check_k, check_widths, top_k, unit_rows
+
+__all__ = ["EXACT_UP_TO", "Found", "IvfIndex", "Kind", "search"]
+
+Kind = Literal["auto", "exact", "ivf"]
+
+EXACT_UP_TO = 100_000
+"""References up to which every one is compared: beyond, an index is worth its building."""
+
+RECALL = 0.99
+"""Share of the exact nearest references that the search must find in the sample."""
+
+_SAMPLE = 200
+_FIRST_CELLS = 8
+_POINTS_PER_CELL = 39
+"""Fewer training points than these for each cell and faiss warns that the centres are poor."""
+
+_SAME = 1e-6
+_INSTALL = "pip install 'tao-skill[gallery]'"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Hold the nearest references and how they were found.
+
+    ``distances`` are squared L2 distances of unit vectors ``(num_queries, k)``, nearest first, ``indices`` the
+    references' row numbers; ``facts`` says in plain data which search it was and its measured recall.
+    """
+
+    distances: Tensor
+    indices: Tensor
+    facts: dict[str, Any]
+
+
+class IvfIndex:
+    """An inverted-file index over unit vectors; cosine similarity decides."""
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+
+    @classmethod
+    def build(cls, references: Tensor) -> IvfIndex:
+        """Return the index of unit vectors ``(num_references, embed_dim)``.
+
+        Raises:
+            NotAvailableError: faiss isn't installed.
+        """
+        faiss = _faiss()
+        vectors = references.numpy()
+        cells = max(1, min(round(4 * math.sqrt(len(vectors))), len(vectors) // _POINTS_PER_CELL))
+        index = faiss.index_factory(vectors.shape[1], f"IVF{cells},Flat", faiss.METRIC_INNER_PRODUCT)
+        index.train(vectors)
+        index.add(vectors)
+        return cls(index)
+
+    @classmethod
+    def load(cls, path: Path) -> IvfIndex:
+        """Read an index that `save` wrote.
+
+        Raises:
+            NotAvailableError: faiss isn't installed.
+            RuntimeError: no such file, or a damaged one.
+        """
+        return cls(_faiss().read_index(str(path)))
+
+    def save(self, path: Path) -> None:
+        """Write the index to a file."""
+        _faiss().write_index(self._index, str(path))
+
+    @property
+    def cells(self) -> int:
+        """Return into how many cells the references are divided."""
+        return int(self._index.nlist)
+
+    def nearest(self, queries: Tensor, k: int, cells: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return similarities and row numbers ``(num_queries, k)``; -1 where the cells hold fewer than k."""
+        self._index.nprobe = cells
+        similarities, rows = self._index.search(queries.numpy(), k)
+        return similarities, rows
+
+
+def search(
+    queries: Embeddings,
+    references: Embeddings,
+    k: int,
+    *,
+    kind: Kind = "auto",
+    index: Callable[[Tensor], IvfIndex] = IvfIndex.build,
+) -> Found:
+    """Return the k nearest references of each query, found exactly or with an index as the size demands.
+
+    Args:
+        queries: ``(num_queries, embed_dim)``.
+        references: ``(num_references, embed_dim)``.
+        k: 1 … num_references.
+        kind: auto is exact up to 100,000 references and where faiss isn't installed, else ivf.
+        index: Gives the index of the references' unit vectors, built or from a file.
+
+    Raises:
+        NotAvailableError: ivf is asked for and faiss isn't installed.
+        UsageError: as `top_k`.
+    """
+    query_units, reference_units = unit_rows(queries, "query embeddings"), unit_rows(references, "reference embeddings")
+    check_widths(query_units, reference_units)
+    check_k(k, len(reference_units))
+    chosen, reason = _choose(kind, len(reference_units))
+    if chosen == "exact":
+        distances, indices = top_k(query_units, reference_units, k)
+        return Found(distances, indices, {"kind": "exact", "recall": 1.0, "reason": reason})
+    return _with_index(query_units, reference_units, k, index(reference_units), reason)
+
+
+def _choose(kind: Kind, size: int) -> tuple[Literal["exact", "ivf"], str]:
+    if kind == "exact":
+        return "exact", "as asked for"
+    if kind == "ivf":
+        return "ivf", "as asked for"
+    if size <= EXACT_UP_TO:
+        return "exact", f"{size} references are at most {EXACT_UP_TO}"
+    if importlib.util.find_spec("faiss") is None:
+        return "exact", f"{size} references are more than {EXACT_UP_TO}, but faiss is not installed: {_INSTALL}"
+    return "ivf", f"{size} references are more than {EXACT_UP_TO}"
+
+
+def _with_index(queries: Tensor, references: Tensor, k: int, index: IvfIndex, reason: str) -> Found:
+    sample = queries[torch.linspace(0, len(queries) - 1, min(_SAMPLE, len(queries))).long()]
+    exact, _ = top_k(sample, references, k)
+    farthest = 1 - exact[:, -1:].numpy() / 2  # similarity of the k-th
+    cells = min(_FIRST_CELLS, index.cells)
+    while True:
+        similarities, rows = index.nearest(sample, k, cells)
+        # By similarity, not by row: of equal references either may be found.
+        recall = float(((similarities >= farthest - _SAME) & (rows >= 0)).mean())
+        if recall >= RECALL or cells == index.cells:
+            break
+        cells = min(2 * cells, index.cells)
+    similarities, rows = index.nearest(queries, k, cells)
+    distances = torch.from_numpy(similarities).mul(-2).add_(2).clamp_(0, 4)
+    indices = torch.from_numpy(rows)
+    short = (indices < 0).any(dim=1)
+    if short.any():
+        distances[short], indices[short] = top_k(queries[short], references, k)
+    facts = {"kind": "ivf", "recall": round(recall, 4), "reason": reason}
+    facts |= {"cells": index.cells, "cells_searched": cells, "sample": len(sample)}
+    return Found(distances, indices, facts)
+
+
+def _faiss() -> Any:
+    try:
+        with warnings.catch_warnings():
+            # SWIG's types lack a module name, which newer Pythons complain of.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return importlib.import_module("faiss")
+    except ImportError as error:
+        raise NotAvailableError(
+            "An inverted-file index needs faiss, which is not installed.",
+            problems=[Problem("search", "ivf", "auto or exact without faiss")],
+            next_step=_INSTALL,
+        ) from error
