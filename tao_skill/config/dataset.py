@@ -160,6 +160,16 @@ class TrainData(RetrievalData):
         bool,
         parameter("Rotate training images by a random angle from 0 to 180 degrees.", title="Random rotation"),
     ] = False
+    pixel_cache_gb: Annotated[
+        float,
+        parameter(
+            "Gigabytes of decoded images that all trainings together keep in the cache folder, so that no epoch and no "
+            "later training decodes them again; 0 keeps none.",
+            title="Pixel cache",
+            ge=0.0,
+            automl=False,
+        ),
+    ] = 4.0
     num_instance: Annotated[
         int,
         parameter("Images of each class in a batch (the K of P×K sampling).", title="Instances per class", ge=1),

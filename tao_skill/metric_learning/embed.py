@@ -8,20 +8,28 @@ from torch import Tensor
 
 from tao_skill.metric_learning.data.batches import Batches, in_order, usable_workers
 from tao_skill.metric_learning.data.dataset import EvalImages
+from tao_skill.metric_learning.data.pixels import PixelSource
 from tao_skill.metric_learning.engines.embedder import Embeds
 from tao_skill.metric_learning.progress import Progress
 
 __all__ = ["embed_images"]
 
 
-def embed_images(embedder: Embeds, paths: Sequence[Path], *, batch_size: int, workers: int) -> Tensor:
+def embed_images(
+    embedder: Embeds,
+    paths: Sequence[Path],
+    *,
+    batch_size: int,
+    workers: int,
+    pixels: PixelSource | None = None,
+) -> Tensor:
     """Return the embeddings of images, (num_images, embed_dim), float32 on the CPU, in the order of the paths.
 
     Raises:
         DataError: an image can't be decoded.
     """
     batches = Batches(
-        EvalImages(paths, embedder.transform),
+        EvalImages(paths, embedder.transform, pixels),
         in_order(len(paths), batch_size),
         usable_workers(workers, len(paths)),
         pin_memory=torch.cuda.is_available(),

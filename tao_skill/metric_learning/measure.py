@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tao_skill.errors import JobError, Problem
 from tao_skill.metric_learning.data.image_set import ImageSet
+from tao_skill.metric_learning.data.pixels import PixelSource
 from tao_skill.metric_learning.embed import embed_images
 from tao_skill.metric_learning.engines.embedder import Embeds
 from tao_skill.metric_learning.retrieval.clusters import cluster_metrics
@@ -29,6 +30,7 @@ class RetrievalTask:
     batch_size: int
     workers: int
     seed: int = 0
+    pixels: PixelSource | None = None
     reference_embeddings: Tensor | None = None
 
 
@@ -86,4 +88,4 @@ def measure_embedded(
 
 
 def _embed(embedder: Embeds, images: ImageSet, task: RetrievalTask) -> Tensor:
-    return embed_images(embedder, images.paths, batch_size=task.batch_size, workers=task.workers)
+    return embed_images(embedder, images.paths, batch_size=task.batch_size, workers=task.workers, pixels=task.pixels)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tao_skill.metric_learning.data.decode import decode_image
+from tao_skill.metric_learning.data.pixels import Files, PixelSource
 
-__all__ = ["EvalImages", "Images", "ReadImage", "TrainImages"]
+__all__ = ["EvalImages", "Images", "TrainImages"]
 
 _PIXELS = 4  # a stream of random numbers apart from the sampler's
 
 Image8 = NDArray[np.uint8]
 Values = NDArray[np.float32]
-#: Gives the pixels of a file, (height, width, channels), for a number of channels.
-ReadImage = Callable[[Path, int], Image8]
 
 
 class RandomTransform(Protocol):
@@ -62,13 +60,13 @@ class TrainImages:
         labels: NDArray[np.int64],
         transform: RandomTransform,
         seed: int,
-        read: ReadImage = decode_image,
+        pixels: PixelSource | None = None,
     ) -> None:
         self.paths = list(paths)
         self.labels = labels
         self.transform = transform
         self._seed = seed % 2**64
-        self._read = read
+        self._pixels = pixels or Files()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -85,7 +83,7 @@ class TrainImages:
             DataError: the image can't be decoded.
         """
         index, draw = item
-        image = self._read(self.paths[index], self.transform.channels)
+        image = self._pixels.read(self.paths[index], self.transform.channels)
         self.transform(image, out, np.random.default_rng([self._seed, _PIXELS, draw]))
         return int(self.labels[index])
 
@@ -93,10 +91,10 @@ class TrainImages:
 class EvalImages:
     """Images for embedding."""
 
-    def __init__(self, paths: Sequence[Path], transform: FixedTransform, read: ReadImage = decode_image) -> None:
+    def __init__(self, paths: Sequence[Path], transform: FixedTransform, pixels: PixelSource | None = None) -> None:
         self.paths = list(paths)
         self.transform = transform
-        self._read = read
+        self._pixels = pixels or Files()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -112,7 +110,7 @@ class EvalImages:
         Raises:
             DataError: the image can't be decoded.
         """
-        self.transform(self._read(self.paths[item[0]], self.transform.channels), out)
+        self.transform(self._pixels.read(self.paths[item[0]], self.transform.channels), out)
         return -1
 
 

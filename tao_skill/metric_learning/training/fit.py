@@ -11,22 +11,18 @@ import torch
 from tao_skill.config.actions import TrainSpec
 from tao_skill.errors import NotAvailableError, Problem, SpecError
 from tao_skill.metric_learning.all_problems import all_problems
-from tao_skill.metric_learning.data.batches import Batches, usable_workers
-from tao_skill.metric_learning.data.check import CheckedSets
-from tao_skill.metric_learning.data.dataset import TrainImages
 from tao_skill.metric_learning.data.for_spec import training_sets
 from tao_skill.metric_learning.data.image_set import ImageSet
 from tao_skill.metric_learning.data.sampler import PKBatchSampler
-from tao_skill.metric_learning.data.transforms import EvalTransform, TrainTransform
+from tao_skill.metric_learning.data.transforms import EvalTransform
 from tao_skill.metric_learning.device import Device, choose_device, choose_precision
-from tao_skill.metric_learning.measure import RetrievalTask
 from tao_skill.metric_learning.model.recogniser import ModelSettings
 from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.status import StatusLog
 from tao_skill.metric_learning.training.callbacks import EpochReport, EpochSampler, ProgressBar
 from tao_skill.metric_learning.training.checkpointing import START_EPOCH, Checkpointing, new_record
 from tao_skill.metric_learning.training.criterion import Criterion, build_criterion
-from tao_skill.metric_learning.training.data import unseen_warning
+from tao_skill.metric_learning.training.data import TrainingData, all_pixels, unseen_warning
 from tao_skill.metric_learning.training.module import TrainingModule
 from tao_skill.metric_learning.training.record import CheckpointRecord
 from tao_skill.metric_learning.training.start import Warmup, load_start
@@ -69,18 +65,19 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
             return _results(spec, record, folder, sets.warnings)
         if module.start_epoch >= spec.train.num_epochs:
             raise _nothing_left(spec, module.start_epoch)
-    else:
-        warmup = Warmup(spec, sets.train, _eval_transform(spec), device, start.seed)
-        warmup.start_embedder(start.recogniser)
-        warmup.start_criterion(start.recogniser, criterion)
     sampler = PKBatchSampler(sets.train.labels, spec.train.batch_size, spec.dataset.num_instance, module.seed)
     unseen = unseen_warning(sets.train, sampler, spec.train.num_epochs)
     if unseen:
         log.warning("%s", unseen)
     classes = len(sets.train.classes)
     log.info("%d images of %d classes, on the %s in %s.", len(sets.train), classes, device.accelerator, precision)
-    with Tracking(spec, folder) as tracking:
-        _fit(spec, module, sets, sampler, record, status=status, tracking=tracking, device=device, precision=precision)
+    with all_pixels(spec, sets) as pixels, Tracking(spec, folder) as tracking:
+        if start.checkpoint is None:
+            warmup = Warmup(spec, sets.train, _eval_transform(spec), device, start.seed, pixels=pixels)
+            warmup.start_embedder(start.recogniser)
+            warmup.start_criterion(start.recogniser, criterion)
+        data = TrainingData(sets, sampler, pixels)
+        _fit(spec, module, data, record, status=status, tracking=tracking, device=device, precision=precision)
     more = [warning for warning in (unseen, module.collapse.warning) if warning]
     return _results(spec, record, folder, [*sets.warnings, *more])
 
@@ -112,8 +109,7 @@ def _criterion(spec: TrainSpec, images: ImageSet, seed: int) -> Criterion:
 def _fit(
     spec: TrainSpec,
     module: TrainingModule,
-    sets: CheckedSets,
-    sampler: PKBatchSampler,
+    data: TrainingData,
     record: CheckpointRecord,
     *,
     status: StatusLog,
@@ -123,11 +119,11 @@ def _fit(
 ) -> None:
     train = spec.train
     # The first epoch's loader is asked for its batches before any callback runs.
-    sampler.set_epoch(module.start_epoch)
-    sampler.set_start_batch(module.epoch_step)
-    checkpointing = Checkpointing(record, train, str(spec.model_name), sets.train.classes)
+    data.sampler.set_epoch(module.start_epoch)
+    data.sampler.set_start_batch(module.epoch_step)
+    checkpointing = Checkpointing(record, train, str(spec.model_name), data.sets.train.classes)
     report = EpochReport(
-        _validation_task(spec, sets),
+        data.validation(spec),
         _eval_transform(spec),
         status,
         interval=train.validation_interval,
@@ -144,7 +140,7 @@ def _fit(
         strategy="auto",
         precision=precision,
         max_epochs=train.num_epochs - module.start_epoch,
-        callbacks=[EpochSampler(sampler), ProgressBar(), report, checkpointing],
+        callbacks=[EpochSampler(data.sampler), ProgressBar(), report, checkpointing],
         logger=False,
         enable_checkpointing=True,
         enable_progress_bar=False,
@@ -161,36 +157,15 @@ def _fit(
         # Which parts stay in evaluation mode is decided at the start of each epoch.
         module.train()
         try:
-            trainer.fit(module, _batches(spec, sets, sampler, module.seed))
+            trainer.fit(module, data.batches(spec, module.seed))
         except SystemExit as error:
             # Lightning answers Ctrl-C and SIGTERM by leaving the program: what it is part of has to know why.
             raise KeyboardInterrupt from error
 
 
-def _batches(spec: TrainSpec, sets: CheckedSets, sampler: PKBatchSampler, seed: int) -> Batches:
-    images = sets.train
-    return Batches(
-        TrainImages(images.paths, images.labels, TrainTransform(spec.dataset, spec.model), seed),
-        sampler,
-        usable_workers(spec.dataset.workers, len(images)),
-        pin_memory=torch.cuda.is_available(),
-    )
-
-
 def _eval_transform(spec: TrainSpec) -> EvalTransform:
     data, model = spec.dataset, spec.model
     return EvalTransform(data.pixel_mean, data.pixel_std, model.input_width, model.input_height, model.input_channels)
-
-
-def _validation_task(spec: TrainSpec, sets: CheckedSets) -> RetrievalTask | None:
-    if sets.reference is None or sets.query is None:
-        return None
-    return RetrievalTask(
-        reference=sets.reference,
-        query=sets.query,
-        batch_size=spec.train.val_batch_size,
-        workers=spec.dataset.workers,
-    )
 
 
 def _transform_document(spec: TrainSpec) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from tao_skill.config.actions import TrainSpec
 from tao_skill.config.placeholder import is_given
 from tao_skill.errors import CheckpointError, Problem
 from tao_skill.metric_learning.data.image_set import ImageSet
+from tao_skill.metric_learning.data.pixels import PixelSource
 from tao_skill.metric_learning.data.transforms import EvalTransform
 from tao_skill.metric_learning.device import Device
 from tao_skill.metric_learning.embed import embed_images
@@ -81,8 +82,18 @@ def _resumed(path: str, settings: ModelSettings) -> Start:
 class Warmup:
     """What is computed from the training images before the first step of a new training."""
 
-    def __init__(self, spec: TrainSpec, images: ImageSet, transform: EvalTransform, device: Device, seed: int) -> None:
+    def __init__(
+        self,
+        spec: TrainSpec,
+        images: ImageSet,
+        transform: EvalTransform,
+        device: Device,
+        seed: int,
+        *,
+        pixels: PixelSource | None = None,
+    ) -> None:
         self.spec, self.images, self.transform, self.device = spec, images, transform, device.torch_device
+        self._pixels = pixels
         self._order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).tolist()
 
     def start_embedder(self, recogniser: Recogniser) -> None:
@@ -131,4 +142,5 @@ class Warmup:
             [self.images.paths[index] for index in chosen],
             batch_size=_BATCH,
             workers=self.spec.dataset.workers,
+            pixels=self._pixels,
         )

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tao_skill.metric_learning.data import pack as pack_module
+from tao_skill.metric_learning.data.pack import Pack, remove_unused
+
+LARGE = 10**9
+
+
+def image(number: int, channels: int = 3) -> NDArray[np.uint8]:
+    return np.random.default_rng(number).integers(0, 256, (5 + number % 7, 3 + number % 5, channels), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_come_back_as_they_were_in_any_order(tmp_path: Path, channels: int) -> None:
+    pack = Pack(tmp_path / "a.pixels", 20, channels)
+    for number in (7, 0, 19, 3):
+        assert pack.get(number) is None
+        assert pack.put(number, image(number, channels), LARGE)
+        assert np.array_equal(pack.get(number), image(number, channels))
+    again = Pack(tmp_path / "a.pixels", 20, channels)
+    for number in range(20):
+        found = again.get(number)
+        assert (found is None) == (number not in (7, 0, 19, 3))
+        assert found is None or (np.array_equal(found, image(number, channels)) and found.flags.writeable)
+    again.close()
+    pack.close()
+
+
+def test_writing_to_an_image_changes_no_other_reader(tmp_path: Path) -> None:
+    pack, other = Pack(tmp_path / "a.pixels", 1, 3), Pack(tmp_path / "a.pixels", 1, 3)
+    pack.put(0, image(0), LARGE)
+    found = pack.get(0)
+    assert found is not None
+    found[:] = 0
+    assert np.array_equal(other.get(0), image(0))
+    pack.close()
+    assert np.array_equal(found, np.zeros_like(image(0)))  # readable after closing
+    other.close()
+
+
+def test_the_limit_holds(tmp_path: Path) -> None:
+    pack = Pack(tmp_path / "a.pixels", 4, 3)
+    limit = pack.bytes + image(0).nbytes
+    assert pack.put(0, image(0), limit)
+    assert not pack.put(1, image(1), limit)
+    assert pack.get(1) is None
+    assert pack.bytes <= limit
+    pack.close()
+
+
+def fill(path: Path, seed: int, repeats: int) -> None:
+    pack = Pack(path, 200, 3)
+    for number in np.random.default_rng(seed).permutation(200).tolist() * repeats:
+        found = pack.get(number)
+        if found is None:
+            pack.put(number, image(number), LARGE)
+        elif not np.array_equal(found, image(number)):
+            os._exit(3)
+
+
+def test_processes_fill_one_file_at_the_same_time(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else None)
+    writers = [context.Process(target=fill, args=(tmp_path / "a.pixels", seed, 3)) for seed in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    pack = Pack(tmp_path / "a.pixels", 200, 3)
+    assert all(np.array_equal(pack.get(number), image(number)) for number in range(200))
+    pack.close()
+
+
+def test_a_killed_writer_leaves_only_whole_images(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else None)
+    for delay in (0.0, 0.002, 0.005, 0.01):
+        writer = context.Process(target=fill, args=(tmp_path / "a.pixels", 1, 1))
+        writer.start()
+        time.sleep(delay)
+        assert writer.pid is not None
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join(60)
+        pack = Pack(tmp_path / "a.pixels", 200, 3)
+        for number in range(200):
+            found = pack.get(number)
+            assert found is None or np.array_equal(found, image(number))
+        pack.close()
+    fill(tmp_path / "a.pixels", 2, 1)  # no lock was left behind
+
+
+def test_after_a_crash_of_the_machine_images_are_compared_with_their_checksums(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = Pack(tmp_path / "a.pixels", 2, 3)
+    pack.put(0, image(0), LARGE)
+    pack.put(1, image(1), LARGE)
+    end = pack.bytes
+    os.pwrite(pack._file, b"\x00" * 4, end - 4)  # as if the last page had not reached the disk
+    pack.close()
+    monkeypatch.setattr(pack_module, "_boot_id", lambda: b"another start of the machine")
+    later = Pack(tmp_path / "a.pixels", 2, 3)
+    assert np.array_equal(later.get(0), image(0))
+    assert later.get(1) is None
+    assert later.put(1, image(1), LARGE)
+    assert np.array_equal(later.get(1), image(1))
+    later.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"TAOPIX", b"something else" * 100])
+def test_a_file_that_is_no_pack_is_begun_anew(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.pixels").write_bytes(content)
+    pack = Pack(tmp_path / "a.pixels", 2, 3)
+    assert pack.get(0) is None
+    assert pack.put(0, image(0), LARGE)
+    assert np.array_equal(pack.get(0), image(0))
+    pack.close()
+
+
+def test_a_pack_in_use_is_not_removed(tmp_path: Path) -> None:
+    path = tmp_path / "a.pixels"
+    pack = Pack(path, 2, 3)
+    assert not remove_unused(path)
+    pack.close()
+    assert remove_unused(path)
+    assert not list(tmp_path.iterdir())
+    assert not remove_unused(path)

@@ -1,0 +1,73 @@
+"""The input pipeline alone, on one core: from JPEG files to what the model takes."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torchvision.datasets.folder import pil_loader
+
+from tao_skill.config.dataset import TrainData
+from tao_skill.config.model import Input
+from tao_skill.metric_learning.data.dataset import TrainImages
+from tao_skill.metric_learning.data.transforms import TrainTransform
+from tools.bench.pictures import make_classes
+from tools.bench.reference_loop import train_transform
+from tools.bench.table import Row, pairs
+
+__all__ = ["pipeline_rows"]
+
+_IMAGES = 32
+_INPUT = 224
+_TARGET = 6.0
+
+
+def pipeline_rows(folder: Path, rounds: int) -> list[Row]:
+    """Compare images per second of processor time at two sizes of files, with one thread on both sides.
+
+    The reference's 15-tap blur multiplies with weights that are subnormal numbers, which some processors do slowly. So
+    it is measured a second time with such numbers flushed to zero, which no trainer does by default.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    rows = []
+    try:
+        for width, height in ((256, 256), (640, 480)):
+            paths = sorted(make_classes(folder / f"{width}", 4, _IMAGES // 4, width, height).rglob("*.jpg"))
+            for flush in (False, True):
+                note = ", subnormal numbers flushed" if flush else ""
+                row = Row(f"input pipeline, {width}×{height} files{note}", "images/s per core", _TARGET)
+                torch.set_flush_denormal(flush)
+                _measure(row, paths, rounds)
+                rows.append(row)
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
+    return rows
+
+
+def _measure(row: Row, paths: list[Path], rounds: int) -> None:
+    transform = TrainTransform(TrainData(), Input(_INPUT, _INPUT, 3))
+    images = TrainImages(paths, np.zeros(len(paths), dtype=np.int64), transform, seed=1)
+    out = np.empty(images.item_shape, dtype=np.float32)
+    reference = train_transform(_INPUT)
+
+    def ours() -> None:
+        row.ours.append(_rate(lambda index: images.write((index, index), out), len(paths)))
+
+    def theirs() -> None:
+        row.theirs.append(_rate(lambda index: reference(pil_loader(str(paths[index]))), len(paths)))
+
+    images.write((0, 0), out)
+    reference(pil_loader(str(paths[0])))
+    pairs(rounds, ours, theirs)
+
+
+def _rate(load: Callable[[int], object], count: int) -> float:
+    begin = time.process_time()
+    for index in range(count):
+        load(index)
+    return count / (time.process_time() - begin)

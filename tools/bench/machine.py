@@ -1,0 +1,27 @@
+"""Say on what was measured."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+__all__ = ["describe"]
+
+_PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "opencv-python-headless", "pillow", "simplejpeg")
+_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
+
+
+def describe(threads: int) -> str:
+    """Return a sentence on the processor, the threads and the packages."""
+    model, flags = platform.processor() or platform.machine(), ""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        fields = dict(line.split(":", 1) for line in info.read_text().split("\n\n")[0].splitlines() if ":" in line)
+        values = {name.strip(): value.strip() for name, value in fields.items()}
+        model = values.get("model name", model)
+        flags = " ".join(flag for flag in _FLAGS if flag in values.get("flags", "").split())
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    return (
+        f"Machine: {os.cpu_count()} × {model} ({flags}), {platform.system()} {platform.machine()}, {threads} threads "
+        f"of PyTorch on each side, Python {platform.python_version()}, {packages}."
+    )

@@ -1,0 +1,86 @@
+"""Run a program and measure it from outside: wall clock, processor time, memory of it and of all it starts."""
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Measured", "run_measured"]
+
+_SECONDS_BETWEEN_LOOKS = 0.2
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one run took.
+
+    ``began`` and ``ended`` are times of the clock, ``cpu_s`` processor seconds of the process and its children, and
+    ``peak_mb`` the largest memory of all of them together, in 10^6 bytes; pages that processes share count once.
+    """
+
+    began: float
+    ended: float
+    cpu_s: float
+    peak_mb: float
+
+
+def run_measured(command: Sequence[str], environment: dict[str, str] | None = None) -> Measured:
+    """Run a program to its end.
+
+    Raises:
+        RuntimeError: it failed; with the end of what it said.
+    """
+    began, before = time.time(), os.times()
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | (environment or {})
+    ) as process:
+        memory = _Memory(process.pid)
+        said, _ = process.communicate()
+        peak = memory.peak()
+    ended, after = time.time(), os.times()
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{said[-3000:]}")
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return Measured(began, ended, cpu, peak / 1e6)
+
+
+class _Memory(threading.Thread):
+    """Look at the memory of a process and its descendants again and again."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._pid, self._peak, self._done = pid, 0, threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        while not self._done.wait(_SECONDS_BETWEEN_LOOKS):
+            self._peak = max(self._peak, sum(_proportional_bytes(pid) for pid in _family(self._pid)))
+
+    def peak(self) -> int:
+        """Stop looking and return the largest sum seen, in bytes."""
+        self._done.set()
+        self.join()
+        return self._peak
+
+
+def _family(pid: int) -> list[int]:
+    found = [pid]
+    for member in found:
+        for children in Path(f"/proc/{member}/task").glob("*/children"):
+            try:
+                found += [int(child) for child in children.read_text().split()]
+            except OSError:  # it has ended
+                continue
+    return found
+
+
+def _proportional_bytes(pid: int) -> int:
+    """Return the memory of a process, in which a page that n processes share counts 1/n."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it has ended
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)

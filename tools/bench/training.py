@@ -1,0 +1,124 @@
+"""Train with both sides, each in a process of its own: images per second, start, memory."""
+
+import json
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tools.bench.processes import Measured, run_measured
+
+__all__ = ["Task", "Trained", "decodes_of_product", "train_product", "train_reference"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What both sides train; ``network`` is a name of torchvision or timm.
+
+    This project always validates, before the first step as well; the reference does with ``compare_accuracy`` only.
+    """
+
+    train: Path
+    reference: Path
+    query: Path
+    network: str
+    size: int
+    batch: int
+    steps: int
+    epochs: int = 1
+    workers: int = 2
+    seed: int = 1
+    compare_accuracy: bool = False
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training took; ``precision_at_1`` where it was validated."""
+
+    images_per_s: float
+    start_s: float
+    peak_mb: float
+    precision_at_1: float | None = None
+
+
+def train_reference(task: Task, threads: int) -> Trained:
+    """Train with the reference loop."""
+    command = [sys.executable, "-m", "tools.bench.reference_loop", "--train", str(task.train)]
+    command += ["--network", task.network, "--size", str(task.size), "--batch", str(task.batch)]
+    command += ["--steps", str(task.steps), "--workers", str(task.workers), "--seed", str(task.seed)]
+    if task.compare_accuracy:
+        command += ["--reference", str(task.reference), "--query", str(task.query)]
+    return _trained(task, command, threads)
+
+
+def train_product(task: Task, threads: int) -> Trained:
+    """Train with this project: its command, with a spec that says no more than it has to."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        trained = _trained(task, _product_command(task, folder), threads, {"TAO_SKILL_CACHE": name})
+        if not task.compare_accuracy:
+            return trained
+        status = (folder / "results" / "train" / "status.json").read_text(encoding="utf-8")
+        return Trained(trained.images_per_s, trained.start_s, trained.peak_mb, _last_precision(status))
+
+
+def decodes_of_product(task: Task, cache: Path) -> int:
+    """Train with this project and return how many files it decoded."""
+    with tempfile.TemporaryDirectory() as name:
+        _, document = _run(_product_command(task, Path(name)), {"TAO_SKILL_CACHE": str(cache)})
+    return int(document["decoded"])
+
+
+def _product_command(task: Task, folder: Path) -> list[str]:
+    spec = folder / "spec.yaml"
+    spec.write_text(yaml.safe_dump(_spec(task, folder)), encoding="utf-8")
+    return [sys.executable, "-m", "tools.bench.product_loop", "train", "-e", str(spec)]
+
+
+_PRECISION = "val Precision at Rank 1"
+
+
+def _last_precision(status: str) -> float:
+    """Return P@1 after the last epoch, not the best."""
+    entries = (json.loads(line).get("kpi") or {} for line in status.splitlines())
+    return float([kpi[_PRECISION] for kpi in entries if _PRECISION in kpi][-1])
+
+
+def _spec(task: Task, folder: Path) -> dict[str, object]:
+    model: dict[str, object] = {"input_width": task.size, "input_height": task.size}
+    model |= {"backbone": "resnet_50"} if task.network == "resnet50" else {"timm_name": task.network}
+    validation = {"reference": str(task.reference), "query": str(task.query)}
+    dataset = {"train_dataset": str(task.train), "val_dataset": validation, "workers": task.workers}
+    train = {"batch_size": task.batch, "num_epochs": task.epochs, "seed": task.seed}
+    train |= {"validation_interval": task.epochs, "checkpoint_interval": task.epochs}
+    # The reference keeps no diary either.
+    return {
+        "results_dir": str(folder / "results"),
+        "model": model,
+        "dataset": dataset,
+        "train": train,
+        "wandb": {"enable": False},
+    }
+
+
+def _trained(task: Task, command: list[str], threads: int, environment: dict[str, str] | None = None) -> Trained:
+    measured, document = _run(command, {"OMP_NUM_THREADS": str(threads)} | (environment or {}))
+    times = document["steps"]
+    # The first step warms up; the last entry is the end of the whole. A step lasts until the next begins, so that
+    # waiting for images counts.
+    lengths = [after - before for before, after in pairwise(times[1:-1])] or [times[-1] - times[0]]
+    precision = document.get("precision_at_1")
+    rate = task.batch / statistics.fmean(lengths)
+    return Trained(rate, times[0] - measured.began, measured.peak_mb, precision)
+
+
+def _run(command: list[str], environment: dict[str, str]) -> tuple[Measured, dict[str, Any]]:
+    with tempfile.NamedTemporaryFile(suffix=".json") as out:
+        # The product passes unknown words on to its action, so its own option comes first.
+        measured = run_measured([*command[:3], "--out", out.name, *command[3:]], environment)
+        return measured, json.loads(Path(out.name).read_text(encoding="utf-8"))
