@@ -12,6 +12,7 @@ from tao_skill.config.keys import flatten, merge, nest
 from tao_skill.config.leaves import known_keys, leaves
 from tao_skill.config.no_effect import no_effect_warnings
 from tao_skill.config.placeholder import is_given, is_placeholder
+from tao_skill.config.relations import relation_problems
 from tao_skill.config.rules import cross_field_problems
 from tao_skill.config.schema import json_schema, template
 from tao_skill.config.typed import typed_spec
@@ -35,8 +36,10 @@ def check_spec(
     # The rules that bind several keys see a default wherever a value is no good, so that they can speak as well.
     wrong = {problem.key for problem in problems}
     sound = {key: value for key, value in read.items() if key not in wrong}
-    typed = typed_spec(action, merge(template(action), nest(sound)))
-    problems += [problem for problem in cross_field_problems(action, typed) if problem.key not in wrong]
+    complete = merge(template(action), nest(sound))
+    typed = typed_spec(action, complete)
+    bound = [*relation_problems(leaves(action), flatten(complete)), *cross_field_problems(action, typed)]
+    problems += [problem for problem in bound if problem.key not in wrong]
     warnings += no_effect_warnings(action, typed, _changed(action, read))
     return problems, warnings
 

@@ -1,5 +1,6 @@
-"""The leaves of each action's spec, as a flat list: what tables, help texts and checks are made from."""
+"""The leaves of a spec, as a flat list: what tables, help texts, checks and searches are made from."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from tao_skill.config.actions import ACTIONS
 from tao_skill.config.schema import json_schema
 
-__all__ = ["Leaf", "known_keys", "leaves"]
+__all__ = ["Leaf", "known_keys", "leaves", "schema_leaves"]
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,24 @@ _FACTS = (
     "popular",
     "option_weights",
     "x_search",
+    "x_multiple_of",
+    "x_budget",
 )
+_EFFECT = "x_effect_if"
+# Names that other schemas have for the standard's types.
+_KINDS = {
+    "float": "number", "double": "number", "int": "integer", "ordered_int": "integer", "bool": "boolean",
+    "categorical": "string", "ordered": "string", "list": "array", "list_2": "array", "list_3": "array",
+}  # fmt: skip
 
 
-def _leaf(key: str, node: dict[str, Any]) -> Leaf:
+def _leaf(key: str, node: Mapping[str, Any], conditions: Sequence[Mapping[str, Any]]) -> Leaf:
     branches = node.get("anyOf", [node])
-    value = next(branch for branch in branches if branch.get("type") != "null")
+    value = next((branch for branch in branches if branch.get("type") != "null"), node)
+    facts = {name: node[name] for name in _FACTS if node.get(name) not in (None, "")}
     return Leaf(
         key=key,
-        kind=value["type"],
+        kind=_KINDS.get(str(value.get("type")), str(value.get("type"))),
         default=node.get("default"),
         title=node.get("title", ""),
         description=node.get("description", ""),
@@ -63,22 +73,33 @@ def _leaf(key: str, node: dict[str, Any]) -> Leaf:
         maximum=value.get("maximum"),
         above=value.get("exclusiveMinimum"),
         nullable=len(branches) > 1,
-        facts={name: node[name] for name in _FACTS if name in node},
+        facts=facts | ({_EFFECT: [*conditions, *node.get(_EFFECT, ())]} if conditions or _EFFECT in node else {}),
     )
 
 
-def _walk(prefix: str, properties: dict[str, Any]) -> list[Leaf]:
+def _walk(prefix: str, properties: Mapping[str, Any], conditions: Sequence[Mapping[str, Any]]) -> list[Leaf]:
     found: list[Leaf] = []
     for name, node in properties.items():
+        if not isinstance(node, Mapping):  # some generators leave lists of names here
+            continue
         key = f"{prefix}{name}"
-        found += _walk(f"{key}.", node["properties"]) if "properties" in node else [_leaf(key, node)]
+        if "properties" in node:
+            # What switches a section off switches off all that it holds.
+            found += _walk(f"{key}.", node["properties"], [*conditions, *node.get(_EFFECT, ())])
+        else:
+            found.append(_leaf(key, node, conditions))
     return found
+
+
+def schema_leaves(schema: Mapping[str, Any]) -> tuple[Leaf, ...]:
+    """Return every leaf of a spec's schema, of this package or of another skill, in the schema's order."""
+    return tuple(_walk("", schema.get("properties", {}), ()))
 
 
 @cache
 def leaves(action: str) -> tuple[Leaf, ...]:
     """Return every leaf of an action's spec, in the order of the template."""
-    return tuple(_walk("", json_schema(action)["properties"]))
+    return schema_leaves(json_schema(action))
 
 
 @cache

@@ -1,18 +1,32 @@
 """The `train.loss` and `train.miner` sections: what is minimised, and over which pairs of images."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from tao_skill.config.parameter import SECTION, parameter
+from tao_skill.config.parameter import SECTION, Effect, effect_facts, parameter
 
-__all__ = ["LOSSES_WITHOUT_MINER", "LOSSES_WITH_WEIGHTS", "Loss", "Miner"]
+__all__ = ["COMPARES_IMAGES", "HAS_WEIGHTS", "LOSSES_WITHOUT_MINER", "LOSSES_WITH_WEIGHTS", "Loss", "Miner"]
 
 # Losses that compare an image with learned class vectors, not with other images.
 LOSSES_WITH_WEIGHTS = ("arcface", "subcenter_arcface", "proxy_anchor", "soft_triple")
 # Losses that weigh all pairs by their hardness themselves: mining takes away what they learn from.
 LOSSES_WITHOUT_MINER = ("supcon", "ntxent", "circle")
+_PAIR_LOSSES = ("triplet", "contrastive", "multi_similarity", "supcon", "ntxent", "circle")
+HAS_WEIGHTS = Effect(
+    "train.loss.name", "train.loss.name = {value} has no weights of its own", values=LOSSES_WITH_WEIGHTS
+)
+COMPARES_IMAGES = Effect(
+    "train.loss.name",
+    "train.loss.name = {value} compares images with class vectors, not with images",
+    values=_PAIR_LOSSES,
+)
+_MINES_TRIPLETS = Effect("train.miner.name", "train.miner.name = {value} decides", values=("triplet_margin",))
+
+
+def _while_chosen(loss: str) -> dict[str, Any]:
+    return effect_facts(Effect("train.loss.name", "train.loss.name = {value} decides", values=(loss,)))
 
 
 @dataclass(config=SECTION)
@@ -148,22 +162,59 @@ class Loss:
         ),
     ] = "triplet"
     contrastive: Contrastive = Field(
-        default_factory=Contrastive, title="Contrastive", description="Margins of the contrastive loss."
+        default_factory=Contrastive,
+        title="Contrastive",
+        description="Margins of the contrastive loss.",
+        json_schema_extra=_while_chosen("contrastive"),
     )
     multi_similarity: MultiSimilarity = Field(
-        default_factory=MultiSimilarity, title="Multi-similarity", description="Weights of the multi-similarity loss."
+        default_factory=MultiSimilarity,
+        title="Multi-similarity",
+        description="Weights of the multi-similarity loss.",
+        json_schema_extra=_while_chosen("multi_similarity"),
     )
-    supcon: SupCon = Field(default_factory=SupCon, title="SupCon", description="The supervised contrastive loss.")
-    ntxent: NTXent = Field(default_factory=NTXent, title="NT-Xent", description="The NT-Xent loss.")
-    circle: Circle = Field(default_factory=Circle, title="Circle", description="The circle loss.")
-    arcface: ArcFace = Field(default_factory=ArcFace, title="ArcFace", description="Margin and scale of ArcFace.")
+    supcon: SupCon = Field(
+        default_factory=SupCon,
+        title="SupCon",
+        description="The supervised contrastive loss.",
+        json_schema_extra=_while_chosen("supcon"),
+    )
+    ntxent: NTXent = Field(
+        default_factory=NTXent,
+        title="NT-Xent",
+        description="The NT-Xent loss.",
+        json_schema_extra=_while_chosen("ntxent"),
+    )
+    circle: Circle = Field(
+        default_factory=Circle,
+        title="Circle",
+        description="The circle loss.",
+        json_schema_extra=_while_chosen("circle"),
+    )
+    arcface: ArcFace = Field(
+        default_factory=ArcFace,
+        title="ArcFace",
+        description="Margin and scale of ArcFace.",
+        json_schema_extra=_while_chosen("arcface"),
+    )
     subcenter_arcface: SubcenterArcFace = Field(
-        default_factory=SubcenterArcFace, title="Sub-centre ArcFace", description="Sub-centre ArcFace."
+        default_factory=SubcenterArcFace,
+        title="Sub-centre ArcFace",
+        description="Sub-centre ArcFace.",
+        json_schema_extra=_while_chosen("subcenter_arcface"),
     )
     proxy_anchor: ProxyAnchor = Field(
-        default_factory=ProxyAnchor, title="Proxy anchor", description="The proxy-anchor loss."
+        default_factory=ProxyAnchor,
+        title="Proxy anchor",
+        description="The proxy-anchor loss.",
+        json_schema_extra=_while_chosen("proxy_anchor"),
     )
-    soft_triple: SoftTriple = Field(default_factory=SoftTriple, title="SoftTriple", description="The SoftTriple loss.")
+    soft_triple: SoftTriple = Field(
+        default_factory=SoftTriple,
+        title="SoftTriple",
+        description="The SoftTriple loss.",
+        json_schema_extra=_while_chosen("soft_triple"),
+    )
 
 
 @dataclass(config=SECTION)
@@ -188,6 +239,7 @@ class Miner:
             "Triplets that triplet_margin keeps: negative nearer than the positive, farther but within the margin, "
             "or both.",
             title="Kind of triplets",
+            effect=_MINES_TRIPLETS,
             tao_type="categorical",
         ),
     ] = "all"
@@ -197,6 +249,7 @@ class Miner:
             "Distance by which a negative must be farther than the positive not to be mined by triplet_margin "
             "(unit vectors, L2).",
             title="Margin of mined triplets",
+            effect=_MINES_TRIPLETS,
             ge=0.0,
             le=2.0,
         ),

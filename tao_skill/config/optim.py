@@ -1,11 +1,12 @@
 """The `train.optim` section: optimizers, learning-rate schedule, loss and miner margins."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from tao_skill.config.parameter import SECTION, Search, parameter
+from tao_skill.config.loss import COMPARES_IMAGES, HAS_WEIGHTS
+from tao_skill.config.parameter import SECTION, Effect, Search, effect_facts, parameter
 
 __all__ = ["LearningRate", "LossRate", "Optim"]
 
@@ -48,6 +49,7 @@ class LearningRate:
             math_cond="> 0.0",
             automl=True,
             search=Search(0.8, 0.99),
+            effect=Effect("train.optim.name", "{value} has no momentum setting", values=("SGD",)),
         ),
     ] = 0.9
     weight_decay: Annotated[
@@ -76,6 +78,11 @@ class LearningRate:
     ] = 5e-4
 
 
+def _while_learning(part: str) -> dict[str, Any]:
+    key = f"train.train_{part}"
+    return effect_facts(Effect(key, f"{key} is false", values=(True,)))
+
+
 @dataclass(config=SECTION)
 class LossRate:
     """The optimizer settings of a loss's own weights, which start with a length of 1."""
@@ -91,7 +98,14 @@ class LossRate:
         ),
     ] = 3.5e-3
     momentum: Annotated[
-        float, parameter("Momentum of SGD; the Adam family does not read it.", title="Momentum", ge=0.0, le=1.0)
+        float,
+        parameter(
+            "Momentum of SGD; the Adam family does not read it.",
+            title="Momentum",
+            ge=0.0,
+            le=1.0,
+            effect=Effect("train.optim.name", "{value} has no momentum setting", values=("SGD",)),
+        ),
     ] = 0.9
     weight_decay: Annotated[
         float,
@@ -132,6 +146,9 @@ class Optim:
             math_cond="> 0.0",
             automl=True,
             search=Search(0.05, 0.5, log=True),
+            effect=Effect(
+                "train.optim.steps", "no decay epoch of {value} comes before the end", below="train.num_epochs"
+            ),
         ),
     ] = 0.1
     warmup_factor: Annotated[
@@ -155,7 +172,8 @@ class Optim:
             le=10000,
             math_cond="> 0",
             automl=True,
-            search=Search(1, 20),
+            # A warm-up that outlasts half of the training leaves too little at the rate that was chosen.
+            search=Search(1, 20, high_key="train.num_epochs", high_share=0.5),
         ),
     ] = 10
     warmup_method: Annotated[
@@ -177,18 +195,26 @@ class Optim:
             math_cond="> 0.0",
             automl=True,
             search=Search(0.02, 1.0),
+            effect=Effect("train.loss.name", "train.loss.name = {value} decides", values=("triplet",)),
         ),
     ] = 0.3
     embedder: LearningRate = Field(
         default_factory=LearningRate,
         title="Embedder",
         description="Optimizer settings of the embedding head.",
+        json_schema_extra=_while_learning("embedder"),
     )
     trunk: LearningRate = Field(
-        default_factory=LearningRate, title="Trunk", description="Optimizer settings of the trunk."
+        default_factory=LearningRate,
+        title="Trunk",
+        description="Optimizer settings of the trunk.",
+        json_schema_extra=_while_learning("trunk"),
     )
     loss: LossRate = Field(
-        default_factory=LossRate, title="Loss", description="Optimizer settings of a loss's own weights."
+        default_factory=LossRate,
+        title="Loss",
+        description="Optimizer settings of a loss's own weights.",
+        json_schema_extra=effect_facts(HAS_WEIGHTS),
     )
     miner_function_margin: Annotated[
         float,
@@ -200,5 +226,9 @@ class Optim:
             math_cond="> 0.0",
             automl=True,
             search=Search(0.02, 0.5),
+            effect=(
+                COMPARES_IMAGES,
+                Effect("train.miner.name", "train.miner.name = {value} decides", values=("multi_similarity",)),
+            ),
         ),
     ] = 0.1

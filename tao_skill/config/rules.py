@@ -19,17 +19,6 @@ def cross_field_problems(action: str, spec: Any) -> list[Problem]:
     return [problem for rule in _RULES[action] for problem in rule(spec)]
 
 
-def _batch_holds_whole_classes(spec: Any) -> Iterator[Problem]:  # R41
-    batch, instances = spec.train.batch_size, spec.dataset.num_instance
-    if batch % instances:
-        nearest = sorted({max(1, batch // instances) * instances, (batch // instances + 1) * instances})
-        yield Problem(
-            "train.batch_size",
-            batch,
-            f"a multiple of dataset.num_instance = {instances}, such as {' or '.join(map(str, nearest))}",
-        )
-
-
 def _compares_images_of_a_batch(spec: Any) -> bool:
     return spec.train.cross_batch_memory_size == 0 and spec.train.loss.name not in LOSSES_WITH_WEIGHTS
 
@@ -197,7 +186,6 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _required("dataset.train_dataset", "a folder with one folder of images for each class"),
         _REFERENCE,
         _QUERY,
-        _batch_holds_whole_classes,
         _batch_has_negatives,
         _batch_has_positives,
         _memory_has_a_use,

@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 from tao_skill.config.devices import Devices
 from tao_skill.config.loss import Loss, Miner
 from tao_skill.config.optim import Optim
-from tao_skill.config.parameter import SECTION, parameter
+from tao_skill.config.parameter import SECTION, Effect, parameter
 
 __all__ = ["Checkpointer", "CuDNN", "Train"]
 
@@ -89,7 +89,9 @@ class Train(Devices):
     cudnn: CuDNN = Field(default_factory=CuDNN, title="cuDNN", description="NVIDIA's convolution library.")
     num_epochs: Annotated[
         int,
-        parameter("Number of passes over the training images.", title="Number of epochs", ge=1, popular=True),
+        parameter(
+            "Number of passes over the training images.", title="Number of epochs", ge=1, popular=True, budget=True
+        ),
     ] = 10
     checkpoint_interval: Annotated[
         int,
@@ -144,6 +146,7 @@ class Train(Devices):
         parameter(
             "Use the smooth triplet loss, softplus(d_ap - d_an + margin), instead of the hinge.",
             title="Smooth loss",
+            effect=Effect("train.loss.name", "train.loss.name = {value} decides", values=("triplet",)),
         ),
     ] = True
     batch_size: Annotated[
@@ -152,6 +155,9 @@ class Train(Devices):
             "Images in a batch on each GPU; a multiple of dataset.num_instance.",
             title="Batch size",
             ge=1,
+            multiple_of="dataset.num_instance",
+            # Two classes in a batch: one alone has no negatives.
+            search_multiples=2,
             popular=False,
         ),
     ] = 4
