@@ -49,6 +49,7 @@ _FACTS = (
     "x_search",
     "x_multiple_of",
     "x_budget",
+    "x_trial_value",
 )
 _EFFECT = "x_effect_if"
 # Names that other schemas have for the standard's types.

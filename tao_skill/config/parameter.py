@@ -71,6 +71,7 @@ def parameter(
     multiple_of: str = "",
     search_multiples: int = 1,
     budget: bool = False,
+    trial_value: Any = None,
     option_weights: tuple[float, ...] = (),
     min_length: int | None = None,
     max_length: int | None = None,
@@ -83,7 +84,8 @@ def parameter(
     ``automl`` None means that nothing is said, as opposed to switched off. ``gt`` may only be 0.
 
     ``multiple_of`` names the parameter of which this one is a multiple; a search takes ``search_multiples`` times that
-    one at least. ``budget`` marks the parameter that says how long a training lasts.
+    one at least. ``budget`` marks the parameter that says how long a training lasts. ``trial_value`` is what a trial of
+    a search uses where the user says nothing.
     """
     extra: dict[str, Any] = {
         "exclusiveMinimum": gt,
@@ -98,6 +100,7 @@ def parameter(
         **(effect_facts(effect) if effect else {}),
         "x_multiple_of": {"key": multiple_of, "search_at_least": search_multiples} if multiple_of else None,
         "x_budget": budget or None,
+        "x_trial_value": trial_value,
         "option_weights": list(option_weights) or None,
         "x_tao_type": tao_type or None,
     }

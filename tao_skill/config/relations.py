@@ -40,7 +40,7 @@ def without_effect(leaves: Iterable[Leaf], flat: Mapping[str, Any]) -> dict[str,
 
 
 def fixed_factor(leaf: Leaf) -> int:
-    """Return the whole number that a leaf is a multiple of by its ``math_cond``; 1 where it says nothing of the kind."""
+    """Return the whole number that a leaf is a multiple of by its ``math_cond``; 1 where it says none."""
     words = str(leaf.facts.get("math_cond", "")).split()
     if len(words) == 2 and words[0] == "/" and words[1].isdigit():
         return max(int(words[1]), 1)

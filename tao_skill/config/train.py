@@ -38,7 +38,9 @@ class Checkpointer:
     ] = False
     replace_periodic: Annotated[
         bool,
-        parameter("Keep no periodic checkpoints but the latest.", title="Replace periodic checkpoints"),
+        parameter(
+            "Keep no periodic checkpoints but the latest.", title="Replace periodic checkpoints", trial_value=True
+        ),
     ] = False
     monitor: Annotated[
         str | None,

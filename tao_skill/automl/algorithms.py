@@ -1,0 +1,93 @@
+"""The algorithms by name, those that are refused, and how each is made."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tao_skill.automl.history import SearchHistory
+from tao_skill.automl.searcher import Searcher
+from tao_skill.automl.space import SearchSpace
+from tao_skill.config.automl import AutoML
+from tao_skill.errors import NotAvailableError, Problem, UsageError
+
+__all__ = ["ALGORITHMS", "MULTI_FIDELITY", "algorithm_name", "make_searcher"]
+
+# What each does, in a few words, for people and documents.
+ALGORITHMS: dict[str, str] = {
+    "bayesian": "Gaussian process (Optuna), each trial compared with the median at its epoch; best for 10 to 30 trials",
+    "random": "values drawn at random, each trial compared with the median at its epoch",
+    "hyperband": "random values, several successive halvings that begin with different numbers of epochs (Optuna)",
+    "asha": "random values, asynchronous successive halving (Optuna)",
+    "bohb": "hyperband with values from a tree-structured Parzen estimator (Optuna)",
+    "hyperband_es": "hyperband, and trials that no longer improve end as well",
+    "pbt": "a population that trains on; the worst copy the best and change its values",
+}
+MULTI_FIDELITY = ("hyperband", "asha", "bohb", "hyperband_es")
+_SHORT = {"b": "bayesian", "h": "hyperband", "hes": "hyperband_es", "tpe": "bohb", "r": "random"}
+_REFUSED = {
+    "bfbo": ("brings no more than a Gaussian process with early stopping does", "bayesian"),
+    "dehb": ("needs far more trials than fine-tuning can pay for, and no kept library of it is offered here", "bohb"),
+    "autoresearch": ("lets a language model rewrite the program, which no run of a bank of skills may do", "bayesian"),
+    "llm": ("is not part of this version", "bayesian"),
+    "hybrid": ("is not part of this version", "bayesian"),
+}
+
+
+def algorithm_name(wanted: str) -> str:
+    """Return the full name of an algorithm.
+
+    Raises:
+        UsageError: there is no such algorithm; the nearest is named.
+        NotAvailableError: it is known, but refused, with the reason and the nearest that is offered.
+    """
+    name = _SHORT.get(wanted.strip().lower(), wanted.strip().lower())
+    if name in ALGORITHMS:
+        return name
+    if name in _REFUSED:
+        reason, nearest = _REFUSED[name]
+        raise NotAvailableError(
+            f"The algorithm {name} is not offered: it {reason}.",
+            problems=[Problem("automl_algorithm", wanted, f"one of {', '.join(ALGORITHMS)}; the nearest is {nearest}")],
+            next_step=f"--automl automl_algorithm={nearest}",
+        )
+    near = difflib.get_close_matches(name, [*ALGORITHMS, *_REFUSED], n=1, cutoff=0.5)
+    hint = f"; the nearest is {near[0]}" if near else ""
+    raise UsageError(
+        f"There is no algorithm {wanted!r}.",
+        problems=[Problem("automl_algorithm", wanted, f"one of {', '.join(ALGORITHMS)}{hint}")],
+        next_step="--automl automl_algorithm=bayesian",
+    )
+
+
+def make_searcher(
+    history: SearchHistory,
+    space: SearchSpace,
+    settings: AutoML,
+    baseline: Mapping[str, Any],
+    folder: Path,
+    *,
+    acceptable: Callable[[Mapping[str, Any]], Sequence[Problem]],
+) -> Searcher:
+    """Return the algorithm that the settings name, in the state that the history of trials leads to.
+
+    ``baseline`` holds the present values of the searched parameters; ``acceptable`` returns what is wrong with values.
+
+    Raises:
+        NotAvailableError: a package is missing that the algorithm needs.
+    """
+    name = algorithm_name(settings.automl_algorithm)
+    if name == "pbt":
+        from tao_skill.automl.population import PopulationSearcher
+
+        return PopulationSearcher(history, space, settings, baseline, acceptable=acceptable)
+    try:
+        from tao_skill.automl.optuna_searcher import OptunaSearcher
+    except ModuleNotFoundError as error:
+        raise NotAvailableError(
+            f"The package {error.name} is not installed, which AutoML needs.",
+            next_step="pip install 'tao-skill[automl]', or add --automl-policy off to train directly",
+        ) from error
+    return OptunaSearcher(history, space, settings, baseline, folder=folder, acceptable=acceptable)

@@ -1,0 +1,62 @@
+"""When a search ends: trials, wall clock and target, whichever comes first; and what the winner still needs."""
+
+from __future__ import annotations
+
+from tao_skill.automl.history import SearchHistory, Trial
+from tao_skill.config.automl import AutoML
+
+__all__ = ["Budget", "seconds_per_epoch"]
+
+# Time is kept for the winner's last epochs with a little more than they took so far.
+_MARGIN = 1.1
+
+
+class Budget:
+    """Reads the history; ``seconds`` is always the wall clock of the search so far."""
+
+    def __init__(self, settings: AutoML, history: SearchHistory) -> None:
+        self._settings, self._history = settings, history
+        self._limit = settings.automl_max_minutes * 60 if settings.automl_max_minutes else None
+
+    def may_start(self, seconds: float) -> bool:
+        """Say whether another trial may begin."""
+        enough = len(self._history.trials) < self._settings.automl_max_recommendations
+        return enough and self.why_over(seconds) == ""
+
+    def why_over(self, seconds: float) -> str:
+        """Say why the search is over for the trials that run; empty while it goes on."""
+        best = self._history.best()
+        if best is not None and self.is_target_reached():
+            return f"trial {best.number} reached the target {self._settings.automl_target:g}"
+        if self._limit is not None and seconds + self._reserve(best) >= self._limit:
+            return f"the wall clock of {self._settings.automl_max_minutes:g} minutes is used up"
+        return ""
+
+    def is_target_reached(self) -> bool:
+        """Say whether a trial was as good as was asked for."""
+        best, target = self._history.best(), self._settings.automl_target
+        if best is None or best.best_value is None or target is None:
+            return False
+        return best.best_value == target or self._history.better(best.best_value, target)
+
+    def left(self, seconds: float) -> float | None:
+        """Return the seconds that are left; None where there is no limit."""
+        return None if self._limit is None else max(0.0, self._limit - seconds)
+
+    def _reserve(self, best: Trial | None) -> float:
+        """Return the seconds that the best trial needs to end its training, where it was stopped before that."""
+        if best is None or best.state != "stopped":
+            return 0.0
+        return (self._history.full_epochs - best.last_epoch) * seconds_per_epoch(self._history) * _MARGIN
+
+
+def seconds_per_epoch(history: SearchHistory) -> float:
+    """Return the mean over all trials that reported; 0 where none did."""
+    done = [(trial.seconds, _own_epochs(history, trial)) for trial in history.trials if trial.ended]
+    epochs = sum(epochs for _, epochs in done)
+    return sum(seconds for seconds, own in done if own) / epochs if epochs else 0.0
+
+
+def _own_epochs(history: SearchHistory, trial: Trial) -> int:
+    before = history.trials[trial.continues].last_epoch if trial.continues is not None else 0
+    return max(0, trial.last_epoch - before)

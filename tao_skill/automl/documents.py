@@ -1,0 +1,87 @@
+"""What a search hands on: the best recommendation for programs, and the report for people and programs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tao_skill.automl.budget import seconds_per_epoch
+from tao_skill.automl.history import SearchHistory, Trial
+
+__all__ = ["BestRec", "SearchReport", "best_rec", "search_report"]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Rec(_Document):
+    """One recommendation and how it did."""
+
+    rec_id: int = Field(description="Number of the trial; 0 is the baseline.")
+    job_id: str = Field(description="The trial's own job.")
+    status: str = Field(description="complete, stopped, failed, running or waiting.")
+    score: float | None = Field(description="Best value of the metric.")
+    specs: dict[str, Any] = Field(description="Recommended values by dotted key, without those of the budget.")
+    observed_budget: int = Field(description="Epochs that were trained.")
+    checkpoint_uri: str | None = Field(default=None, description="Best checkpoint; null where none was kept.")
+
+
+class BestRec(_Document):
+    """The best recommendation of a search, and all others."""
+
+    schema_version: str = Field(default="1.0", description="Version of this form.")
+    experiment_id: str = Field(description="The search's job.")
+    metric_name: str = Field(description="What was optimised.")
+    direction: Literal["maximize", "minimize"] = Field(description="Which values are better.")
+    best: Rec | None = Field(description="The winner; null where no trial reported the metric.")
+    all_recs: list[Rec] = Field(description="All recommendations.")
+
+
+class SearchReport(_Document):
+    """What a search came to."""
+
+    schema_version: str = Field(default="1.0", description="Version of this form.")
+    history: SearchHistory = Field(description="The whole history.")
+    baseline: float | None = Field(description="Best value of the template's own values with the overrides.")
+    best: float | None = Field(description="Best value of all.")
+    gain: float | None = Field(description="By how much the best beats the baseline, in the metric's direction.")
+    seconds_per_epoch: float = Field(description="Mean over all trials.")
+    epochs: int = Field(description="Epochs that all trials trained.")
+    largest_overhead: float | None = Field(
+        description="Seconds of a trial that its program did not use, at most, the first of each worker left out."
+    )
+
+
+def best_rec(history: SearchHistory, checkpoints: dict[int, str]) -> BestRec:
+    """Return the document; ``checkpoints`` names the best checkpoint of each trial that still has one."""
+    recs = [_rec(trial, checkpoints) for trial in history.trials]
+    best = None if history.winner is None else recs[history.winner]
+    return BestRec(
+        experiment_id=history.job_id, metric_name=history.metric, direction=history.direction, best=best, all_recs=recs
+    )
+
+
+def search_report(history: SearchHistory) -> SearchReport:
+    """Return the report."""
+    first = history.trials[0].best_value if history.trials else None
+    best = None if history.winner is None else history.trials[history.winner].best_value
+    gain = None
+    if first is not None and best is not None:
+        gain = best - first if history.direction == "maximize" else first - best
+    trained = sum(trial.last_epoch for trial in history.trials if trial.continues is None)
+    later = [trial for trial in history.trials if trial.continues is not None]
+    trained += sum(trial.last_epoch - history.trials[trial.continues or 0].last_epoch for trial in later)
+    warm = [trial.overhead_seconds for trial in history.trials[1:] if trial.ended and trial.attempts == 1]
+    return SearchReport(
+        history=history, baseline=first, best=best, gain=gain, seconds_per_epoch=seconds_per_epoch(history),
+        epochs=max(trained, 0), largest_overhead=max(warm, default=None),
+    )  # fmt: skip
+
+
+def _rec(trial: Trial, checkpoints: dict[int, str]) -> Rec:
+    return Rec(
+        rec_id=trial.number, job_id=trial.job_id, status=trial.state, score=trial.best_value, specs=trial.values,
+        observed_budget=trial.last_epoch, checkpoint_uri=checkpoints.get(trial.number),
+    )  # fmt: skip

@@ -1,0 +1,110 @@
+"""The history of a search, as one plain document: what resuming starts from and reports are rendered from."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["HISTORY_VERSION", "Failure", "FailureKind", "Report", "SearchHistory", "Trial"]
+
+HISTORY_VERSION = "1.0"
+FailureKind = Literal["configuration", "data", "infrastructure"]
+TrialState = Literal["waiting", "running", "complete", "stopped", "failed"]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Failure(_Document):
+    """Why a trial failed."""
+
+    kind: FailureKind = Field(description="configuration: its values; data: what it read; infrastructure: the machine.")
+    message: str = Field(description="What went wrong.")
+
+
+class Report(_Document):
+    """The metric after an epoch."""
+
+    epoch: int = Field(description="Epochs that were done, counted from 1.")
+    value: float | None = Field(description="The metric; null where it was no finite number.")
+
+
+class Trial(_Document):
+    """One trial of a search."""
+
+    number: int = Field(description="Number, from 0; 0 is the baseline.")
+    job_id: str = Field(default="", description="The trial's own job.")
+    origin: str = Field(description="baseline, search, or how else its values came to be.")
+    continues: int | None = Field(default=None, description="Trial from whose checkpoint it went on.")
+    values: dict[str, Any] = Field(description="Searched values by dotted key.")
+    epochs: int = Field(description="Epochs that it trains in all, unless it is stopped.")
+    state: TrialState = Field(default="waiting", description="Where it stands.")
+    reason: str = Field(default="", description="Why it was stopped.")
+    reports: list[Report] = Field(default_factory=list, description="The metric over time.")
+    best_value: float | None = Field(default=None, description="Best value of the metric.")
+    best_epoch: int | None = Field(default=None, description="Epoch of the best value, counted from 1.")
+    seconds: float = Field(default=0.0, description="Seconds that it ran, in all attempts.")
+    overhead_seconds: float = Field(default=0.0, description="Seconds of those that its program did not use.")
+    attempts: int = Field(default=0, description="How often it was started.")
+    failure: Failure | None = Field(default=None, description="Why it failed.")
+    checkpoints_kept: bool = Field(default=True, description="Whether its checkpoints are still there.")
+
+    @property
+    def ended(self) -> bool:
+        """Say whether it has stopped, in whatever way."""
+        return self.state in ("complete", "stopped", "failed")
+
+    @property
+    def last_epoch(self) -> int:
+        """Return the last epoch that was reported."""
+        return max((report.epoch for report in self.reports), default=0)
+
+
+class SearchHistory(_Document):
+    """Everything that is known of a search."""
+
+    schema_version: str = Field(default=HISTORY_VERSION, description="Version of this form.")
+    job_id: str = Field(description="The search's own job.")
+    skill: str = Field(description="Name of the skill that is tuned.")
+    skill_dir: str = Field(description="Its folder.")
+    algorithm: str = Field(description="How values were proposed.")
+    metric: str = Field(description="What is optimised.")
+    direction: Literal["maximize", "minimize"] = Field(description="Which values are better.")
+    full_epochs: int = Field(description="Epochs of a full training.")
+    settings: dict[str, Any] = Field(description="The settings of the search.")
+    space: list[dict[str, Any]] = Field(description="What is searched, with ranges.")
+    left_out: dict[str, str] = Field(default_factory=dict, description="What is not searched, with the reason.")
+    started_at: str = Field(description="When it began (UTC, ISO 8601).")
+    seconds: float = Field(default=0.0, description="Wall clock that it took, all runs together.")
+    state: Literal["running", "ended", "interrupted"] = Field(default="running", description="Where it stands.")
+    end_reason: str = Field(default="", description="Why it ended.")
+    trials: list[Trial] = Field(default_factory=list, description="All trials.")
+    winner: int | None = Field(default=None, description="Number of the best trial.")
+    rejected: int = Field(default=0, description="Proposals that broke a rule and cost nothing.")
+    largest_trial_bytes: int = Field(default=0, description="Bytes of checkpoints that one trial needed at most.")
+    disk_bound: str = Field(default="", description="What the checkpoints need at most.")
+    final_evaluation: dict[str, Any] | None = Field(default=None, description="The winner on the evaluate data.")
+    notes: list[str] = Field(default_factory=list, description="What a user should know.")
+
+    def better(self, value: float, than: float | None) -> bool:
+        """Tell whether a value of the metric beats another."""
+        return than is None or (value > than if self.direction == "maximize" else value < than)
+
+    def best(self) -> Trial | None:
+        """Return the trial with the best value so far, the earliest of several."""
+        found: Trial | None = None
+        for trial in self.trials:
+            if trial.best_value is None or not trial.checkpoints_kept or trial.state == "failed":
+                continue
+            if found is None or self.better(trial.best_value, found.best_value):
+                found = trial
+        return found
+
+    def add_report(self, trial: Trial, epoch: int, value: float | None) -> None:
+        """Note the metric of a trial; an epoch that is told again replaces what was told before."""
+        trial.reports = [one for one in trial.reports if one.epoch != epoch]
+        trial.reports.append(Report(epoch=epoch, value=value))
+        if value is not None and self.better(value, trial.best_value):
+            trial.best_value, trial.best_epoch = value, epoch

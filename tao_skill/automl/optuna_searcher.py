@@ -1,0 +1,218 @@
+"""Search with Optuna: its samplers propose, its pruners end what is hopeless, its journal remembers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.trial import TrialState
+
+from tao_skill.automl.history import SearchHistory
+from tao_skill.automl.journal import STUDY_NAME, open_journal, set_aside
+from tao_skill.automl.parameter import Parameter
+from tao_skill.automl.searcher import Ended, Recommendation
+from tao_skill.automl.space import SearchSpace
+from tao_skill.config.automl import AutoML
+from tao_skill.errors import Problem
+
+__all__ = ["OptunaSearcher"]
+
+Acceptable = Callable[[Mapping[str, Any]], Sequence[Problem]]
+# Values that break a rule cost nothing but a draw; a space without any that hold is the user's mistake.
+_DRAWS = 200
+_STARTUP_TRIALS = 5
+_NUMBER = "trial"
+
+
+class OptunaSearcher:
+    """One of Optuna's samplers with one of its pruners, over the journal in ``folder``.
+
+    The history of trials decides: a journal that doesn't agree with it, because a kill came between the two, is put
+    right, and one that can't be read is written anew.
+    """
+
+    def __init__(
+        self,
+        history: SearchHistory,
+        space: SearchSpace,
+        settings: AutoML,
+        baseline: Mapping[str, Any],
+        *,
+        folder: Path,
+        acceptable: Acceptable,
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._name, self._history, self._space, self._settings = history.algorithm, history, space, settings
+        self._baseline, self._acceptable = dict(baseline), acceptable
+        self._distributions = {one.key: _distribution(one) for one in space.parameters}
+        self._trials: dict[int, optuna.Trial] = {}
+        self._folder = folder
+        self._study = self._open()
+
+    def ask(self) -> Recommendation | None:
+        """Return the baseline first, then what the sampler proposes."""
+        number = len(self._history.trials)
+        if number == 0:
+            return self._recommend(0, self._baseline, "baseline")
+        for _ in range(_DRAWS):
+            trial = self._draw()
+            values = self._decoded(trial.params)
+            if not self._acceptable(values):
+                trial.set_user_attr(_NUMBER, number)
+                self._trials[number] = trial
+                return Recommendation(number, values, self._history.full_epochs)
+            self._history.rejected += 1
+            self._study.tell(trial, state=TrialState.FAIL)
+        return None
+
+    def report(self, number: int, epoch: int, value: float) -> bool:
+        """Report to Optuna, and return what its pruner says; the baseline is never hopeless."""
+        trial = self._trials[number]
+        if trial.storage.get_trial(trial._trial_id).state.is_finished():
+            return False  # the winner, whose training goes on to the end
+        with warnings.catch_warnings():
+            # A trial that goes on after a kill reports its last epoch again.
+            warnings.simplefilter("ignore")
+            trial.report(value, epoch)
+        return number > 0 and self._settings.automl_early_stopping and trial.should_prune()
+
+    def tell(self, number: int, ended: Ended, value: float | None) -> None:
+        """Tell Optuna how a trial ended.
+
+        A trial that was stopped counts with its best value: the Gaussian process and the median know only ended
+        trials with a value, and half of all that was learned is learned from the hopeless.
+        """
+        trial = self._trials.get(number)
+        if trial is None or trial.storage.get_trial(trial._trial_id).state.is_finished():
+            return
+        usable = ended != "failed" and value is not None and self._is_representable(number)
+        self._study.tell(trial, value if usable else None, state=None if usable else TrialState.FAIL)
+
+    def needed(self) -> set[int]:
+        """Return none: no trial goes on from another one's checkpoint."""
+        return set()
+
+    def _recommend(self, number: int, values: Mapping[str, Any], origin: str) -> Recommendation:
+        """Return values that are given, and let Optuna learn from them."""
+        encoded = self._encoded(values)
+        self._study.enqueue_trial(encoded or {})
+        trial = self._draw()
+        trial.set_user_attr(_NUMBER, number)
+        self._trials[number] = trial
+        return Recommendation(number, dict(values), self._history.full_epochs, origin)
+
+    def _draw(self) -> optuna.Trial:
+        # A sampler for each draw, its seed from the draw's number: a search that goes on draws what it would have.
+        self._study.sampler = _sampler(self._name, self._settings.automl_seed + len(self._study.get_trials(False)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return self._study.ask(self._distributions)
+
+    def _encoded(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the numbers that stand for values; None where the space doesn't hold them all."""
+        encoded = {one.key: one.encode(values.get(one.key)) for one in self._space.parameters}
+        return None if None in encoded.values() else encoded
+
+    def _decoded(self, numbers: Mapping[str, float]) -> dict[str, Any]:
+        return {one.key: one.decode(numbers[one.key]) for one in self._space.parameters}
+
+    def _is_representable(self, number: int) -> bool:
+        return number > 0 or self._encoded(self._baseline) is not None
+
+    def _open(self) -> optuna.Study:
+        try:
+            study = self._load()
+            self._agree(study)
+        except (ValueError, KeyError, AssertionError, optuna.exceptions.OptunaError):
+            self._trials.clear()
+            set_aside(self._folder)
+            study = self._load()
+            self._study = study
+            self._replay()
+        return study
+
+    def _load(self) -> optuna.Study:
+        pruner = _pruner(self._name, self._settings, self._history)
+        return optuna.create_study(
+            study_name=STUDY_NAME, storage=open_journal(self._folder), sampler=_sampler(self._name, 0),
+            pruner=pruner, direction=self._history.direction, load_if_exists=True,
+        )  # fmt: skip
+
+    def _agree(self, study: optuna.Study) -> None:
+        """Take the journal's trials over; raise KeyError where one that the history knows is missing."""
+        known = {trial.number: trial for trial in self._history.trials}
+        for frozen in study.get_trials(deepcopy=False):
+            number = frozen.user_attrs.get(_NUMBER)
+            if number in known:
+                self._trials[number] = optuna.Trial(study, frozen._trial_id)
+            elif not frozen.state.is_finished():
+                # Drawn, but killed before it was written down: it never ran.
+                study.tell(frozen.number, state=TrialState.FAIL)
+        self._study = study
+        for number, trial in known.items():
+            if self._trials[number].params != (self._encoded(trial.values) or self._trials[number].params):
+                raise KeyError(number)
+            if trial.ended:
+                self.tell(number, trial.state, trial.best_value)  # type: ignore[arg-type]
+
+    def _replay(self) -> None:
+        """Write the journal anew from the history."""
+        for trial in self._history.trials:
+            self._recommend(trial.number, trial.values, trial.origin)
+            for one in trial.reports:
+                if one.value is not None:
+                    self.report(trial.number, one.epoch, one.value)
+            if trial.ended:
+                self.tell(trial.number, trial.state, trial.best_value)  # type: ignore[arg-type]
+
+
+def _distribution(parameter: Parameter) -> BaseDistribution:
+    if parameter.kind == "integer":
+        low, high = int(parameter.low), int(parameter.high)
+        if parameter.step > 1:
+            first = -(-low // parameter.step) * parameter.step
+            return IntDistribution(first, max(high, first), step=parameter.step)
+        return IntDistribution(low, high, log=parameter.log)
+    # A choice is a number from 0 to 1, each option owning a share as large as its weight: so all samplers obey weights.
+    return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+
+
+def _sampler(name: str, seed: int) -> BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if name == "bayesian" and find_spec("torch") is not None and find_spec("scipy") is not None:
+            return optuna.samplers.GPSampler(seed=seed, n_startup_trials=_STARTUP_TRIALS)
+        if name in ("bayesian", "bohb"):
+            return optuna.samplers.TPESampler(
+                seed=seed, multivariate=True, n_startup_trials=_STARTUP_TRIALS, constant_liar=True
+            )
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
+def _pruner(name: str, settings: AutoML, history: SearchHistory) -> BasePruner:
+    first, factor = settings.automl_min_epochs, settings.automl_reduction_factor
+    if not settings.automl_early_stopping or history.full_epochs <= 1:
+        return optuna.pruners.NopPruner()
+    if name in ("bayesian", "random"):
+        # Slow starters get a quarter of the training before they are compared.
+        warmup = max(first, history.full_epochs // 4)
+        return optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=warmup)
+    if name == "asha":
+        return optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=factor)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        rungs = optuna.pruners.HyperbandPruner(
+            min_resource=min(first, history.full_epochs), max_resource=history.full_epochs, reduction_factor=factor
+        )
+        if name != "hyperband_es":
+            return rungs
+        from tao_skill.automl.no_improvement import NoImprovementPruner
+
+        return NoImprovementPruner(rungs, settings.automl_early_stop_threshold, settings.automl_min_early_stop_epochs)

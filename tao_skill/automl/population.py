@@ -1,0 +1,151 @@
+"""Population-based training (Jaderberg et al., arXiv:1711.09846): members train on, the worst copy the best.
+
+Ray Tune has it too, but only for trials that Ray runs; here each generation of a member is a trial like any other, that
+goes on from the checkpoint of an earlier one, so it needs nothing but the history.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tao_skill.automl.history import SearchHistory, Trial
+from tao_skill.automl.parameter import Parameter
+from tao_skill.automl.searcher import Ended, Recommendation
+from tao_skill.automl.space import SearchSpace
+from tao_skill.config.automl import AutoML
+from tao_skill.errors import Problem
+
+__all__ = ["PopulationSearcher"]
+
+_DRAWS = 200
+# The worst quarter copies from the best quarter; a copied value is drawn anew with this probability.
+_QUARTER = 4
+_DRAW_ANEW = 0.25
+
+
+class PopulationSearcher:
+    """Members are lines of trials, each going on from the one before; generation g ends after g intervals."""
+
+    def __init__(
+        self,
+        history: SearchHistory,
+        space: SearchSpace,
+        settings: AutoML,
+        baseline: Mapping[str, Any],
+        *,
+        acceptable: Callable[[Mapping[str, Any]], Sequence[Problem]],
+    ) -> None:
+        self._history, self._space, self._settings = history, space, settings
+        self._baseline, self._acceptable = dict(baseline), acceptable
+        self._interval = settings.automl_eval_interval or max(1, -(-history.full_epochs // 4))
+
+    def ask(self) -> Recommendation | None:
+        """Return the next member of the first generation, or the next generation of a member that ended one."""
+        trials = self._history.trials
+        number = len(trials)
+        chance = random.Random(f"{self._settings.automl_seed}-{number}")
+        first = [trial for trial in trials if trial.continues is None]
+        if len(first) < self._settings.automl_population_size:
+            values = self._baseline if number == 0 else self._drawn(chance)
+            origin = "baseline" if number == 0 else "search"
+            epochs = min(self._interval, self._history.full_epochs)
+            return None if values is None else Recommendation(number, values, epochs, origin)
+        continued = {trial.continues for trial in trials}
+        ready = [one for one in self._newest() if one.ended and self._may_go_on(one, continued)]
+        if not ready:
+            return None
+        # The member that is behind goes first, so that generations stay together.
+        member = min(ready, key=lambda trial: (trial.epochs, trial.number))
+        return self._next_generation(number, member, chance)
+
+    def report(self, number: int, epoch: int, value: float) -> bool:
+        """Return False: members aren't ended, they copy."""
+        del number, epoch, value
+        return False
+
+    def tell(self, number: int, ended: Ended, value: float | None) -> None:
+        """Do nothing: the history holds it all."""
+        del number, ended, value
+
+    def needed(self) -> set[int]:
+        """Return the newest trial of each member."""
+        return {trial.number for trial in self._newest()}
+
+    def _may_go_on(self, trial: Trial, continued: set[int | None]) -> bool:
+        is_over = trial.epochs >= self._history.full_epochs
+        return not is_over and (trial.number not in continued or trial.state == "failed")
+
+    def _newest(self) -> list[Trial]:
+        """Return the last trial of each member; a trial says in its origin which member it belongs to."""
+        newest: dict[int, Trial] = {}
+        for trial in self._history.trials:
+            newest[self._member(trial)] = trial
+        return list(newest.values())
+
+    def _member(self, trial: Trial) -> int:
+        if trial.continues is None and not trial.origin.startswith("member"):
+            return trial.number
+        return int(trial.origin.split()[1].rstrip(":,"))
+
+    def _next_generation(self, number: int, member: Trial, chance: random.Random) -> Recommendation | None:
+        scored = [one for one in self._newest() if one.best_value is not None and one.state != "failed"]
+        if not scored:
+            return None
+        epochs = min(member.epochs + self._interval, self._history.full_epochs)
+        ranked = sorted(scored, key=self._score, reverse=True)
+        few = max(1, len(ranked) // _QUARTER)
+        is_worst = member.state == "failed" or (len(ranked) > 1 and member in ranked[-few:])
+        who = self._member(member)
+        if not is_worst:
+            return Recommendation(number, dict(member.values), epochs, f"member {who}: goes on", member.number)
+        source = chance.choice(ranked[:few])
+        values = self._perturbed(source.values, chance)
+        if values is None:
+            return None
+        epochs = min(max(member.epochs, source.last_epoch) + self._interval, self._history.full_epochs)
+        return Recommendation(number, values, epochs, f"member {who}: copies trial {source.number}", source.number)
+
+    def _score(self, trial: Trial) -> float:
+        last = [one.value for one in sorted(trial.reports, key=lambda one: one.epoch) if one.value is not None]
+        value = last[-1] if last else float("-inf")
+        return value if self._history.direction == "maximize" else -value
+
+    def _drawn(self, chance: random.Random) -> dict[str, Any] | None:
+        return self._first_acceptable(lambda: {one.key: _draw(one, chance) for one in self._space.parameters})
+
+    def _perturbed(self, values: Mapping[str, Any], chance: random.Random) -> dict[str, Any] | None:
+        factor = self._settings.automl_perturbation_factor
+
+        def change() -> dict[str, Any]:
+            return {one.key: _changed(one, values.get(one.key), factor, chance) for one in self._space.parameters}
+
+        return self._first_acceptable(change)
+
+    def _first_acceptable(self, draw: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+        for _ in range(_DRAWS):
+            values = draw()
+            if not self._acceptable(values):
+                return values
+            self._history.rejected += 1
+        return None
+
+
+def _draw(parameter: Parameter, chance: random.Random) -> Any:
+    share = chance.random()
+    if parameter.log:
+        return parameter.decode(parameter.low * (parameter.high / parameter.low) ** share)
+    number = parameter.low + (parameter.high - parameter.low) * share
+    return parameter.decode(round(number / parameter.step) * parameter.step if parameter.kind == "integer" else number)
+
+
+def _changed(parameter: Parameter, value: Any, factor: float, chance: random.Random) -> Any:
+    """Return a copied value a little higher or lower, or now and then a new one."""
+    if parameter.encode(value) is None or chance.random() < _DRAW_ANEW:
+        return _draw(parameter, chance)
+    if parameter.kind == "choice":
+        return value
+    changed = value * (factor if chance.random() < 0.5 else 1 / factor)
+    changed = min(max(changed, parameter.low), parameter.high)
+    return round(changed / parameter.step) * parameter.step if parameter.kind == "integer" else changed

@@ -1,0 +1,271 @@
+"""A search, step by step: ask, start, watch, stop what is hopeless, keep what is good, finish the winner."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tao_skill.automl.budget import Budget
+from tao_skill.automl.executor import End, Executor, Running
+from tao_skill.automl.history import SearchHistory, Trial
+from tao_skill.automl.retention import disk_bound, out_of_race
+from tao_skill.automl.searcher import Ended, Searcher
+from tao_skill.config.automl import AutoML
+
+__all__ = ["Search", "Stopped"]
+
+_log = logging.getLogger(__name__)
+_TICK_SECONDS = 0.05
+# So many failures from the start, and no trial that worked: the rest would fail too.
+_HOPELESS_FAILURES = 5
+_INTERRUPTED = "the search was interrupted"
+
+
+class Stopped(Exception):  # noqa: N818  # not an error: somebody asked for it
+    """The search was asked to end."""
+
+
+@dataclass
+class _Watched:
+    trial: Trial
+    running: Running
+    since: float
+    asked_to_stop: str = ""
+    timed_out: bool = False
+
+
+class Search:
+    """Runs trials on an executor until the budget is used up; ``save`` writes the history after each change.
+
+    ``asked_to_stop`` returns why somebody wants the search to end, or an empty text.
+    """
+
+    def __init__(
+        self,
+        history: SearchHistory,
+        settings: AutoML,
+        searcher: Searcher,
+        executor: Executor,
+        *,
+        save: Callable[[SearchHistory], None],
+        asked_to_stop: Callable[[], str] = str,
+    ) -> None:
+        self._history, self._settings = history, settings
+        self._searcher, self._executor = searcher, executor
+        self._save, self._asked_to_stop = save, asked_to_stop
+        self._budget = Budget(settings, history)
+        self._watched: list[_Watched] = []
+        self._began = time.monotonic() - history.seconds
+        self._exhausted = False
+
+    def run(self) -> SearchHistory:
+        """Search, finish the winner's training, and return the history.
+
+        Raises:
+            Stopped: it was asked to end before that; the trials that ran were stopped at their last checkpoints.
+        """
+        history = self._history
+        history.state, history.end_reason = "running", ""
+        try:
+            self._go_on_with_interrupted()
+            while not self._is_over():
+                self._fill_slots()
+                self._watch()
+                time.sleep(_TICK_SECONDS)
+            self._finish_winner()
+        except BaseException:
+            self._interrupt()
+            raise
+        history.state = "ended"
+        self._note_winner()
+        self._persist()
+        return history
+
+    def _is_over(self) -> bool:
+        self._check_stop()
+        history = self._history
+        reason = self._budget.why_over(self._seconds()) or self._hopeless()
+        if not reason and not self._watched:
+            if len(history.trials) >= self._settings.automl_max_recommendations:
+                reason = f"all {len(history.trials)} trials are done"
+            elif self._exhausted:
+                reason = "the algorithm has nothing more to try"
+        if not reason:
+            return False
+        history.end_reason = reason
+        self._drain(reason)
+        return True
+
+    def _hopeless(self) -> str:
+        trials = self._history.trials
+        if len(trials) < _HOPELESS_FAILURES or any(trial.state != "failed" for trial in trials):
+            return ""
+        return (
+            f"the first {len(trials)} trials failed, the last with: {trials[-1].failure and trials[-1].failure.message}"
+        )
+
+    def _fill_slots(self) -> None:
+        while len(self._watched) < self._executor.slots and self._budget.may_start(self._seconds()):
+            found = self._searcher.ask()
+            self._exhausted = found is None
+            if found is None:
+                return
+            trial = Trial(
+                number=found.number, origin=found.origin, continues=found.continues, values=found.values,
+                epochs=found.epochs,
+            )  # fmt: skip
+            self._history.trials.append(trial)
+            self._start(trial)
+
+    def _start(self, trial: Trial) -> None:
+        trial.state, trial.reason, trial.failure = "running", "", None
+        trial.attempts += 1
+        # First written down, then started: what was killed in between is started again.
+        self._persist()
+        self._watched.append(_Watched(trial, self._executor.start(trial), time.monotonic()))
+        self._persist()
+
+    def _watch(self) -> None:
+        for one in list(self._watched):
+            progress = one.running.poll()
+            for epoch, value in progress.reports:
+                self._take_report(one, epoch, value)
+            if progress.end is not None:
+                self._watched.remove(one)
+                self._take_end(one, progress.end)
+            elif self._is_late(one):
+                one.timed_out = True
+                self._stop(one, "it took too long")
+
+    def _take_report(self, one: _Watched, epoch: int, value: float | None) -> None:
+        trial = one.trial
+        self._history.add_report(trial, epoch, value)
+        hopeless = value is not None and self._searcher.report(trial.number, epoch, value)
+        if hopeless and epoch < trial.epochs and not one.asked_to_stop:
+            self._stop(one, f"hopeless after epoch {epoch}")
+        self._persist()
+
+    def _is_late(self, one: _Watched) -> bool:
+        limit = self._settings.automl_trial_timeout_minutes
+        return limit is not None and not one.asked_to_stop and time.monotonic() - one.since > limit * 60
+
+    def _stop(self, one: _Watched, reason: str) -> None:
+        one.asked_to_stop = reason
+        one.running.stop(reason)
+
+    def _take_end(self, one: _Watched, end: End) -> None:
+        trial = one.trial
+        trial.seconds += time.monotonic() - one.since
+        trial.overhead_seconds += end.overhead
+        if one.timed_out:
+            from tao_skill.automl.failure import classify
+
+            end = End("failed", classify(timed_out=True))
+        if end.state == "failed" and self._start_again(trial, end):
+            return
+        trial.failure = end.failure
+        trial.reason = one.asked_to_stop if end.state == "stopped" else ""
+        trial.state = {"done": "complete", "stopped": "stopped", "failed": "failed"}[end.state]  # type: ignore[assignment]
+        if trial.state == "complete" and trial.best_value is None:
+            from tao_skill.automl.history import Failure
+
+            message = f"it ended well, but reported no {self._history.metric}"
+            trial.state, trial.failure = "failed", Failure(kind="configuration", message=message)
+        if trial.reason != _INTERRUPTED:
+            self._searcher.tell(trial.number, _ended(trial), trial.best_value)
+        self._tidy()
+        self._persist()
+        _log.info("%s", _line(self._history, trial))
+
+    def _start_again(self, trial: Trial, end: End) -> bool:
+        """Start a trial again that failed of the machine, from its newest checkpoint."""
+        if end.failure is None or end.failure.kind != "infrastructure":
+            return False
+        if trial.attempts > self._settings.automl_max_retries or self._budget.why_over(self._seconds()):
+            return False
+        _log.warning("trial %d failed (%s); it is started again", trial.number, end.failure.message)
+        self._start(trial)
+        return True
+
+    def _go_on_with_interrupted(self) -> None:
+        """Start those again that ran when the search was interrupted or killed."""
+        for trial in self._history.trials:
+            if trial.state in ("running", "waiting") or trial.reason == _INTERRUPTED:
+                trial.attempts = 0
+                self._start(trial)
+
+    def _finish_winner(self) -> None:
+        """Train the best trial to the end, where it was stopped before that and there is time."""
+        best = self._history.best()
+        if best is None or best.state != "stopped" or best.last_epoch >= self._history.full_epochs:
+            return
+        if self._budget.is_target_reached():
+            return
+        if self._budget.left(self._seconds()) == 0.0:
+            self._history.notes.append("No time was left to train the winner to the end.")
+            return
+        _log.info("trial %d is the best so far; its training goes on to the end", best.number)
+        best.epochs = self._history.full_epochs
+        self._start(best)
+        while self._watched:
+            self._check_stop()
+            self._watch()
+            if self._budget.left(self._seconds()) == 0.0:
+                self._drain("the wall clock is used up")
+            time.sleep(_TICK_SECONDS)
+
+    def _drain(self, reason: str) -> None:
+        """Stop all that runs and wait until it has ended."""
+        for one in self._watched:
+            if not one.asked_to_stop:
+                self._stop(one, reason)
+        while self._watched:
+            self._watch()
+            time.sleep(_TICK_SECONDS)
+
+    def _check_stop(self) -> None:
+        reason = self._asked_to_stop()
+        if reason:
+            raise Stopped(reason)
+
+    def _interrupt(self) -> None:
+        self._history.state = "interrupted"
+        try:
+            self._drain(_INTERRUPTED)
+        finally:
+            self._note_winner()
+            self._persist()
+
+    def _tidy(self) -> None:
+        for trial in out_of_race(self._history, self._settings, self._searcher.needed()):
+            self._executor.forget(trial)
+            trial.checkpoints_kept = False
+
+    def _note_winner(self) -> None:
+        best = self._history.best()
+        self._history.winner = None if best is None else best.number
+
+    def _persist(self) -> None:
+        self._history.seconds = self._seconds()
+        self._history.disk_bound = disk_bound(self._history, self._settings, self._executor.slots)
+        self._note_winner()
+        self._save(self._history)
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
+
+
+def _ended(trial: Trial) -> Ended:
+    assert trial.state in ("complete", "stopped", "failed")
+    return trial.state
+
+
+def _line(history: SearchHistory, trial: Trial) -> str:
+    shown = "no value" if trial.best_value is None else f"{trial.best_value:.4g} (epoch {trial.best_epoch})"
+    best = history.best()
+    leader = "" if best is None else f"; best: trial {best.number}, {best.best_value:.4g}"
+    why = f", {trial.reason}" if trial.reason else ""
+    why += f", {trial.failure.kind}: {trial.failure.message}" if trial.failure else ""
+    return f"trial {trial.number} ({trial.origin}) {trial.state}{why}: {history.metric} {shown}{leader}"

@@ -1,0 +1,44 @@
+"""The seam between a search and its algorithm: ask for values, report how they do, tell how they ended.
+
+Whatever proposes values implements `Searcher`, and passes tests/automl/test_searchers.py, the same for all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+__all__ = ["Ended", "Recommendation", "Searcher"]
+
+Ended = Literal["complete", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """Values to try, by dotted key, and how many epochs to train with them in all.
+
+    ``continues`` names the trial from whose checkpoint the training goes on. Trials are numbered from 0, the baseline.
+    """
+
+    number: int
+    values: dict[str, Any]
+    epochs: int
+    origin: str = "search"
+    continues: int | None = None
+    note: dict[str, Any] = field(default_factory=dict)
+
+
+class Searcher(Protocol):
+    """An algorithm; it holds no state that the history of trials doesn't give back."""
+
+    def ask(self) -> Recommendation | None:
+        """Return the next values; None where others have to end first, or where nothing is left to try."""
+
+    def report(self, number: int, epoch: int, value: float) -> bool:
+        """Take the metric after ``epoch`` epochs (counted from 1), and say whether the trial is hopeless."""
+
+    def tell(self, number: int, ended: Ended, value: float | None) -> None:
+        """Take how a trial ended, with its best value."""
+
+    def needed(self) -> set[int]:
+        """Return the ended trials whose checkpoints later trials may go on from."""

@@ -1,0 +1,120 @@
+"""The settings of an AutoML search, under the names that TAO's AutoML has where it has one."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from tao_skill.config.parameter import SECTION, parameter
+
+__all__ = ["AutoML"]
+
+
+@dataclass(config=SECTION)
+class AutoML:
+    """How a search looks for better hyper-parameters, and when it ends."""
+
+    automl_algorithm: Annotated[
+        str,
+        parameter("Search algorithm: bayesian, random, hyperband, asha, bohb, pbt or hyperband_es.", title="Algorithm"),
+    ] = "bayesian"
+    automl_max_recommendations: Annotated[
+        int, parameter("Largest number of trials, the baseline among them.", title="Trials", ge=1)
+    ] = 20
+    automl_max_minutes: Annotated[
+        float | None,
+        parameter(
+            "Wall clock of the whole search, the winner's last epochs among them; null: no limit.",
+            title="Minutes",
+            gt=0,
+        ),
+    ] = None
+    automl_target: Annotated[
+        float | None,
+        parameter("Value of the metric that ends the search as soon as a trial reaches it.", title="Target"),
+    ] = None
+    automl_max_epochs: Annotated[
+        int | None,
+        parameter("Epochs of a full training; null: what the spec says.", title="Epochs of a full training", ge=1),
+    ] = None
+    automl_max_concurrent: Annotated[
+        int, parameter("Trials that run at the same time, each in a process of its own.", title="Concurrency", ge=1)
+    ] = 1
+    automl_hyperparameters: Annotated[
+        list[str],
+        parameter("Parameters to search in place of the schema's default ones.", title="Parameters"),
+    ] = Field(default_factory=list)
+    custom_param_ranges: Annotated[
+        dict[str, Any],
+        parameter(
+            "Own range of a parameter, inside the schema's: valid_min and valid_max, or valid_options with "
+            "option_weights; disable_list takes options away. A parameter named here is searched.",
+            title="Own ranges",
+        ),
+    ] = Field(default_factory=dict)
+    metric: Annotated[
+        str | None,
+        parameter("Metric that is optimised; null: the one that the skill's SKILL.md names.", title="Metric"),
+    ] = None
+    direction: Annotated[
+        Literal["maximize", "minimize"] | None,
+        parameter(
+            "Whether larger or smaller values are better; null: minimize where the metric's name says loss or error.",
+            title="Direction",
+        ),
+    ] = None
+    automl_early_stopping: Annotated[
+        bool,
+        parameter(
+            "End hopeless trials early: bayesian and random compare them with the others at the same epoch, the "
+            "hyperband family at its rungs.",
+            title="Early stopping",
+        ),
+    ] = True
+    automl_min_epochs: Annotated[
+        int, parameter("Epochs that each trial trains at least before it may be ended.", title="First rung", ge=1)
+    ] = 1
+    automl_reduction_factor: Annotated[
+        int, parameter("One in so many trials goes on from rung to rung.", title="Reduction factor", ge=2)
+    ] = 3
+    automl_early_stop_threshold: Annotated[
+        float,
+        parameter(
+            "hyperband_es: a trial ends when it has not improved by this share of its best value for "
+            "automl_min_early_stop_epochs validations.",
+            title="Least improvement",
+            ge=0,
+        ),
+    ] = 0.01
+    automl_min_early_stop_epochs: Annotated[
+        int, parameter("hyperband_es: validations without improvement that are borne.", title="Patience", ge=1)
+    ] = 3
+    automl_population_size: Annotated[int, parameter("pbt: members of the population.", title="Population", ge=2)] = 4
+    automl_eval_interval: Annotated[
+        int | None,
+        parameter("pbt: epochs of a generation; null: a quarter of a training.", title="Generation", ge=1),
+    ] = None
+    automl_perturbation_factor: Annotated[
+        float,
+        parameter("pbt: factor by which copied values are raised or lowered.", title="Perturbation", gt=0, le=10),
+    ] = 1.2
+    automl_trial_timeout_minutes: Annotated[
+        float | None,
+        parameter("Minutes after which a trial is ended and counts as failed; null: none.", title="Timeout", gt=0),
+    ] = None
+    automl_max_retries: Annotated[
+        int,
+        parameter("How often a trial is started again after a failure of the machine.", title="Retries", ge=0),
+    ] = 2
+    automl_delete_intermediate_ckpt: Annotated[
+        bool,
+        parameter("Delete the checkpoints of trials that are out of the race.", title="Delete checkpoints"),
+    ] = True
+    automl_keep_trials: Annotated[
+        int, parameter("Ended trials whose checkpoints are kept: the best ones.", title="Trials kept", ge=1)
+    ] = 1
+    run_final_evaluation: Annotated[
+        bool,
+        parameter("Measure the winner on the data of evaluate, where they are given.", title="Final evaluation"),
+    ] = True
+    automl_seed: Annotated[int, parameter("Seed of the search's own choices.", title="Seed", ge=0)] = 0

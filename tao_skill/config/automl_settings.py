@@ -1,0 +1,100 @@
+"""From what a user wrote about a search to settings that hold: aliases, refusals, and the nearest name for a typo."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from tao_skill.config.automl import AutoML
+from tao_skill.errors import Problem, SpecError
+
+__all__ = ["SETTING_NAMES", "is_setting", "read_settings"]
+
+# Other names of the same settings; the peer's own among them.
+_ALIASES = {
+    "algorithm": "automl_algorithm",
+    "num_recommendations": "automl_max_recommendations",
+    "max_recommendations": "automl_max_recommendations",
+    "automl_max_trials": "automl_max_recommendations",
+    "automl_max_experiments": "automl_max_recommendations",
+    "automl_delete_intermediate_checkpoints": "automl_delete_intermediate_ckpt",
+    "max_minutes": "automl_max_minutes",
+    "target_metric": "automl_target",
+    "max_concurrent": "automl_max_concurrent",
+    "metric_name": "metric",
+    "optimization_direction": "direction",
+}
+# Settings of the peer that mean nothing here, each with what to do instead.
+_REFUSED = {
+    "run_baseline": "nothing: the template's values with your overrides are always the first trial",
+    "epoch_multiplier": "automl_max_epochs, the epochs of a full training",
+    "automl_max_generations": "automl_max_epochs: a population lasts as long as a full training",
+    "automl_mutation_factor": "another setting: it belongs to dehb, which isn't offered; bohb is the nearest",
+    "automl_crossover_prob": "another setting: it belongs to dehb, which isn't offered; bohb is the nearest",
+    "automl_kde_samples": "nothing: Optuna's TPE chooses it",
+    "automl_top_n_percent": "nothing: Optuna's TPE chooses it",
+    "automl_min_points_in_model": "nothing: Optuna's TPE chooses it",
+    "automl_checkpoint_retention_strategy": "automl_keep_trials, the number of trials whose checkpoints are kept",
+    "override_automl_disabled_params": "a parameter that the schema lets be searched",
+}
+SETTING_NAMES: tuple[str, ...] = tuple(field.name for field in fields(AutoML))
+
+
+def is_setting(key: str) -> bool:
+    """Say whether a key without dots is meant for the search and not for the spec."""
+    return key.startswith("automl_") or key in SETTING_NAMES or key in _ALIASES or key in _REFUSED
+
+
+def read_settings(given: Mapping[str, Any]) -> AutoML:
+    """Return the settings of a search; what is left out takes its default.
+
+    Raises:
+        SpecError: unknown names (each with the nearest), refused ones, and values out of bounds: all of them.
+    """
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name, value in given.items():
+        known = _ALIASES.get(name, name)
+        if name in _REFUSED:
+            problems.append(Problem(name, value, _REFUSED[name]))
+        elif known not in SETTING_NAMES:
+            problems.append(Problem(name, value, _nearest(name)))
+        elif known in values and values[known] != value:
+            problems.append(Problem(name, value, f"the same value as another name of {known} gives: {values[known]!r}"))
+        else:
+            values[known] = value
+    settings, wrong = _validated(values)
+    problems += wrong
+    if problems:
+        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise SpecError(
+            f"The search can't start: its settings have {count}.",
+            problems=problems,
+            next_step="references/automl_settings.md tells every setting with its bounds",
+        )
+    assert settings is not None
+    return settings
+
+
+@cache
+def _adapter() -> TypeAdapter[AutoML]:
+    return TypeAdapter(AutoML)
+
+
+def _validated(values: Mapping[str, Any]) -> tuple[AutoML | None, list[Problem]]:
+    try:
+        return _adapter().validate_python(dict(values)), []
+    except ValidationError as error:
+        return None, [
+            Problem(".".join(map(str, detail["loc"])), detail.get("input"), detail["msg"])
+            for detail in error.errors(include_url=False)
+        ]
+
+
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name, [*SETTING_NAMES, *_ALIASES], n=1, cutoff=0.5)
+    hint = f"the nearest is {near[0]}" if near else f"known: {', '.join(SETTING_NAMES)}"
+    return f"no such setting; {hint}"
