@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tao_skill.agent.definitions import DEFINITIONS_FILE, definitions  # noqa: E402
+from tao_skill.automl.documents import BestRec, SearchReport  # noqa: E402
+from tao_skill.automl.history import SearchHistory  # noqa: E402
 from tao_skill.bank.manifest import Manifest, build_manifest  # noqa: E402
 from tao_skill.bank.parameter_table import (  # noqa: E402
     IMPORTANT_TRAIN_PARAMETERS,
@@ -42,6 +44,9 @@ DOCUMENTS: dict[str, Any] = {
     "run_plan": RunPlan,
     "job_record": JobRecord,
     "results": RunResult,
+    "search_history": SearchHistory,
+    "best_rec": BestRec,
+    "automl_report": SearchReport,
 }
 
 

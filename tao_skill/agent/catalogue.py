@@ -113,7 +113,7 @@ def _parameters(prefix: str, properties: Mapping[str, Any]) -> list[Parameter]:
 
 
 def _parameter(key: str, node: Mapping[str, Any]) -> Parameter:
-    from tao_skill.config.check import expectation
+    from tao_skill.config.schema_check import expectation
 
     branches = [one for one in node.get("anyOf", [node]) if one.get("type") != "null"]
     return Parameter(

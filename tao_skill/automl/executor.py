@@ -20,6 +20,7 @@ class End:
     failure: Failure | None = None
     # Seconds in which the trial's own program did not run yet or did not run any more: starting a worker, say.
     overhead: float = 0.0
+    checkpoint_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Executor(Protocol):
     def slots(self) -> int:
         """Return how many trials may run at once."""
 
-    def check(self, values: Mapping[str, Any]) -> list[Problem]:
+    def check(self, values: Mapping[str, Any]) -> Sequence[Problem]:
         """Return what is wrong with values, by dotted key, before they cost anything."""
 
     def start(self, trial: Trial) -> Running:

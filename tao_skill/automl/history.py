@@ -77,6 +77,7 @@ class SearchHistory(_Document):
     space: list[dict[str, Any]] = Field(description="What is searched, with ranges.")
     left_out: dict[str, str] = Field(default_factory=dict, description="What is not searched, with the reason.")
     started_at: str = Field(description="When it began (UTC, ISO 8601).")
+    data_root: str | None = Field(default=None, description="Where the skill's data sources lie, as it was given.")
     seconds: float = Field(default=0.0, description="Wall clock that it took, all runs together.")
     state: Literal["running", "ended", "interrupted"] = Field(default="running", description="Where it stands.")
     end_reason: str = Field(default="", description="Why it ended.")

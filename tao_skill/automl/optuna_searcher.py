@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
@@ -26,7 +27,8 @@ __all__ = ["OptunaSearcher"]
 
 Acceptable = Callable[[Mapping[str, Any]], Sequence[Problem]]
 # Values that break a rule cost nothing but a draw; a space without any that hold is the user's mistake.
-_DRAWS = 200
+_DRAWS = 3
+_RANDOM_DRAWS = 500
 _STARTUP_TRIALS = 5
 _NUMBER = "trial"
 
@@ -70,7 +72,7 @@ class OptunaSearcher:
                 return Recommendation(number, values, self._history.full_epochs)
             self._history.rejected += 1
             self._study.tell(trial, state=TrialState.FAIL)
-        return None
+        return self._at_random(number)
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Report to Optuna, and return what its pruner says; the baseline is never hopeless."""
@@ -98,6 +100,16 @@ class OptunaSearcher:
     def needed(self) -> set[int]:
         """Return none: no trial goes on from another one's checkpoint."""
         return set()
+
+    def _at_random(self, number: int) -> Recommendation | None:
+        """Return acceptable values drawn at random: a model that is not told of rules proposes the same again."""
+        chance = random.Random(f"{self._settings.automl_seed}-{number}")
+        for _ in range(_RANDOM_DRAWS):
+            values = {one.key: one.draw(chance) for one in self._space.parameters}
+            if not self._acceptable(values):
+                return self._recommend(number, values, "search")
+            self._history.rejected += 1
+        return None
 
     def _recommend(self, number: int, values: Mapping[str, Any], origin: str) -> Recommendation:
         """Return values that are given, and let Optuna learn from them."""
@@ -157,7 +169,7 @@ class OptunaSearcher:
                 study.tell(frozen.number, state=TrialState.FAIL)
         self._study = study
         for number, trial in known.items():
-            if self._trials[number].params != (self._encoded(trial.values) or self._trials[number].params):
+            if self._is_representable(number) and self._decoded(self._trials[number].params) != trial.values:
                 raise KeyError(number)
             if trial.ended:
                 self.tell(number, trial.state, trial.best_value)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,6 +45,13 @@ class Parameter:
         edges = self._edges()
         return next((one for one, end in zip(self.choices, edges[1:], strict=True) if number < end), self.choices[-1])
 
+    def draw(self, chance: random.Random) -> Any:
+        """Return a value at random, on the parameter's own scale."""
+        share = chance.random()
+        if self.log:
+            return self.decode(round_if(self.kind, self.low * (self.high / self.low) ** share, self.step))
+        return self.decode(round_if(self.kind, self.low + (self.high - self.low) * share, self.step))
+
     def _edges(self) -> list[float]:
         """Return where each choice's share of the interval from 0 to 1 begins, and the end."""
         weights = self.weights or (1.0,) * len(self.choices)
@@ -58,3 +66,8 @@ class Parameter:
         if self.kind == "choice":
             return shown | {"choices": list(self.choices), "weights": list(self.weights) or None}
         return shown | {"low": self.low, "high": self.high, "log": self.log}
+
+
+def round_if(kind: str, number: float, step: int) -> float:
+    """Return the nearest multiple of ``step`` where the kind is integer, else the number."""
+    return round(number / step) * step if kind == "integer" else number

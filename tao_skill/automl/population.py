@@ -93,18 +93,22 @@ class PopulationSearcher:
         scored = [one for one in self._newest() if one.best_value is not None and one.state != "failed"]
         if not scored:
             return None
-        epochs = min(member.epochs + self._interval, self._history.full_epochs)
+        full, who = self._history.full_epochs, self._member(member)
+        epochs = min(member.epochs + self._interval, full)
         ranked = sorted(scored, key=self._score, reverse=True)
         few = max(1, len(ranked) // _QUARTER)
         is_worst = member.state == "failed" or (len(ranked) > 1 and member in ranked[-few:])
-        who = self._member(member)
-        if not is_worst:
+        # A member that is trained to the end leaves nothing to go on with.
+        sources = [one for one in ranked[: max(few, len(ranked) // 2)] if one.last_epoch < full and one is not member]
+        if not is_worst or not sources:
+            if member.state == "failed":
+                return None
             return Recommendation(number, dict(member.values), epochs, f"member {who}: goes on", member.number)
-        source = chance.choice(ranked[:few])
+        source = chance.choice(sources[:few])
         values = self._perturbed(source.values, chance)
         if values is None:
             return None
-        epochs = min(max(member.epochs, source.last_epoch) + self._interval, self._history.full_epochs)
+        epochs = min(max(member.epochs, source.last_epoch) + self._interval, full)
         return Recommendation(number, values, epochs, f"member {who}: copies trial {source.number}", source.number)
 
     def _score(self, trial: Trial) -> float:
@@ -113,7 +117,7 @@ class PopulationSearcher:
         return value if self._history.direction == "maximize" else -value
 
     def _drawn(self, chance: random.Random) -> dict[str, Any] | None:
-        return self._first_acceptable(lambda: {one.key: _draw(one, chance) for one in self._space.parameters})
+        return self._first_acceptable(lambda: {one.key: one.draw(chance) for one in self._space.parameters})
 
     def _perturbed(self, values: Mapping[str, Any], chance: random.Random) -> dict[str, Any] | None:
         factor = self._settings.automl_perturbation_factor
@@ -132,18 +136,10 @@ class PopulationSearcher:
         return None
 
 
-def _draw(parameter: Parameter, chance: random.Random) -> Any:
-    share = chance.random()
-    if parameter.log:
-        return parameter.decode(parameter.low * (parameter.high / parameter.low) ** share)
-    number = parameter.low + (parameter.high - parameter.low) * share
-    return parameter.decode(round(number / parameter.step) * parameter.step if parameter.kind == "integer" else number)
-
-
 def _changed(parameter: Parameter, value: Any, factor: float, chance: random.Random) -> Any:
     """Return a copied value a little higher or lower, or now and then a new one."""
     if parameter.encode(value) is None or chance.random() < _DRAW_ANEW:
-        return _draw(parameter, chance)
+        return parameter.draw(chance)
     if parameter.kind == "choice":
         return value
     changed = value * (factor if chance.random() < 0.5 else 1 / factor)

@@ -159,6 +159,7 @@ class Search:
         trial = one.trial
         trial.seconds += time.monotonic() - one.since
         trial.overhead_seconds += end.overhead
+        self._history.largest_trial_bytes = max(self._history.largest_trial_bytes, end.checkpoint_bytes)
         if one.timed_out:
             from tao_skill.automl.failure import classify
 

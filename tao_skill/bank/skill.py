@@ -11,11 +11,16 @@ from tao_skill.bank.location import SKILL_DOCUMENT, skill_directories
 from tao_skill.bank.skill_info import SkillInfo, load_skill_info
 from tao_skill.bank.tables import (
     AUTOML_SUFFIX,
+    DATA_SOURCE_HEADER,
+    INFERENCE_HEADER,
     DataSourceRow,
     InferenceRow,
+    has_table,
+    monitored_metric,
     parse_data_sources,
     parse_inference,
 )
+from tao_skill.config.schema import NETWORK_ARCH
 from tao_skill.errors import Problem, SkillError, UsageError
 
 DEFAULT_SKILL = "tao-train-metric-learning-recognition"
@@ -42,6 +47,7 @@ class Skill:
     info: SkillInfo
     data_sources: list[DataSourceRow]
     inference: list[InferenceRow]
+    metric: str = ""
 
     def schema(self, action: str) -> dict[str, Any]:
         """Return the packaged JSON Schema of ``action``.
@@ -139,9 +145,14 @@ def load_skill(directory: Path) -> Skill:
     """
     info = load_skill_info(directory / SKILL_INFO)
     document = directory / SKILL_DOCUMENT
+    if not document.exists():
+        # Schema, template and facts are enough to tune what another runner's skill holds.
+        return Skill(info.name, directory, info, [], [])
     text = read_text(document, f"add {document}")
-    sources = parse_data_sources(text, str(document))
-    functions = parse_inference(text, str(document))
+    # A skill of another bank may say nothing in tables; one of this bank's own models must.
+    own = info.network_arch == NETWORK_ARCH
+    sources = parse_data_sources(text, str(document)) if own or has_table(text, DATA_SOURCE_HEADER) else []
+    functions = parse_inference(text, str(document)) if own or has_table(text, INFERENCE_HEADER) else []
     spoken = [(row.line, row.action) for row in sources]
     spoken += [(row.line, row.action.removesuffix(AUTOML_SUFFIX)) for row in functions]
     expected = f"one of the actions in {SKILL_INFO}: {', '.join(info.actions)}"
@@ -152,7 +163,7 @@ def load_skill(directory: Path) -> Skill:
     ]
     if problems:
         raise SkillError(f"{document} speaks of actions that the skill does not have.", problems=problems)
-    return Skill(info.name, directory, info, sources, functions)
+    return Skill(info.name, directory, info, sources, functions, monitored_metric(text))
 
 
 def _summary(directory: Path) -> SkillSummary:

@@ -39,19 +39,21 @@ class ExecutionFact(_Document):
 
     type: Literal["python_script"] = Field(description="The only form: a script of this skill.")
     script: str = Field(min_length=1, description="Path of the script inside the skill's folder.")
-    args: list[str] = Field(description="Arguments; {config_path} stands for the spec's file.")
+    args: list[str] = Field(
+        default=["--config", "{config_path}"], description="Arguments; {config_path} stands for the spec's file."
+    )
     config_format: Literal["yaml", "json"] = Field(default="yaml", description="Form of the spec's file.")
 
 
 class ActionFact(_Document):
     """One action of the skill."""
 
-    command: str = Field(description="Command line that runs it; {config_path} stands for the spec's file.")
+    command: str = Field(default="", description="Command line that runs it; {config_path} stands for the spec's file.")
     config_format: Literal["yaml", "json"] = Field(default="yaml", description="Form of the spec's file.")
     mode: Literal["config"] = Field(default="config", description="The action takes one spec file.")
     execution: ExecutionFact | None = Field(default=None, description="The same for runners of scripts.")
-    inputs: dict[SpecKey, InputFact] = Field(description="Spec keys that name what it reads.")
-    outputs: dict[SpecKey, OutputFact] = Field(description="Spec keys that name what it writes.")
+    inputs: dict[SpecKey, InputFact] = Field(default_factory=dict, description="Spec keys that name what it reads.")
+    outputs: dict[SpecKey, OutputFact] = Field(default_factory=dict, description="Spec keys that name what it writes.")
     upload_excludes: list[str] = Field(
         default_factory=list, description="Patterns (fnmatch) of result paths that are not uploaded."
     )
@@ -61,7 +63,7 @@ class SkillInfo(_Document):
     """The facts of one skill, as its ``references/skill_info.yaml`` states them."""
 
     name: str = Field(description="Name of the skill and of its folder.")
-    network_arch: str = Field(description="Name of the network in job records and requests.")
+    network_arch: str = Field(default="", description="Name of the network in job records and requests.")
     automl_enabled: StrictBool = Field(description="Whether training goes to AutoML unless a run says off.")
     container_image: str | None = Field(default=None, description="Container image; none is needed.")
     data_format: str = Field(default="default", description="Form of the data sets.")
@@ -76,7 +78,7 @@ class SkillInfo(_Document):
     spec_templates: dict[Name, str] = Field(
         default_factory=dict, description="Template of each action, relative to the skill's folder."
     )
-    description: str = Field(description="What the skill is for, in a sentence or two.")
+    description: str = Field(default="", description="What the skill is for, in a sentence or two.")
 
 
 def load_skill_info(path: Path) -> SkillInfo:

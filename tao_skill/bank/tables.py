@@ -1,4 +1,4 @@
-"""The two tables of SKILL.md that code reads too: data sources per action, and inference functions."""
+"""What code reads in SKILL.md too: data sources per action, inference functions, and the monitored metric."""
 
 import re
 from collections.abc import Callable
@@ -17,6 +17,9 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _ACTION = re.compile(r"[a-z][a-z0-9_]*( \(AutoML\))?")
 _SPEC_KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _PART = re.compile(r"([a-z][a-z0-9_]*):(?:\s+(.*))?")
+_METRIC = re.compile(
+    r"^\s*[-*]?\s*\**Monitoring metric\**:\**\s*(?:`([^`]+)`|([^`(\n]+))", re.MULTILINE | re.IGNORECASE
+)
 _FENCE = re.compile(r"\s*(```+|~~~+)")
 
 
@@ -74,6 +77,17 @@ def parse_inference(markdown: str, file: str = "SKILL.md") -> list[InferenceRow]
     rows = _parse(markdown, file, INFERENCE_HEADER, _inference_row)
     _refuse_twins(file, [(row.line, f"{row.action} {row.spec_field}") for row in rows])
     return rows
+
+
+def has_table(markdown: str, header: tuple[str, ...]) -> bool:
+    """Say whether a document has a table with these columns."""
+    return any(tuple(_cells(line)) == header for line in markdown.splitlines() if "|" in line)
+
+
+def monitored_metric(markdown: str) -> str:
+    """Return the metric that the line `Monitoring metric: …` names; empty where there is none."""
+    found = _METRIC.search(markdown)
+    return "" if found is None else (found[1] or found[2] or "").strip()
 
 
 def _data_source_row(cells: list[str], line: int) -> DataSourceRow:

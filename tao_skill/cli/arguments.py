@@ -19,7 +19,9 @@ def add_action(parser: argparse.ArgumentParser, *names: str) -> None:
 
 def add_skill(parser: argparse.ArgumentParser) -> None:
     """Add the skill that is used."""
-    parser.add_argument("--skill", metavar="NAME", help="skill to use (default: the recognition skill)")
+    parser.add_argument(
+        "--skill", "--skill-dir", metavar="NAME|DIR", help="skill, or its folder (default: the recognition skill)"
+    )
 
 
 def add_results_root(parser: argparse.ArgumentParser) -> None:

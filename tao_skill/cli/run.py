@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tao_skill.run.plan import RunPlan
     from tao_skill.run.result import RunResult
 
-__all__ = ["add_to", "result_outcome"]
+__all__ = ["add_to", "add_train_options", "result_outcome", "run_request"]
 
 _EXAMPLES = """examples:
   python -m tao_skill run train --data-root /data --automl-policy off
@@ -35,8 +35,20 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
         parents=parents,
     )
     add_action(parser)
+    add_train_options(parser)
+    parser.add_argument("--automl-policy", metavar="on|off", help="whether train goes to AutoML (default: on)")
+    parser.add_argument("--request", metavar="TEXT", help='the user\'s words, such as "plain training, no HPO"')
+    parser.set_defaults(call=run_request)
+
+
+def add_train_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `run` and `automl run` share."""
     add_skill(parser)
     parser.add_argument("--overrides", metavar="OVERRIDE", nargs="+", action="extend", default=[], help="settings")
+    parser.add_argument(
+        "--automl", metavar="SETTING", nargs="+", action="extend", default=[],
+        help="settings of the search, for train, such as automl_max_recommendations=10",
+    )  # fmt: skip
     parser.add_argument("--data-root", metavar="URI", help="where the skill's data sources lie")
     add_results_root(parser)
     parser.add_argument("--parent-job-id", metavar="ID", help="job whose model this run starts from")
@@ -44,13 +56,11 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
         "--parent-checkpoint", metavar="WHICH", default="best", help="best (default), latest, or an epoch from 0"
     )
     parser.add_argument("--force-parent", action="store_true", help="take a parent job that is not COMPLETE")
-    parser.add_argument("--automl-policy", metavar="on|off", help="whether train goes to AutoML (default: on)")
-    parser.add_argument("--request", metavar="TEXT", help='the user\'s words, such as "plain training, no HPO"')
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop; nothing is written")
-    parser.set_defaults(call=_run)
 
 
-def _run(options: argparse.Namespace) -> Outcome:
+def run_request(options: argparse.Namespace) -> Outcome:
+    """Run, or plan, what the options ask for."""
     from tao_skill.run.request import RunRequest
 
     request = RunRequest(
@@ -63,6 +73,7 @@ def _run(options: argparse.Namespace) -> Outcome:
         parent_checkpoint=options.parent_checkpoint,
         force_parent=options.force_parent,
         automl_policy=options.automl_policy,
+        automl=options.automl,
         request=options.request,
     )
     if options.dry_run:
@@ -99,9 +110,33 @@ def _result_text(result: RunResult) -> str:
         lines.append(f"  checkpoint  {result.checkpoint}")
     width = max((len(name) for name in result.metrics), default=0)
     lines += [f"  {name:<{width}}  {_number(value)}" for name, value in result.metrics.items()]
+    if result.search is not None:
+        lines += _search_lines(result.search)
     if result.action == "train":
         lines.append(f"Next: python -m tao_skill run evaluate --parent-job-id {result.job_id} --data-root URI")
     return "\n".join(lines)
+
+
+def _search_lines(search: dict[str, Any]) -> list[str]:
+    gain = search["gain"]
+    lines = [
+        f"  search      {search['trials']} trials ({search['algorithm']}): {search['end_reason']}",
+        f"  baseline    {_number(search['baseline'])}; best {_number(search['best'])}, trial {search['best_trial']}"
+        + ("" if gain is None else f" ({gain:+.4f})"),
+        *(
+            f"    {key} = {_number(value) if isinstance(value, float) else value}"
+            for key, value in search["values"].items()
+        ),
+        f"  report      {search['report']}",
+    ]
+    final = search["final_evaluation"] or {}
+    if final.get("status") == "measured":
+        lines += [f"  {name}  {_number(value)}" for name, value in final["metrics"].items() if "Rank 1" in name]
+    return lines
+
+
+def _shown(value: Any) -> str:
+    return _number(value) if isinstance(value, float) else str(value)
 
 
 def _number(value: float | None) -> str:
@@ -120,6 +155,22 @@ def _plan_outcome(plan: RunPlan) -> Outcome:
         key: value for key, value in flatten(redacted(plan.spec)).items() if plan.provenance.get(key) != "template"
     }
     lines += [f"    {key} = {value!r}  ({plan.provenance.get(key, '')})" for key, value in chosen.items()]
+    if plan.search is not None:
+        lines += _search_plan_lines(plan.search)
     lines += [f"  note: {note}" for note in redacted([*plan.warnings, *plan.preflight.notes])]
     lines.append("Nothing was written. The whole plan: --json; to run it, leave --dry-run out.")
     return Outcome(plan.model_dump(mode="json"), "\n".join(lines))
+
+
+def _search_plan_lines(search: dict[str, Any]) -> list[str]:
+    settings = search["settings"]
+    limit = settings["automl_max_minutes"]
+    time = f", {limit:g} minutes" if limit else ""
+    lines = [
+        f"  search: {search['algorithm']}, {settings['automl_max_recommendations']} trials of up to "
+        f"{search['full_epochs']} epochs{time}; {search['direction']} {search['metric']}",
+    ]
+    for one in search["space"]:
+        held = one.get("choices") or f"{one['low']:g} to {one['high']:g}{', log' if one['log'] else ''}"
+        lines.append(f"    {one['key']}: {held} (now {one['default']})")
+    return lines + [f"    not searched: {key} ({why})" for key, why in search["left_out"].items()]

@@ -1,13 +1,11 @@
 """Checks a spec, and tells all that is wrong with it at once."""
 
 import difflib
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import jsonschema
-
 from tao_skill.config.actions import spec_class
+from tao_skill.config.foreign import foreign_problems, is_own
 from tao_skill.config.keys import flatten, merge, nest
 from tao_skill.config.leaves import known_keys, leaves
 from tao_skill.config.no_effect import no_effect_warnings
@@ -15,10 +13,11 @@ from tao_skill.config.placeholder import is_given, is_placeholder
 from tao_skill.config.relations import relation_problems
 from tao_skill.config.rules import cross_field_problems
 from tao_skill.config.schema import json_schema, template
+from tao_skill.config.schema_check import schema_problems
 from tao_skill.config.typed import typed_spec
 from tao_skill.errors import Problem
 
-__all__ = ["check_spec", "expectation", "is_given", "is_placeholder", "own_leaves"]
+__all__ = ["check_spec", "is_given", "is_placeholder", "own_leaves"]
 
 
 def check_spec(
@@ -30,9 +29,11 @@ def check_spec(
     schema is the skill's packaged one, or the dataclasses' own. Keys that another action reads are warned of, and
     left aside; unknown keys are problems that name the nearest known key.
     """
+    if schema is not None and not is_own(action, schema):
+        return foreign_problems(spec, schema), []
     spec_class(action)
     read, problems, warnings = _split_keys(action, spec)
-    problems += _schema_problems(nest(read), schema or json_schema(action))
+    problems += schema_problems(nest(read), schema or json_schema(action))
     # The rules that bind several keys see a default wherever a value is no good, so that they can speak as well.
     wrong = {problem.key for problem in problems}
     sound = {key: value for key, value in read.items() if key not in wrong}
@@ -81,63 +82,3 @@ def _changed(action: str, read: Mapping[str, Any]) -> dict[str, Any]:
     """Return what differs from the template: only that can have been a user's wish."""
     defaults = flatten(template(action))
     return nest({key: value for key, value in read.items() if defaults.get(key) != value})
-
-
-def _schema_problems(nested: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Problem]:
-    validator = jsonschema.Draft202012Validator(schema)
-    # One leaf may break two keywords that say the same in two dialects: it is one problem.
-    problems = {_key(error): _problem(error) for error in validator.iter_errors(nested)}
-    for key, value in flatten(nested).items():
-        numbers = value if isinstance(value, list) else [value]
-        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
-            problems[key] = Problem(key, str(value), "a finite number")
-    return [problems[key] for key in sorted(problems)]
-
-
-def _key(error: jsonschema.ValidationError) -> str:
-    return ".".join(part for part in error.absolute_path if isinstance(part, str))
-
-
-def _problem(error: jsonschema.ValidationError) -> Problem:
-    whole = error
-    while isinstance(whole.parent, jsonschema.ValidationError):
-        whole = whole.parent
-    return Problem(_key(error), error.instance, expectation(whole.schema))
-
-
-def expectation(node: Any) -> str:
-    """Say in words what a node of a JSON Schema allows."""
-    if not isinstance(node, Mapping):
-        return "another value"
-    branches = [branch for branch in node.get("anyOf", [node]) if branch.get("type") != "null"]
-    value = branches[0] if branches else node
-    kind = {
-        "integer": "a whole number",
-        "number": "a number",
-        "boolean": "true or false",
-        "string": "a text",
-        "array": "a list",
-        "object": "a section",
-    }.get(str(value.get("type")), "a value")
-    if "enum" in value:
-        return f"one of {', '.join(map(str, value['enum']))}"
-    limits = _limits(value)
-    if value.get("type") == "array" and "items" in value:
-        kind = f"a list, each entry {expectation(value['items'])}"
-    return f"{kind}{limits}" + (" or null" if "anyOf" in node else "")
-
-
-def _limits(value: Mapping[str, Any]) -> str:
-    words = []
-    if "exclusiveMinimum" in value:
-        words.append(f"above {value['exclusiveMinimum']}")
-    elif "minimum" in value:
-        words.append(f"at least {value['minimum']}")
-    if "maximum" in value:
-        words.append(f"at most {value['maximum']}")
-    if "minItems" in value:
-        least, most = value["minItems"], value.get("maxItems", value["minItems"])
-        words.append(f"with {least} entries" if least == most else f"with {least} to {most} entries")
-    if "minLength" in value:
-        words.append("not empty")
-    return f", {' and '.join(words)}" if words else ""

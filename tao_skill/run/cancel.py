@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from tao_skill.errors import JobError, Problem
+from tao_skill.jobs.identity import is_alive
 from tao_skill.jobs.process import GRACE_SECONDS, stop_group
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
@@ -28,8 +31,17 @@ def cancel_job(store: JobStore, job_id: str, grace: float = GRACE_SECONDS) -> Jo
         )
     # The mark comes first, so that the runner that waits for the action doesn't take its end for a crash.
     marked = store.update(record.job_id, status=JobStatus.CANCELED, reason="canceled by `jobs cancel`")
-    if marked.pid is not None:
+    if marked.pid is not None and marked.pid == marked.runner_pid:
+        # A search: its runner reads the mark, and stops its trials at their last checkpoints.
+        _wait_for_end(marked, grace)
+    elif marked.pid is not None:
         stop_group(marked.pid, marked.process_start_time, grace)
     else:
         stop_runner(store, record.job_id, grace)
     return store.load(record.job_id)
+
+
+def _wait_for_end(record: JobRecord, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while is_alive(record.pid, record.process_start_time) and time.monotonic() < end:
+        time.sleep(0.1)

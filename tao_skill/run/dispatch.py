@@ -16,7 +16,6 @@ __all__ = [
     "TRAINER",
     "Dispatch",
     "choose_dispatch",
-    "refuse_automl",
     "refuse_planned_only",
     "trainer_command",
 ]
@@ -49,15 +48,6 @@ def choose_dispatch(action: str, policy: Policy, automl_enabled: bool, trouble: 
     if trouble:
         return Dispatch(TRAINER, NOT_RUNNABLE, f"{NOT_RUNNABLE}; training directly. {trouble}")
     return Dispatch(AUTOML, f"automl_policy is on: {policy.reason}")
-
-
-def refuse_automl(skill_dir: str) -> NotAvailableError:
-    """Return the error for a training that belongs to AutoML while this installation has none."""
-    return NotAvailableError(
-        f"This training goes to AutoML (skill {AUTOML}, with {skill_dir}), which is not installed.",
-        problems=[Problem("automl_policy", "on", "off, to train directly with the values of the spec")],
-        next_step="add --automl-policy off",
-    )
 
 
 def refuse_planned_only(action: str) -> None:

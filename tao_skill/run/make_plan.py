@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill.bank.skill import Skill, find_skill
+from tao_skill.config.automl import AutoML
+from tao_skill.config.automl_settings import read_settings
 from tao_skill.config.keys import flatten, get_leaf
 from tao_skill.config.placeholder import is_given
 from tao_skill.config.schema import json_schema, template
@@ -18,10 +20,10 @@ from tao_skill.run.check_inputs import input_problems, results_root_problems
 from tao_skill.run.checkpoint_files import read_record
 from tao_skill.run.child_settings import ChildSettings, take_from_checkpoint
 from tao_skill.run.data_sources import fill_data_sources
-from tao_skill.run.dispatch import choose_dispatch
+from tao_skill.run.dispatch import AUTOML, choose_dispatch
 from tao_skill.run.inference_functions import Facts, Files, Resolution, resolve_fields
 from tao_skill.run.look_at_data import look_at_local_data
-from tao_skill.run.overrides import Overrides, flat_overrides, read_overrides
+from tao_skill.run.overrides import Overrides, flat_overrides, read_overrides, read_search_settings
 from tao_skill.run.parent_job import find_parent
 from tao_skill.run.plan import RunPlan
 from tao_skill.run.policy import resolve_policy
@@ -34,7 +36,7 @@ from tao_skill.run.spec import CHECKPOINT, DATA_SOURCE, TEMPLATE, Assembled, Lay
 from tao_skill.run.stage import absolute_inputs, find_inputs
 from tao_skill.storage.locate import is_remote, local_path, redact
 
-__all__ = ["make_plan", "plan_run"]
+__all__ = ["make_plan", "plan_run", "search_settings"]
 
 NO_JOB = "<job id>"
 
@@ -82,6 +84,7 @@ def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | 
     spec = absolute_inputs(assembled.spec, find_inputs(assembled.spec, input_keys))
     inputs = find_inputs(spec, input_keys)
     gpus = get_leaf(spec, f"{request.action}.num_gpus", 1)
+    search = _search(request, skill, form, given, spec) if dispatch.target == AUTOML else None
     warnings = [dispatch.warning or form.trouble, *(one.warning for one in fields), *assembled.warnings]
     if job_id is None:
         warnings.append(_not_looked_at(inputs, store))
@@ -96,13 +99,14 @@ def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | 
         job_id=job_id,
         parent_job=parent.job_id if parent else None,
         results_root=store.uri if isinstance(store, MirroredJobStore) else str(store.root),
-        results_dir=str(spec["results_dir"]),
+        results_dir=str(spec.get("results_dir") or results_dir),
         spec=spec,
         provenance=assembled.provenance,
         reasons={one.key: one.reason for one in fields},
         inputs=inputs,
         overrides=given.values,
         warnings=[warning for warning in warnings if warning],
+        search=search,
         preflight=look_around(store.root, gpus, training=request.action == "train"),
     )
 
@@ -157,6 +161,21 @@ def _fill(
         look=lambda spec: input_problems(spec, skill.info.actions[action].inputs),
         look_at_data=lambda spec, told: look_at_local_data(action, spec, thorough=thorough, told=told),
     )  # fmt: skip
+
+
+def _search(
+    request: RunRequest, skill: Skill, form: _Form, given: Overrides, spec: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what a search over this spec would do."""
+    from tao_skill.run.prepare_search import prepare_search
+
+    settings = search_settings(request, given)
+    return prepare_search(skill, form.schema, spec, given.values, settings).document()
+
+
+def search_settings(request: RunRequest, given: Overrides) -> AutoML:
+    """Return the settings of a search: those of the request over those among the overrides."""
+    return read_settings(given.automl | read_search_settings(request.automl))
 
 
 def _read_form(skill: Skill, action: str) -> _Form:

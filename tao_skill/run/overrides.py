@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tao_skill.config.automl_settings import is_setting
 from tao_skill.config.keys import flatten
 from tao_skill.config.placeholder import is_placeholder
 from tao_skill.config.secrets import is_secret, masked_text, masked_value
 from tao_skill.config.yaml_text import load_yaml
 from tao_skill.errors import Problem, SpecError
 
-__all__ = ["POLICY_KEY", "Overrides", "flat_overrides", "read_document", "read_overrides"]
+__all__ = ["POLICY_KEY", "Overrides", "flat_overrides", "read_document", "read_overrides", "read_search_settings"]
 
 POLICY_KEY = "automl_policy"
 _FORMS = 'KEY=VALUE, a JSON object such as {"train.num_epochs": 30}, or @file.yaml'
@@ -30,6 +31,7 @@ class Overrides:
     values: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     automl_policy: str | None = None
+    automl: dict[str, Any] = field(default_factory=dict)
 
 
 class _UnreadableError(Exception):
@@ -64,6 +66,25 @@ def read_overrides(
     return _collect(pairs, dict(shorthands or {}), data_root)
 
 
+def read_search_settings(texts: Sequence[str | Mapping[str, Any]]) -> dict[str, Any]:
+    """Read settings of a search, given in the forms of overrides; of two for the same the last wins.
+
+    Raises:
+        SpecError: texts that can't be read.
+    """
+    search: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for text in texts:
+        try:
+            for key, value in _pairs(text.strip()) if isinstance(text, str) else flat_overrides(text).items():
+                _put_setting(search, key.removeprefix("automl_settings."), value)
+        except _UnreadableError as wrong:
+            problems.append(Problem("--automl", masked_text(str(text)), str(wrong)))
+    if problems:
+        raise SpecError("Some settings of the search can't be read.", problems=problems)
+    return search
+
+
 def flat_overrides(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the leaves of a mapping whose keys are dotted, nested, or both; a secret comes as `***`."""
     return {key: masked_value(key, value) for key, value in flatten(document).items() if value != {}}
@@ -85,6 +106,7 @@ def _collect(pairs: list[tuple[str, Any]], shorthands: dict[str, str], data_root
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     policy: str | None = None
+    search: dict[str, Any] = {}
     for key, raw in pairs:
         value = _with_root(raw, data_root)
         if is_placeholder(value) or value == {}:
@@ -92,12 +114,25 @@ def _collect(pairs: list[tuple[str, Any]], shorthands: dict[str, str], data_root
         if key == POLICY_KEY:
             policy = _policy_word(value)
             continue
+        if key not in shorthands and is_setting(key.partition(".")[0]):
+            _put_setting(search, key, value)
+            continue
         full = shorthands.get(key, key)
         for older in [one for one in values if one.startswith(f"{full}.")]:
             del values[older]
         values[full] = value
         sources[full] = "shorthand" if key in shorthands else "override"
-    return Overrides(values, {key: sources[key] for key in values}, policy)
+    return Overrides(values, {key: sources[key] for key in values}, policy, search)
+
+
+def _put_setting(search: dict[str, Any], key: str, value: Any) -> None:
+    """Note a setting of the search; below custom_param_ranges stand spec keys, dots and all, and a range's parts."""
+    name, _, rest = key.partition(".")
+    if not rest:
+        search[name] = value
+        return
+    parameter, _, part = rest.rpartition(".")
+    search.setdefault(name, {}).setdefault(parameter, {})[part] = value
 
 
 def _policy_word(value: Any) -> str:

@@ -29,7 +29,7 @@ def find_parent(store: JobStore, job_id: str, force: bool) -> Files:
     if is_remote(job_id):
         root, _, job_id = job_id.rstrip("/").rpartition("/")
         store = open_store(root)
-    record = _with_model(store.reconcile(store.load(job_id)))
+    record = _with_model(store, store.reconcile(store.load(job_id)))
     if record.status != JobStatus.COMPLETE and not force:
         raise JobError(
             f"Parent job {record.job_id} is {record.status}, not COMPLETE.",
@@ -56,6 +56,6 @@ def _outputs(record: JobRecord) -> list[str]:
     return [output] if isinstance(output, str) and output else []
 
 
-def _with_model(record: JobRecord) -> JobRecord:
-    """Return the job that holds the model: a search over many trainings will answer with its best child here."""
-    return record
+def _with_model(store: JobStore, record: JobRecord) -> JobRecord:
+    """Return the job that holds the model: for a search over many trainings, its best child."""
+    return record if record.best_child is None else store.reconcile(store.load(record.best_child))

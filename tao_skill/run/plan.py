@@ -40,6 +40,9 @@ class RunPlan(BaseModel):
     inputs: dict[str, list[str]] = Field(description="Paths and URIs that will be brought here, by dotted key.")
     overrides: dict[str, Any] = Field(description="What the user set, by dotted key.")
     warnings: list[str] = Field(description="What a user should know.")
+    search: dict[str, Any] | None = Field(
+        default=None, description="The search, where training goes to AutoML: algorithm, budget, metric and space."
+    )
     preflight: Preflight = Field(description="What this machine has.")
 
     @field_serializer("spec", "inputs", "overrides", "reasons", "warnings", "preflight")

@@ -33,6 +33,10 @@ class RunRequest(BaseModel):
     automl_policy: str | None = Field(
         default=None, description="on or off; null means that the request's words decide."
     )
+    automl: list[str | dict[str, Any]] = Field(
+        default_factory=list,
+        description="Settings of the search, for train: KEY=VALUE, a JSON object, or @file; the last wins.",
+    )
     request: str | None = Field(default=None, description="The user's own words, searched for a wish to train plainly.")
 
 

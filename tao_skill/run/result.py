@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from tao_skill.jobs.reconcile import LOG_FILE, action_folder
@@ -25,12 +27,15 @@ class RunResult(BaseModel):
     upload: UploadState | None = Field(
         default=None, description="Upload of the results; null for a local results root."
     )
+    search: dict[str, Any] | None = Field(
+        default=None, description="Of a search: trials, baseline, best value, gain, best child job, report."
+    )
     log: str = Field(description="Log of the action.")
     error: RecordedError | None = Field(default=None, description="Why it failed.")
 
 
-def result_of(record: JobRecord) -> RunResult:
-    """Return the result that a job's record tells."""
+def result_of(record: JobRecord, search: dict[str, Any] | None = None) -> RunResult:
+    """Return the result that a job's record tells; ``search`` is the summary of a search."""
     error = record.error
     if error is None and record.status == JobStatus.CANCELED:
         error = RecordedError(
@@ -47,6 +52,7 @@ def result_of(record: JobRecord) -> RunResult:
         metrics=record.metrics,
         warnings=[*record.warnings, *_upload_warnings(record)],
         upload=record.upload,
+        search=search,
         log=str(action_folder(record) / LOG_FILE),
         error=error,
     )

@@ -16,11 +16,13 @@ from tao_skill.jobs.store import JobStore
 from tao_skill.run.check_places import check_places
 from tao_skill.run.dispatch import trainer_command
 from tao_skill.run.inference_functions import Facts, Resolution, resolve_fields
+from tao_skill.run.launch_search import resume_search
 from tao_skill.run.parent_job import job_files
 from tao_skill.run.record import SPEC_FILE, CommandFor, run_recorded
 from tao_skill.run.redaction import is_redacted
 from tao_skill.run.remote_jobs import refuse_foreign
 from tao_skill.run.result import RunResult, result_of
+from tao_skill.run.search_files import is_search
 from tao_skill.run.stage import find_inputs, stage_inputs
 
 __all__ = ["check_resumable", "resume_job"]
@@ -37,6 +39,8 @@ def resume_job(
         JobError: no such job, or one that is not a training that broke off.
     """
     record = store.reconcile(store.load(job_id))
+    if is_search(record):
+        return resume_search(store, record.job_id)
     refuse_foreign(store, record, "resumed")
     check_resumable(record)
     skill = find_skill(record.skill)

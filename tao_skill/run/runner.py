@@ -9,7 +9,8 @@ from tao_skill.bank.skill import find_skill
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.run.check_places import check_places
-from tao_skill.run.dispatch import AUTOML, refuse_automl, refuse_planned_only, trainer_command
+from tao_skill.run.dispatch import AUTOML, refuse_planned_only, trainer_command
+from tao_skill.run.launch_search import launch_search
 from tao_skill.run.look_at_data import check_staged_data
 from tao_skill.run.make_plan import make_plan
 from tao_skill.run.plan import RunPlan
@@ -52,6 +53,8 @@ def run(
     record = store.create(record_of(plan)) if job_id is None else store.load(job_id)
     if record.status == JobStatus.CANCELED:
         return result_of(record)
+    if plan.dispatch == AUTOML:
+        return launch_search(request, skill, plan, spec, store=store, record=record)
     _log.info("job %s: %s starts, results in %s", record.job_id, plan.action, plan.results_dir)
     ended = run_recorded(
         store, record, spec, reason="the runner started it", command_for=command_for, echo=echo,
@@ -66,8 +69,6 @@ def check_launchable(plan: RunPlan) -> None:
     Raises:
         NotAvailableError: this installation can't run it.
     """
-    if plan.dispatch == AUTOML:
-        raise refuse_automl(plan.skill_dir)
     refuse_planned_only(plan.action)
 
 

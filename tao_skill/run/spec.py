@@ -8,6 +8,7 @@ from typing import Any
 
 from tao_skill.config.check import check_spec, own_leaves
 from tao_skill.config.derive import derived_values
+from tao_skill.config.foreign import is_own
 from tao_skill.config.keys import flatten, nest
 from tao_skill.config.wording import counted
 from tao_skill.errors import Problem, SpecError
@@ -67,7 +68,8 @@ def assemble(
     layered, conflicts = _without_conflicts(layers, base)
     problems += conflicts
     given = nest({key: value for layer in layered for key, value in layer.values.items()})
-    derived = {key: value for key, (value, _) in derived_values(action, given).items()}
+    own = is_own(action, schema)
+    derived = {key: value for key, (value, _) in derived_values(action, given).items()} if own else {}
     values, provenance = dict(base), dict.fromkeys(base, TEMPLATE)
     for layer in [*layered, Layer(derived, DERIVED)]:
         values |= layer.values
@@ -80,7 +82,7 @@ def assemble(
     data = look_at_data(nest(values), keys) if look_at_data else DataReport()
     _refuse(action, problems, [problem for problem in data.problems if not _is_told(problem, problems)])
     warnings += data.warnings
-    read = own_leaves(action, nest(values))
+    read = own_leaves(action, nest(values)) if own else values
     sources = {key: provenance[key] for key in read if key in provenance}
     return Assembled(nest(read), sources | dict.fromkeys(sorted(left_out), AT_LAUNCH), warnings)
 

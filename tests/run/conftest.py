@@ -19,7 +19,7 @@ CHECKOUT = Path(__file__).parents[2]
 def bank_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("bank")
     skill = root / "skills" / DEFAULT_SKILL
-    for part in ("SKILL.md", "references/skill_info.yaml"):
+    for part in ("SKILL.md", "references/skill_info.yaml", "scripts/train.py"):
         (skill / part).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(CHECKOUT / "skills" / DEFAULT_SKILL / part, skill / part)
     (skill / "schemas").mkdir()

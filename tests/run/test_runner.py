@@ -139,9 +139,8 @@ def test_a_program_that_is_not_there(tmp_path: Path, data_root: Path) -> None:
 
 
 def test_nothing_is_written_when_the_run_cannot_start(tmp_path: Path, data_root: Path) -> None:
-    with pytest.raises(NotAvailableError) as caught:  # until the AutoML skill is there
-        run(request(tmp_path, data_root, automl_policy="on"), command_for=script(tmp_path, SUCCEED))
-    assert "--automl-policy off" in caught.value.next_step
+    with pytest.raises(SpecError, match="settings have a problem"):
+        run(request(tmp_path, data_root, automl_policy="on", automl=["automl_max_recommendation=3"]))
     with pytest.raises(SpecError, match="3 problems"):
         run(request(tmp_path, tmp_path / "nowhere"), command_for=script(tmp_path, SUCCEED))
     assert not (tmp_path / "results").exists()

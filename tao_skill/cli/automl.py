@@ -1,0 +1,154 @@
+"""`automl`: search for better hyper-parameters, look at a search, go on with it, end it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tao_skill.cli.arguments import add_results_root
+from tao_skill.cli.outcome import Outcome
+
+if TYPE_CHECKING:
+    from tao_skill.automl.history import SearchHistory
+    from tao_skill.jobs.record import JobRecord
+    from tao_skill.jobs.store import JobStore
+
+__all__ = ["add_to"]
+
+_EXAMPLES = """examples:
+  python -m tao_skill automl run --data-root /data --yes --automl automl_max_recommendations=10
+  python -m tao_skill automl run --skill path/to/a/skill --automl automl_algorithm=asha metric=accuracy
+  python -m tao_skill automl status JOB
+"""
+
+
+def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    from tao_skill.cli.run import add_train_options
+
+    parser = commands.add_parser(
+        "automl",
+        help="search for better hyper-parameters; look at a search, resume or stop it",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=parents,
+    )
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, dest="verb")
+    run = verbs.add_parser(
+        "run", help="train with a search, as `run train` does by default", description="Search.", parents=parents
+    )
+    add_train_options(run)
+    run.set_defaults(call=_run)
+    _add(verbs, parents, "status", "where a search stands, and its best trial so far", _status)
+    _add(verbs, parents, "report", "all trials of a search, and where its files are", _report)
+    _add(verbs, parents, "stop", "end a search; what it found is kept", _stop)
+    _add(verbs, parents, "resume", "go on with a search that was stopped or killed", _resume)
+
+
+def _add(
+    verbs: Any,
+    parents: Sequence[argparse.ArgumentParser],
+    name: str,
+    says: str,
+    call: Callable[[argparse.Namespace], Outcome],
+) -> None:
+    parser = verbs.add_parser(name, help=says, description=f"AutoML: {says}.", parents=parents)
+    parser.add_argument("job_id", metavar="JOB", help="job of the search")
+    add_results_root(parser)
+    parser.set_defaults(call=call)
+
+
+def _run(options: argparse.Namespace) -> Outcome:
+    from tao_skill.cli.run import run_request
+
+    options.action, options.automl_policy, options.request = "train", "on", None
+    return run_request(options)
+
+
+def _load(options: argparse.Namespace) -> tuple[JobStore, JobRecord, SearchHistory]:
+    from tao_skill.run.results_root import open_store
+    from tao_skill.run.search_files import load_history
+
+    store = open_store(options.results_root)
+    record = store.reconcile(store.load(options.job_id))
+    return store, record, load_history(record)
+
+
+def _status(options: argparse.Namespace) -> Outcome:
+    from tao_skill.run.launch_search import summary
+
+    _, record, history = _load(options)
+    short = summary(history, record) | {"job_id": record.job_id, "status": str(record.status)}
+    running = [trial.number for trial in history.trials if trial.state == "running"]
+    lines = [
+        f"search {record.job_id} {record.status}: {len(history.trials)} trials, {_minutes(history.seconds)}",
+        f"  {history.metric}: baseline {_number(short['baseline'])}, best {_number(short['best'])}"
+        + (f" (trial {history.winner}, job {record.best_child})" if history.winner is not None else ""),
+    ]
+    lines += [f"  running: {', '.join(f'trial {number}' for number in running)}"] if running else []
+    lines += [f"  ended: {history.end_reason}"] if history.end_reason else []
+    lines += [f"Next: {_next(record)}"]
+    return Outcome(short, "\n".join(lines))
+
+
+def _next(record: JobRecord) -> str:
+    if not record.ended:
+        return f"python -m tao_skill automl stop {record.job_id}, or wait"
+    if record.status == "COMPLETE":
+        return f"python -m tao_skill run evaluate --parent-job-id {record.job_id} --data-root URI"
+    return f"python -m tao_skill automl resume {record.job_id}"
+
+
+def _report(options: argparse.Namespace) -> Outcome:
+    from tao_skill.automl.documents import search_report
+    from tao_skill.run.launch_search import summary
+
+    _, record, history = _load(options)
+    report = search_report(history)
+    short = summary(history, record)
+    lines = [
+        f"{'trial':<7}{'state':<10}{'epochs':>7}{history.metric:>{len(history.metric) + 2}}  values",
+        *(
+            f"{trial.number:<7}{trial.state:<10}{trial.last_epoch:>7}"
+            f"{_number(trial.best_value):>{len(history.metric) + 2}}  {_values(trial.values)}"
+            for trial in history.trials
+        ),
+        *(f"not searched: {key} ({why})" for key, why in history.left_out.items()),
+        f"files: {short['report']}, {short['best_rec']}",
+    ]
+    return Outcome(report.model_dump(mode="json"), "\n".join(lines))
+
+
+def _values(values: dict[str, Any]) -> str:
+    return " ".join(
+        f"{key.split('.', 1)[-1]}={value:.3g}" if isinstance(value, float) else f"{key.split('.', 1)[-1]}={value}"
+        for key, value in values.items()
+    )
+
+
+def _stop(options: argparse.Namespace) -> Outcome:
+    from tao_skill.run.cancel import cancel_job
+
+    store, record, _ = _load(options)
+    stopped = cancel_job(store, record.job_id)
+    document = {"job_id": stopped.job_id, "status": str(stopped.status), "best_child": stopped.best_child}
+    return Outcome(document, f"Search {stopped.job_id} is {stopped.status}.\nNext: {_next(stopped)}")
+
+
+def _resume(options: argparse.Namespace) -> Outcome:
+    from tao_skill.cli.progress import show_log
+    from tao_skill.cli.run import result_outcome
+    from tao_skill.run.launch_search import resume_search
+    from tao_skill.run.results_root import open_store
+
+    show_log("debug" in options)
+    return result_outcome(resume_search(open_store(options.results_root), options.job_id))
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

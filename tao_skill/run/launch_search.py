@@ -1,0 +1,131 @@
+"""Start a search for a planned training, or go on with one, and say what it came to."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from tao_skill.automl.documents import search_report
+from tao_skill.automl.history import SearchHistory
+from tao_skill.bank.skill import Skill, find_skill
+from tao_skill.config.automl_settings import read_settings
+from tao_skill.config.keys import flatten
+from tao_skill.errors import JobError, Problem
+from tao_skill.jobs.identity import this_process
+from tao_skill.jobs.reconcile import action_folder
+from tao_skill.jobs.record import JobRecord, JobStatus
+from tao_skill.jobs.store import JobStore
+from tao_skill.run.check_places import check_places
+from tao_skill.run.final_evaluation import evaluate_winner
+from tao_skill.run.make_plan import search_settings
+from tao_skill.run.overrides import read_overrides
+from tao_skill.run.plan import RunPlan
+from tao_skill.run.prepare_search import PreparedSearch, new_history, prepare_search
+from tao_skill.run.publish import publishing
+from tao_skill.run.remote_jobs import refuse_foreign
+from tao_skill.run.request import RunRequest
+from tao_skill.run.result import RunResult, result_of
+from tao_skill.run.search_files import BEST_REC, HISTORY, REPORT, load_history, save_documents, save_history
+from tao_skill.run.search_job import run_search
+from tao_skill.run.stage import find_inputs, stage_inputs
+from tao_skill.storage.locate import redact
+
+__all__ = ["launch_search", "resume_search", "summary"]
+
+_log = logging.getLogger(__name__)
+_GIVEN = ("override", "shorthand")
+
+
+def launch_search(
+    request: RunRequest, skill: Skill, plan: RunPlan, spec: dict[str, Any], *, store: JobStore, record: JobRecord
+) -> RunResult:
+    """Search for the values of a planned training, whose ``spec`` has local paths, and return how it ended."""
+    given = read_overrides(request.overrides, skill.info.spec_shorthand_keys, request.data_root)
+    settings = search_settings(request, given)
+    prepared = prepare_search(skill, skill.schema("train"), plan.spec, plan.overrides, settings).on(spec)
+    history = new_history(prepared, record.job_id)
+    history.data_root = redact(request.data_root) if request.data_root else None
+    return _run(prepared, store, record, history)
+
+
+def resume_search(store: JobStore, job_id: str) -> RunResult:
+    """Go on with a search that broke off: trials that ran start again from their newest checkpoints.
+
+    Raises:
+        JobError: no such search, or one that is running or complete.
+    """
+    record = store.reconcile(store.load(job_id))
+    refuse_foreign(store, record, "resumed")
+    history = load_history(record)
+    if record.status not in (JobStatus.ERROR, JobStatus.CANCELED, JobStatus.UNKNOWN):
+        raise JobError(
+            f"Search {record.job_id} is {record.status}: there is nothing to resume.",
+            problems=[Problem("job_id", record.job_id, "a search that is ERROR, CANCELED or UNKNOWN")],
+            next_step=f"python -m tao_skill automl status {record.job_id}",
+        )
+    skill = find_skill(history.skill_dir)
+    flat = flatten(record.spec)
+    explicit = {key: flat.get(key) for key, source in record.provenance.items() if source in _GIVEN}
+    settings = read_settings(history.settings)
+    prepared = prepare_search(skill, skill.schema("train"), record.spec, explicit, settings)
+    inputs = find_inputs(record.spec, skill.info.actions[record.action].inputs)
+    check_places(inputs, store)
+    prepared = prepared.on(stage_inputs(record.spec, inputs))
+    record = store.update(
+        record.job_id, status=JobStatus.PENDING, reason="resumed", pid=None, process_start_time=None, **this_process()
+    )
+    return _run(prepared, store, record, history)
+
+
+def summary(history: SearchHistory, record: JobRecord) -> dict[str, Any]:
+    """Return in a few numbers what a search came to so far."""
+    report = search_report(history)
+    folder = action_folder(record)
+    return {
+        "state": history.state,
+        "end_reason": history.end_reason,
+        "trials": len(history.trials),
+        "algorithm": history.algorithm,
+        "metric": history.metric,
+        "baseline": report.baseline,
+        "best": report.best,
+        "gain": report.gain,
+        "best_trial": history.winner,
+        "best_child": record.best_child,
+        "values": {} if history.winner is None else history.trials[history.winner].values,
+        "final_evaluation": history.final_evaluation,
+        "disk_bound": history.disk_bound,
+        "history": str(folder / HISTORY),
+        "report": str(folder / REPORT),
+        "best_rec": str(folder / BEST_REC),
+    }
+
+
+def _run(prepared: PreparedSearch, store: JobStore, record: JobRecord, history: SearchHistory) -> RunResult:
+    excludes = prepared.skill.info.actions[record.action].upload_excludes
+    _save_first(record, history)
+    with publishing(store, record, excludes):
+        ended = run_search(prepared, store, record, history)
+        if ended.status == JobStatus.COMPLETE and prepared.settings.run_final_evaluation:
+            history.final_evaluation = evaluate_winner(prepared, store, ended, history.data_root)
+            save_history(action_folder(ended), history)
+            save_documents(action_folder(ended), history, store)
+    _publish_trials(store, history, excludes)
+    ended = store.load(record.job_id)
+    result = result_of(ended, summary(history, ended))
+    return result.model_copy(update={"warnings": [*result.warnings, *history.notes]})
+
+
+def _save_first(record: JobRecord, history: SearchHistory) -> None:
+    """Write the history before the search begins: from then on it can be resumed."""
+    folder = action_folder(record)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_history(folder, history)
+
+
+def _publish_trials(store: JobStore, history: SearchHistory, excludes: list[str]) -> None:
+    """Upload what trials left, where the results root is remote; losers' checkpoints are gone by now."""
+    for trial in history.trials:
+        if trial.job_id and trial.ended:
+            with publishing(store, store.load(trial.job_id), excludes):
+                continue

@@ -1,0 +1,121 @@
+"""Decide what a search will do, before anything is written: settings, space, metric, and the form of its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from tao_skill.automl.algorithms import algorithm_name
+from tao_skill.automl.history import SearchHistory
+from tao_skill.automl.space import SearchSpace, build_space
+from tao_skill.bank.skill import Skill
+from tao_skill.config.automl import AutoML
+from tao_skill.config.keys import flatten, merge, nest
+from tao_skill.config.leaves import schema_leaves
+from tao_skill.errors import Problem, SpecError
+from tao_skill.jobs.record import utc_now
+from tao_skill.run.program import Program, program_of
+from tao_skill.run.trial_spec import ACTION, TrialForm
+
+__all__ = ["PreparedSearch", "new_history", "prepare_search"]
+
+
+@dataclass(frozen=True)
+class PreparedSearch:
+    """All that a search consists of before it runs; ``baseline`` holds the present values of what is searched."""
+
+    settings: AutoML
+    algorithm: str
+    skill: Skill
+    program: Program
+    form: TrialForm
+    metric: str
+    direction: Literal["maximize", "minimize"]
+    space: SearchSpace
+    baseline: Mapping[str, Any]
+
+    def on(self, spec: Mapping[str, Any]) -> PreparedSearch:
+        """Return the same search over a spec whose inputs were brought here."""
+        base = _with_budget(self.skill, self.form.schema, spec, self.settings)
+        return replace(self, form=replace(self.form, base=base))
+
+    def document(self) -> dict[str, Any]:
+        """Return what a plan says of the search."""
+        return {
+            "algorithm": self.algorithm,
+            "metric": self.metric,
+            "direction": self.direction,
+            "full_epochs": self.form.full_epochs(),
+            "settings": asdict(self.settings),
+            "space": [one.document() for one in self.space.parameters],
+            "left_out": self.space.left_out,
+        }
+
+
+def prepare_search(
+    skill: Skill, schema: Mapping[str, Any], spec: Mapping[str, Any], explicit: Mapping[str, Any], settings: AutoML
+) -> PreparedSearch:
+    """Decide what will be searched; ``spec`` is the complete nested spec, ``explicit`` what the user set of it.
+
+    Raises:
+        TaoSkillError: settings or ranges that can't be used, or nothing to search.
+    """
+    algorithm = algorithm_name(settings.automl_algorithm)
+    form = TrialForm(skill, schema, _with_budget(skill, schema, spec, settings), explicit)
+    metric = settings.metric or skill.metric
+    if not metric:
+        raise SpecError(
+            "The search doesn't know what to optimise.",
+            problems=[Problem("metric", None, "the name of a metric, since SKILL.md names no monitoring metric")],
+            next_step="--automl metric=NAME",
+        )
+    flat = flatten(form.base)
+    space = build_space(schema, flat, _fixed(explicit, form), settings)
+    if not space.parameters:
+        raise SpecError(
+            "There is nothing to search: no parameter that the schema offers has an effect here and is free.",
+            problems=[Problem(key, flat.get(key), why) for key, why in space.left_out.items()],
+            next_step="name parameters in automl_hyperparameters, or add --automl-policy off",
+        )
+    return PreparedSearch(
+        settings, algorithm, skill, program_of(skill, ACTION), form, metric,
+        settings.direction or ("minimize" if _says_loss(metric) else "maximize"),
+        space, {one.key: flat.get(one.key) for one in space.parameters},
+    )  # fmt: skip
+
+
+def new_history(prepared: PreparedSearch, job_id: str) -> SearchHistory:
+    """Return the history of a search that has not begun."""
+    return SearchHistory(
+        job_id=job_id,
+        skill=prepared.skill.name,
+        skill_dir=str(prepared.skill.directory),
+        started_at=utc_now(),
+        **prepared.document(),
+    )
+
+
+def _says_loss(metric: str) -> bool:
+    return any(word in metric.lower() for word in ("loss", "error", "latency", "cost"))
+
+
+def _with_budget(
+    skill: Skill, schema: Mapping[str, Any], spec: Mapping[str, Any], settings: AutoML
+) -> Mapping[str, Any]:
+    """Return the spec with the epochs that the settings name."""
+    if settings.automl_max_epochs is None:
+        return spec
+    key = TrialForm(skill, schema, spec, {}).budget_key
+    if not key:
+        raise SpecError(
+            "automl_max_epochs can't be set: the skill doesn't say which parameter holds the epochs.",
+            problems=[Problem("automl_max_epochs", settings.automl_max_epochs, "nothing, for this skill")],
+        )
+    return merge(spec, nest({key: settings.automl_max_epochs}))
+
+
+def _fixed(explicit: Mapping[str, Any], form: TrialForm) -> dict[str, str]:
+    """Return what must stay as it is: what the user set, and how long a training lasts."""
+    fixed = {leaf.key: "you set it" for leaf in schema_leaves(form.schema) if leaf.key in explicit}
+    return fixed | ({form.budget_key: "it is the budget of the search"} if form.budget_key else {})

@@ -1,0 +1,61 @@
+"""The program that runs an action of a skill: this package's trainer, the skill's own script, or its command."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tao_skill.bank.skill import Skill
+from tao_skill.config.schema import NETWORK_ARCH
+from tao_skill.errors import Problem, SkillError
+
+__all__ = ["Program", "program_of"]
+
+CONFIG_PATH = "{config_path}"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A Python script, which a warm process can run again and again, or else a command line."""
+
+    arguments: tuple[str, ...]
+    script: str = ""
+    config_format: str = "yaml"
+
+    def filled(self, spec_file: Path) -> list[str]:
+        """Return the arguments with the path of the spec's file in them."""
+        return [word.replace(CONFIG_PATH, str(spec_file)) for word in self.arguments]
+
+    def command(self, spec_file: Path) -> list[str]:
+        """Return the command line that runs it in a process of its own."""
+        return [*([sys.executable, self.script] if self.script else []), *self.filled(spec_file)]
+
+
+def program_of(skill: Skill, action: str) -> Program:
+    """Return the program of an action.
+
+    Raises:
+        SkillError: skill_info.yaml names none, or a script that isn't there.
+    """
+    fact = skill.info.actions[action]
+    if fact.execution is not None:
+        script = skill.directory / fact.execution.script
+        if not script.is_file():
+            raise SkillError(
+                f"The script of {skill.name} is not there.",
+                problems=[Problem(f"skill_info.yaml: actions.{action}.execution.script", str(script), "a file")],
+                next_step="correct skill_info.yaml, or reinstall the skill",
+            )
+        return Program(tuple(fact.execution.args), str(script), fact.execution.config_format)
+    if skill.info.network_arch == NETWORK_ARCH:
+        return Program((sys.executable, "-m", "tao_skill.cli.ml_recog", action, "-e", CONFIG_PATH))
+    words = tuple(shlex.split(fact.command))
+    if not words:
+        raise SkillError(
+            f"{skill.name} doesn't say how its {action} is started.",
+            problems=[Problem(f"skill_info.yaml: actions.{action}", None, "execution (a script) or command")],
+            next_step="correct skill_info.yaml",
+        )
+    return Program(words, config_format=fact.config_format)

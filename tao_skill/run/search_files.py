@@ -1,0 +1,86 @@
+"""The files of a search, in the folder of its job: written whole or not at all, read again after a kill."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tao_skill.automl.documents import best_rec, search_report
+from tao_skill.automl.history import SearchHistory
+from tao_skill.errors import CheckpointError, JobError, Problem
+from tao_skill.jobs.files import write_atomically
+from tao_skill.jobs.reconcile import action_folder
+from tao_skill.jobs.record import JobRecord
+from tao_skill.jobs.store import JobStore
+from tao_skill.run.checkpoint_choice import select
+from tao_skill.run.parent_job import job_files
+
+__all__ = [
+    "BEST_REC",
+    "HISTORY",
+    "REPORT",
+    "best_checkpoint",
+    "is_search",
+    "load_history",
+    "save_documents",
+    "save_history",
+]
+
+HISTORY = "search_history.json"
+BEST_REC = "best_rec.json"
+REPORT = "report.json"
+
+
+def is_search(record: JobRecord) -> bool:
+    """Say whether a job is a search over many trainings."""
+    return (action_folder(record) / HISTORY).is_file()
+
+
+def load_history(record: JobRecord) -> SearchHistory:
+    """Return the history of a search.
+
+    Raises:
+        JobError: the job is no search, or its history can't be read.
+    """
+    path = action_folder(record) / HISTORY
+    try:
+        return SearchHistory.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise JobError(
+            f"Job {record.job_id} is no AutoML search.",
+            problems=[Problem("job_id", record.job_id, "the job of a search")],
+            next_step="python -m tao_skill jobs list",
+        ) from error
+    except (OSError, ValidationError) as error:
+        raise JobError(f"The history of search {record.job_id} can't be read: {str(error).splitlines()[0]}") from error
+
+
+def save_history(folder: Path, history: SearchHistory) -> None:
+    """Write the history."""
+    _write(folder / HISTORY, history.model_dump(mode="json"))
+
+
+def save_documents(folder: Path, history: SearchHistory, store: JobStore) -> None:
+    """Write what is made from the history: best_rec.json and report.json."""
+    found = {trial.number: best_checkpoint(store, trial.job_id) for trial in history.trials if trial.checkpoints_kept}
+    checkpoints = {number: path for number, path in found.items() if path}
+    _write(folder / BEST_REC, best_rec(history, checkpoints).model_dump(mode="json"))
+    _write(folder / REPORT, search_report(history).model_dump(mode="json"))
+
+
+def best_checkpoint(store: JobStore, job_id: str) -> str:
+    """Return the best checkpoint of a trial; empty where there is none, or where which is best can't be told."""
+    if not job_id:
+        return ""
+    files = job_files(store.load(job_id))
+    try:
+        return files.place(select(files.candidates, "torch").path)
+    except CheckpointError:
+        return ""
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    write_atomically(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

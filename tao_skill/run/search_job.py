@@ -1,0 +1,183 @@
+"""Run a search as a job: its record, its files, its end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tao_skill.automl.algorithms import make_searcher
+from tao_skill.automl.executor import Executor
+from tao_skill.automl.history import SearchHistory
+from tao_skill.automl.search import Search, Stopped
+from tao_skill.config.finite import finite
+from tao_skill.errors import InternalError, JobError, Problem, TaoSkillError
+from tao_skill.jobs.files import write_atomically
+from tao_skill.jobs.identity import process_start_time, this_process
+from tao_skill.jobs.reconcile import LOG_FILE, RESULTS_FILE, action_folder
+from tao_skill.jobs.record import JobRecord, JobStatus
+from tao_skill.jobs.store import JobStore
+from tao_skill.run.prepare_search import PreparedSearch
+from tao_skill.run.search_files import best_checkpoint, save_documents, save_history
+from tao_skill.run.slots import LocalSlots
+
+__all__ = ["run_search"]
+
+_log = logging.getLogger(__name__)
+_LOOK_SECONDS = 1.0
+
+
+def run_search(prepared: PreparedSearch, store: JobStore, record: JobRecord, history: SearchHistory) -> JobRecord:
+    """Search until the budget is used up, and return the search's record; its trials are jobs beside it."""
+    folder = action_folder(record)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _own_search(folder), _log_file(folder / LOG_FILE), _terminable():
+        started = process_start_time(os.getpid())
+        store.update(
+            record.job_id, status=JobStatus.RUNNING, reason="the search starts", pid=os.getpid(),
+            process_start_time=started, **this_process(),
+        )  # fmt: skip
+        slots = LocalSlots(
+            prepared.form, prepared.program, store, record, metric=prepared.metric,
+            slots=prepared.settings.automl_max_concurrent,
+        )  # fmt: skip
+        try:
+            _search(prepared, store, record, history, slots)
+        except (Stopped, KeyboardInterrupt) as asked:
+            reason = str(asked) or "interrupted"
+            _conclude(store, record, history, JobStatus.CANCELED, f"{reason}; what was found is kept")
+        except BaseException as error:
+            known = error if isinstance(error, TaoSkillError) else InternalError(f"{type(error).__name__}: {error}")
+            store.update(record.job_id, status=JobStatus.ERROR, reason=known.message, error=known.document())
+            raise
+        finally:
+            slots.close()
+    return store.load(record.job_id)
+
+
+def _search(
+    prepared: PreparedSearch, store: JobStore, record: JobRecord, history: SearchHistory, slots: Executor
+) -> None:
+    folder = action_folder(record)
+    searcher = make_searcher(
+        history, prepared.space, prepared.settings, prepared.baseline, folder,
+        acceptable=slots.check,
+    )  # fmt: skip
+    _log.info("search %s: %s over %d parameters", record.job_id, history.algorithm, len(prepared.space.parameters))
+    for key, why in history.left_out.items():
+        _log.info("not searched: %s (%s)", key, why)
+    search = Search(
+        history, prepared.settings, searcher, slots,
+        save=lambda changed: _save(store, record, changed), asked_to_stop=_StopRequest(store, record.job_id),
+    )  # fmt: skip
+    search.run()
+    if history.winner is None:
+        raise JobError(
+            f"The search ended without a trial that reported {history.metric}: {history.end_reason}.",
+            problems=[
+                Problem(f"trial {trial.number}", trial.values, trial.failure.message if trial.failure else "no value")
+                for trial in history.trials[:5]
+            ],
+            next_step=f"python -m tao_skill jobs logs {history.trials[0].job_id if history.trials else record.job_id}",
+        )
+    _conclude(store, record, history, JobStatus.COMPLETE, history.end_reason)
+
+
+def _save(store: JobStore, record: JobRecord, history: SearchHistory) -> None:
+    save_history(action_folder(record), history)
+    best = None if history.winner is None else history.trials[history.winner].job_id or None
+    if store.load(record.job_id).best_child != best:
+        store.update(record.job_id, best_child=best)
+
+
+def _conclude(store: JobStore, record: JobRecord, history: SearchHistory, status: JobStatus, reason: str) -> None:
+    folder = action_folder(record)
+    save_history(folder, history)
+    save_documents(folder, history, store)
+    fields: dict[str, Any] = {}
+    if history.winner is not None:
+        child = store.load(history.trials[history.winner].job_id)
+        checkpoint = best_checkpoint(store, child.job_id) or child.checkpoint
+        fields = {"metrics": child.metrics, "checkpoint": checkpoint, "best_child": child.job_id}
+        results = {"action": record.action, "status": str(status), "results_dir": str(folder), **fields}
+        write_atomically(folder / RESULTS_FILE, _as_json(results))
+    if store.load(record.job_id).status == JobStatus.CANCELED:  # by `automl stop` or `jobs cancel`, elsewhere
+        store.update(record.job_id, **fields)
+    else:
+        store.update(record.job_id, status=status, reason=reason, **fields)
+
+
+def _as_json(document: Any) -> str:
+    return json.dumps(finite(document), indent=2, ensure_ascii=False) + "\n"
+
+
+class _StopRequest:
+    """Says, once a second at most, whether the search's record was marked as canceled from elsewhere."""
+
+    def __init__(self, store: JobStore, job_id: str) -> None:
+        self._store, self._job_id = store, job_id
+        self._next = 0.0
+
+    def __call__(self) -> str:
+        if time.monotonic() < self._next:
+            return ""
+        self._next = time.monotonic() + _LOOK_SECONDS
+        return "stopped from elsewhere" if self._store.load(self._job_id).status == JobStatus.CANCELED else ""
+
+
+@contextmanager
+def _own_search(folder: Path) -> Iterator[None]:
+    """Hold a search for this process alone."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder / ".search.lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise JobError(
+            "Another process runs this search.", next_step="python -m tao_skill automl status JOB"
+        ) from error
+
+
+@contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    """Write what the search says into its own log as well."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    package = logging.getLogger("tao_skill")
+    level = package.level
+    package.addHandler(handler)
+    if package.getEffectiveLevel() > logging.INFO:
+        package.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(level)
+        handler.close()
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the search as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise KeyboardInterrupt("canceled by SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

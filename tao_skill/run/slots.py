@@ -1,0 +1,231 @@
+"""Where trials run on this machine: so many slots, each a warm worker process, each trial a job of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tao_skill.automl.executor import End, Progress, Running
+from tao_skill.automl.history import Failure, Trial
+from tao_skill.config.yaml_text import dump_yaml
+from tao_skill.errors import Problem
+from tao_skill.jobs.identity import this_process
+from tao_skill.jobs.reconcile import LOG_FILE, action_folder
+from tao_skill.jobs.record import JobRecord, JobStatus
+from tao_skill.jobs.store import JobStore
+from tao_skill.run.preflight import read_gpus
+from tao_skill.run.program import Program
+from tao_skill.run.trial_end import checkpoint_bytes, conclude_trial, end_of, forget_checkpoints
+from tao_skill.run.trial_reports import ReportReader
+from tao_skill.run.trial_spec import ACTION, TrialForm, goes_on_from
+from tao_skill.run.warm_worker import WarmWorker
+
+__all__ = ["LocalSlots", "trial_job_id"]
+
+# After so many seconds a trial that was asked to end is killed.
+GRACE_SECONDS = 30.0
+WORKER_LOG = "workers.log"
+
+
+def trial_job_id(search_id: str, number: int) -> str:
+    """Return the id of a trial's job."""
+    return f"{search_id}-t{number:03d}"
+
+
+@dataclass
+class _Slot:
+    env: dict[str, str]
+    worker: WarmWorker | None = None
+    busy: bool = False
+
+
+@dataclass
+class _RunningTrial:
+    """A trial in a slot; implements `Running`."""
+
+    slots: LocalSlots
+    slot: _Slot
+    worker: WarmWorker
+    trial: Trial
+    folder: Path
+    reader: ReportReader
+    since: float
+    kill_at: float | None = None
+    killed: bool = False
+    reasons: list[str] = field(default_factory=list)
+
+    def poll(self) -> Progress:
+        answer, code = self.worker.answer(), self.worker.exit_code
+        reports = self.reader.new()
+        if answer is None and code is None:
+            if self.kill_at is not None and time.monotonic() > self.kill_at:
+                self.killed = True
+                self.worker.kill()
+            return Progress(reports)
+        if answer is None:
+            answer = self.worker.answer()
+        reports += self.reader.new()
+        end = end_of(answer, code, self.folder, asked=bool(self.reasons), wall=time.monotonic() - self.since)
+        if end.state == "failed" and self.slots.was_canceled(self.trial):
+            end = End("failed", Failure(kind="configuration", message="its job was canceled"))
+        if end.state == "done":
+            reports += self.reader.last()
+        self.slots.take_end(self, end)
+        return Progress(reports, end)
+
+    def stop(self, reason: str) -> None:
+        self.reasons.append(reason)
+        self.kill_at = self.kill_at or time.monotonic() + GRACE_SECONDS
+        self.worker.stop(self.trial.number)
+
+
+@dataclass
+class _DoneTrial:
+    """A trial that had ended well when a kill came, before the history said so; implements `Running`."""
+
+    reader: ReportReader
+    folder: Path
+
+    def poll(self) -> Progress:
+        reports = self.reader.new() or self.reader.last()
+        return Progress(reports, End("done", checkpoint_bytes=checkpoint_bytes(self.folder)))
+
+    def stop(self, reason: str) -> None:
+        del reason
+
+
+class LocalSlots:
+    """Implements `Executor` with processes of this machine.
+
+    A worker that fails is replaced before the next trial: what it left behind in memory is not trusted.
+    """
+
+    def __init__(
+        self, form: TrialForm, program: Program, store: JobStore, search: JobRecord, *, metric: str, slots: int
+    ) -> None:
+        self._form, self._program, self._store, self._search = form, program, store, search
+        self._metric = metric
+        self._slots = [_Slot(env) for env in _environments(slots)]
+
+    @property
+    def slots(self) -> int:
+        """Return the number of slots."""
+        return len(self._slots)
+
+    def check(self, values: Mapping[str, Any]) -> Sequence[Problem]:
+        """Return what is wrong with values by every rule of the skill."""
+        return self._form.problems(values)
+
+    def start(self, trial: Trial) -> Running:
+        """Start a trial in a free slot."""
+        since = time.monotonic()
+        slot = next(one for one in self._slots if not one.busy)
+        worker = self._worker_of(slot)
+        record, folder = self._prepare(trial, worker)
+        if record.status == JobStatus.COMPLETE:
+            return _DoneTrial(ReportReader(folder, self._metric, trial.epochs), folder)
+        reader = ReportReader(folder, self._metric, trial.epochs)
+        spec_file = folder / f"spec.{self._program.config_format}"
+        task: dict[str, Any] = {"id": trial.number, "log": str(folder / LOG_FILE)}
+        if self._program.script:
+            task |= {"script": self._program.script, "args": self._program.filled(spec_file)}
+        else:
+            task |= {"command": self._program.command(spec_file)}
+        slot.busy = True
+        worker.give(task)
+        return _RunningTrial(self, slot, worker, trial, folder, reader, since)
+
+    def was_canceled(self, trial: Trial) -> bool:
+        """Say whether somebody ended the trial's job from elsewhere."""
+        return self._store.load(trial.job_id).status == JobStatus.CANCELED
+
+    def forget(self, trial: Trial) -> None:
+        """Delete a trial's checkpoints; its record and its numbers stay."""
+        forget_checkpoints(self._store, trial.job_id)
+
+    def take_end(self, running: _RunningTrial, end: End) -> None:
+        """Free the slot and write down how the trial ended."""
+        running.slot.busy = False
+        if end.state == "failed" or running.killed or running.worker.exit_code is not None:
+            running.worker.kill()
+            running.slot.worker = None
+        conclude_trial(self._store, running.trial.job_id, running.folder, end, running.reasons)
+
+    def close(self) -> None:
+        """End all workers."""
+        for slot in self._slots:
+            if slot.worker is not None:
+                slot.worker.kill()
+                slot.worker = None
+
+    def _worker_of(self, slot: _Slot) -> WarmWorker:
+        if slot.worker is None or slot.worker.exit_code is not None:
+            slot.worker = WarmWorker(slot.env, action_folder(self._search) / WORKER_LOG)
+        return slot.worker
+
+    def _prepare(self, trial: Trial, worker: WarmWorker) -> tuple[JobRecord, Path]:
+        """Write the trial's record and its spec; a trial that goes on keeps its folder."""
+        job_id = trial_job_id(self._search.job_id, trial.number)
+        trial.job_id = job_id
+        results_dir = self._store.folder(job_id)
+        folder = results_dir / ACTION
+        known = (results_dir / "job.json").exists()
+        if known and self._store.load(job_id).status == JobStatus.COMPLETE:
+            return self._store.load(job_id), folder
+        folder.mkdir(parents=True, exist_ok=True)
+        parent = None
+        if trial.continues is not None:
+            source = trial_job_id(self._search.job_id, trial.continues)
+            parent = goes_on_from(source, self._store.folder(source) / ACTION)
+        built = self._form.build(trial.values, trial.epochs, results_dir, goes_on_from(job_id, folder), parent)
+        spec_file = folder / f"spec.{self._program.config_format}"
+        spec_file.write_text(_spec_text(built.spec, self._program.config_format), encoding="utf-8")
+        for name in ("error.json", "results.json"):
+            (folder / name).unlink(missing_ok=True)
+        facts: dict[str, Any] = {
+            "spec": built.spec, "command": self._program.command(spec_file), "pid": worker.pid,
+            "process_start_time": worker.process_start_time, **this_process(),
+        }  # fmt: skip
+        if not known:
+            provenance = dict(self._search.provenance) | built.provenance
+            self._store.create(
+                JobRecord(
+                    job_id=job_id, skill=self._search.skill, action=ACTION, parent_job=self._search.job_id,
+                    results_dir=str(results_dir), provenance=provenance, **facts,
+                )
+            )  # fmt: skip
+        record = self._store.reconcile(self._store.load(job_id))
+        if record.status == JobStatus.RUNNING:
+            # Its runner was killed and another process has the worker's number now.
+            self._store.update(job_id, status=JobStatus.ERROR, reason="the search that ran it was killed")
+        reason = f"trial {trial.number} of search {self._search.job_id} starts"
+        return self._store.update(job_id, status=JobStatus.RUNNING, reason=reason, **facts), folder
+
+
+def _spec_text(spec: Mapping[str, Any], config_format: str) -> str:
+    if config_format == "json":
+        import json
+
+        return json.dumps(spec, indent=2)
+    return dump_yaml(dict(spec))
+
+
+def _environments(slots: int) -> list[dict[str, str]]:
+    """Return the environment of each slot: GPUs and processors are divided among them."""
+    base = os.environ | {"PYTHONUNBUFFERED": "1"}
+    if slots == 1:
+        return [base]
+    gpus = [str(gpu.index) for gpu in read_gpus()] if shutil.which("nvidia-smi") else []
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = {"OMP_NUM_THREADS": str(max(1, count // slots))} if "OMP_NUM_THREADS" not in base else {}
+    share = max(1, len(gpus) // slots)
+    found = []
+    for number in range(slots):
+        own = gpus[(number * share) % len(gpus) :][:share] if gpus else []
+        found.append(base | threads | ({"CUDA_VISIBLE_DEVICES": ",".join(own)} if own else {}))
+    return found

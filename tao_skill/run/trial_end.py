@@ -1,0 +1,106 @@
+"""How a trial ended: from its worker's answer to its job's record; and what of it stays on the disk."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tao_skill.automl.executor import End
+from tao_skill.automl.failure import classify
+from tao_skill.automl.history import Failure
+from tao_skill.jobs.files import read_tail, write_atomically
+from tao_skill.jobs.reconcile import LOG_FILE, action_folder, read_object, results_of
+from tao_skill.jobs.record import JobStatus, RecordedError
+from tao_skill.jobs.store import JobStore
+from tao_skill.run.checkpoint_files import RECORD_NAME, find_candidates
+from tao_skill.run.record import ERROR_FILE
+
+__all__ = ["checkpoint_bytes", "conclude_trial", "end_of", "forget_checkpoints"]
+
+_LOG_LINES = 40
+
+
+def end_of(answer: Mapping[str, Any] | None, code: int | None, folder: Path, *, asked: bool, wall: float) -> End:
+    """Return how a trial ended; ``answer`` is None where its worker died, with exit ``code``.
+
+    ``asked`` says that the search asked it to end, ``wall`` how many seconds it took from its start to now.
+    """
+    size = checkpoint_bytes(folder)
+    if answer is None:
+        if asked:
+            return End("stopped", checkpoint_bytes=size)
+        failure = classify(exit_code=code, log=read_tail(folder / LOG_FILE, _LOG_LINES))
+        return End("failed", failure, checkpoint_bytes=size)
+    overhead = max(0.0, wall - (answer["end"] - answer["begin"]))
+    if answer["code"] == 0:
+        return End("done", overhead=overhead, checkpoint_bytes=size)
+    if answer["how"] == "stopped" and asked:
+        return End("stopped", overhead=overhead, checkpoint_bytes=size)
+    if answer["how"] == "stopped":
+        failure = Failure(kind="infrastructure", message=f"{signal.Signals.SIGINT.name} from elsewhere ended it")
+        return End("failed", failure, overhead, size)
+    error = read_object(folder / ERROR_FILE)
+    failure = classify(
+        code=str(error.get("code", "")), message=str(error.get("message", "") or answer.get("error", "")),
+        exit_code=answer["code"], log=read_tail(folder / LOG_FILE, _LOG_LINES),
+    )  # fmt: skip
+    return End("failed", failure, overhead, size)
+
+
+def conclude_trial(store: JobStore, job_id: str, folder: Path, end: End, reasons: Sequence[str]) -> None:
+    """Write into a trial's record how it ended."""
+    if store.load(job_id).status == JobStatus.CANCELED:  # by `jobs cancel`, from another process
+        return
+    if end.state == "done":
+        results = results_of(folder)
+        store.update(job_id, status=JobStatus.COMPLETE, reason="the trial ended well", exit_code=0, **results)
+    elif end.state == "stopped":
+        why = reasons[0] if reasons else "asked to"
+        # The results file is written at the end only; what a stopped trial reached stands in its checkpoints' record.
+        store.update(job_id, status=JobStatus.CANCELED, reason=f"stopped by the search: {why}", **_best_of(folder))
+    else:
+        assert end.failure is not None
+        error = read_object(folder / ERROR_FILE) or RecordedError(
+            code="job_error", message=f"The trial failed ({end.failure.kind}): {end.failure.message}",
+            next_step=f"python -m tao_skill jobs logs {job_id}",
+        ).model_dump()  # fmt: skip
+        store.update(
+            job_id, status=JobStatus.ERROR, reason=end.failure.message, error=error,
+            log_tail=read_tail(folder / LOG_FILE),
+        )  # fmt: skip
+
+
+def forget_checkpoints(store: JobStore, job_id: str) -> None:
+    """Delete the checkpoints of a trial; its record and its numbers stay."""
+    record = store.load(job_id)
+    folder = action_folder(record)
+    for candidate in find_candidates(folder):
+        path = folder / candidate.path
+        if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+            path.unlink()
+    for file in folder.rglob("*_latest.pth"):  # links to what is gone
+        if file.is_symlink():
+            file.unlink()
+    document = read_object(folder / RECORD_NAME)
+    if document:
+        text = json.dumps(document | {"checkpoints": [], "best": "", "latest": ""}, indent=2)
+        write_atomically(folder / RECORD_NAME, text + "\n")
+    store.update(job_id, checkpoint=None)
+
+
+def checkpoint_bytes(folder: Path) -> int:
+    """Return how much disk a trial's checkpoints take."""
+    paths = (folder / candidate.path for candidate in find_candidates(folder))
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+
+def _best_of(folder: Path) -> dict[str, Any]:
+    document = read_object(folder / RECORD_NAME)
+    best = str(document.get("best") or document.get("latest") or "")
+    entries = [entry for entry in document.get("checkpoints", []) if isinstance(entry, dict)]
+    held = next((entry.get("metrics") for entry in entries if entry.get("file") == best), None)
+    metrics = {str(key): value for key, value in (held or {}).items() if isinstance(value, int | float)}
+    return {"checkpoint": str(folder / best) if best else None, "metrics": metrics}

@@ -1,0 +1,90 @@
+"""One warm worker process, seen from the runner."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tao_skill.errors import JobError
+from tao_skill.jobs.identity import process_start_time
+
+__all__ = ["WarmWorker"]
+
+_START_SECONDS = 60
+
+
+class WarmWorker:
+    """Start it, give it tasks one at a time, and look for their answers; ending stdin ends it and its children."""
+
+    def __init__(self, env: Mapping[str, str], log: Path) -> None:
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tao_skill.automl.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=errors, env=dict(env), start_new_session=True, text=True, encoding="utf-8",
+            )  # fmt: skip
+        self.pid = self._process.pid
+        self.process_start_time = process_start_time(self.pid)
+        self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+        try:
+            self._answers.get(timeout=_START_SECONDS)
+        except queue.Empty:
+            self.kill()
+            raise JobError("A worker for trials could not be started.", next_step=f"look into {log}") from None
+
+    def give(self, task: Mapping[str, Any]) -> None:
+        """Hand over a task; a worker that has died meanwhile is noticed by `exit_code`."""
+        self._send(task)
+
+    def stop(self, task_id: int) -> None:
+        """Interrupt a task, as Ctrl-C would."""
+        self._send({"stop": task_id})
+
+    def answer(self) -> dict[str, Any] | None:
+        """Return the answer of the task that ended; None while it runs."""
+        try:
+            return self._answers.get_nowait()
+        except queue.Empty:
+            return None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Return how the worker itself ended; None while it lives."""
+        return self._process.poll()
+
+    def kill(self) -> None:
+        """End the worker and all that it started, at once."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                try:
+                    stream.close()
+                except OSError:
+                    continue
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError, OSError):
+            return
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        try:
+            for line in self._process.stdout:
+                self._answers.put(json.loads(line))
+        except ValueError:
+            return

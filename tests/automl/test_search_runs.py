@@ -1,0 +1,309 @@
+"""Whole searches over a skill of nobody's, with real worker processes: through the runner, killed, stopped, resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tao_skill.errors import JobError, SkillError, SpecError
+from tao_skill.jobs.record import JobStatus
+from tao_skill.jobs.store import JobStore
+from tao_skill.run.cancel import cancel_job
+from tao_skill.run.launch_search import resume_search
+from tao_skill.run.make_plan import plan_run
+from tao_skill.run.parent_job import find_parent
+from tao_skill.run.request import RunRequest
+from tao_skill.run.result import RunResult
+from tao_skill.run.results_root import open_store
+from tao_skill.run.runner import run
+from tao_skill.run.search_files import load_history
+
+ROOT = Path(__file__).parents[2]
+
+
+def request(tmp_path: Path, skill_dir: Path, *overrides: str, **settings: Any) -> RunRequest:
+    defaults = {"automl_algorithm": "random", "automl_max_recommendations": 5}
+    return RunRequest(
+        action="train", skill=str(skill_dir), results_root=str(tmp_path / "results"), overrides=list(overrides),
+        automl=[defaults | settings],
+    )  # fmt: skip
+
+
+def store(tmp_path: Path) -> JobStore:
+    return open_store(str(tmp_path / "results"))
+
+
+def history(tmp_path: Path, result: RunResult) -> Any:
+    return load_history(store(tmp_path).load(result.job_id))
+
+
+def test_a_search_is_a_job_and_so_is_each_trial(tmp_path: Path, skill_dir: Path) -> None:  # R19
+    result = run(request(tmp_path, skill_dir))
+    assert result.status == JobStatus.COMPLETE
+    found = history(tmp_path, result)
+    assert [trial.number for trial in found.trials] == list(range(5))
+    assert found.trials[0].values == {"fit.rate": 0.5, "fit.kind": "plain"}
+    assert found.left_out == {"fit.drag": "no effect: none has no drag"}
+    assert result.search is not None
+    assert result.search["gain"] > 0
+    records = [store(tmp_path).load(trial.job_id) for trial in found.trials]
+    assert {record.parent_job for record in records} == {result.job_id}
+    winner = records[found.winner]
+    assert winner.status == JobStatus.COMPLETE
+    assert winner.provenance["fit.rate"] == "recommended"
+    assert store(tmp_path).load(result.job_id).best_child == winner.job_id
+
+
+def test_the_searchs_id_stands_for_its_best_child(tmp_path: Path, skill_dir: Path) -> None:  # R69
+    result = run(request(tmp_path, skill_dir))
+    files = find_parent(store(tmp_path), result.job_id, force=False)
+    assert result.search is not None
+    assert files.job_id == result.search["best_child"]
+    assert [candidate.path for candidate in files.candidates] == ["model_epoch_003.pth"]
+
+
+def test_the_documents_obey_their_schemas(tmp_path: Path, skill_dir: Path) -> None:
+    result = run(request(tmp_path, skill_dir))
+    assert result.search is not None
+    for name in ("best_rec", "report", "history"):
+        document = json.loads(Path(result.search[name]).read_text())
+        packaged = {"best_rec": "best_rec", "report": "automl_report", "history": "search_history"}[name]
+        schema = json.loads((ROOT / "schemas" / f"{packaged}.schema.json").read_text())
+        jsonschema.Draft202012Validator(schema).validate(document)
+    best = json.loads(Path(result.search["best_rec"]).read_text())["best"]
+    assert Path(best["checkpoint_uri"]).is_file()
+    assert best["specs"] == result.search["values"]
+
+
+def test_only_the_winners_checkpoints_stay(tmp_path: Path, skill_dir: Path) -> None:
+    result = run(request(tmp_path, skill_dir))
+    left = sorted(path.parent.parent.name for path in (tmp_path / "results").rglob("*.pth"))
+    assert result.search is not None
+    assert left == [result.search["best_child"]]
+    assert "checkpoints of 3 trials" in result.search["disk_bound"]
+
+
+def test_one_process_runs_all_trials_of_a_slot(tmp_path: Path, skill_dir: Path) -> None:
+    result = run(request(tmp_path, skill_dir))
+    pids = {
+        (tmp_path / "results" / trial.job_id / "train" / "pids").read_text()
+        for trial in history(tmp_path, result).trials
+    }
+    assert len(pids) == 1
+
+
+def test_trials_may_run_at_the_same_time(tmp_path: Path, skill_dir: Path) -> None:
+    result = run(request(tmp_path, skill_dir, "seconds=0.1", automl_max_concurrent=2))
+    found = history(tmp_path, result)
+    assert len({(tmp_path / "results" / trial.job_id / "train" / "pids").read_text() for trial in found.trials}) == 2
+
+
+def test_what_the_user_set_is_kept_in_every_trial(tmp_path: Path, skill_dir: Path) -> None:  # R20
+    result = run(request(tmp_path, skill_dir, "fit.rate=0.05", "fit.epochs=2"))
+    found = history(tmp_path, result)
+    assert found.left_out["fit.rate"] == "you set it"
+    for trial in found.trials:
+        spec = store(tmp_path).load(trial.job_id).spec
+        assert (spec["fit"]["rate"], spec["fit"]["epochs"]) == (0.05, 2)
+
+
+def test_a_target_ends_the_search(tmp_path: Path, skill_dir: Path) -> None:
+    result = run(request(tmp_path, skill_dir, automl_target=0.55, automl_max_recommendations=20))
+    assert result.search is not None
+    assert "reached the target 0.55" in result.search["end_reason"]
+    assert result.search["trials"] < 20
+
+
+def test_the_wall_clock_ends_the_search(tmp_path: Path, skill_dir: Path) -> None:
+    begin = time.monotonic()
+    result = run(request(tmp_path, skill_dir, "seconds=0.2", automl_max_minutes=0.05, automl_max_recommendations=50))
+    assert time.monotonic() - begin < 30
+    assert result.status == JobStatus.COMPLETE
+    assert result.search is not None
+    assert "wall clock" in result.search["end_reason"]
+
+
+@pytest.mark.parametrize(
+    ("fail", "kind", "attempts"), [("memory", "configuration", 1), ("data", "data", 1), ("nan", "configuration", 1)]
+)
+def test_failures_are_told_apart_and_end_nothing(
+    tmp_path: Path, skill_dir: Path, fail: str, kind: str, attempts: int
+) -> None:
+    result = run(request(tmp_path, skill_dir, f"fail={fail}"))  # the baseline's rate is among those that fail
+    found = history(tmp_path, result)
+    failed = [trial for trial in found.trials if trial.state == "failed"]
+    assert result.status == JobStatus.COMPLETE
+    assert failed[0].number == 0
+    assert {(trial.failure.kind, trial.attempts) for trial in failed} == {(kind, attempts)}
+    assert store(tmp_path).load(failed[0].job_id).status == JobStatus.ERROR
+    assert found.winner is not None
+
+
+def test_a_failure_of_the_machine_is_tried_again_from_the_checkpoint(tmp_path: Path, skill_dir: Path) -> None:
+    result = run(request(tmp_path, skill_dir, "fail=kill", automl_max_recommendations=1))
+    trial = history(tmp_path, result).trials[0]
+    assert (trial.state, trial.attempts) == ("complete", 2)
+    folder = tmp_path / "results" / trial.job_id / "train"
+    epochs = [json.loads(line)["epoch"] for line in (folder / "status.json").read_text().splitlines()]
+    assert epochs == [0, 1, 2, 3]  # killed after epoch 0, and gone on with epoch 1
+    assert len(set((folder / "pids").read_text().split())) == 2
+
+
+def test_a_search_in_which_all_fails_says_why(tmp_path: Path, skill_dir: Path) -> None:
+    with pytest.raises(JobError, match="without a trial that reported score") as caught:
+        run(request(tmp_path, skill_dir, "fail=memory", "fail_above=0.0", automl_max_recommendations=9))
+    assert "out of memory" in caught.value.problems[0].expected
+    record = store(tmp_path).list()[0]
+    assert record.status == JobStatus.ERROR
+    assert len(load_history(record).trials) == 5
+
+
+LIMITS = {"automl_trial_timeout_minutes": 0.01, "automl_max_recommendations": 2}
+
+
+def test_a_trial_that_takes_too_long_is_ended(tmp_path: Path, skill_dir: Path) -> None:
+    with pytest.raises(JobError, match="without a trial") as caught:
+        run(request(tmp_path, skill_dir, "seconds=0.5", **LIMITS))
+    assert "automl_trial_timeout_minutes" in caught.value.problems[1].expected
+
+
+RUNNER = """
+import sys
+from tao_skill.run.request import RunRequest
+from tao_skill.run.runner import run
+print(run(RunRequest.model_validate_json(sys.argv[1])).status)
+"""
+
+
+def start(asked: RunRequest) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", RUNNER, asked.model_dump_json()], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+
+
+def wait_for(tmp_path: Path, trials: int, epochs: int = 1) -> str:
+    """Wait until so many trials have begun and the last has trained so long; return the search's job."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        for path in (tmp_path / "results").glob("*/train/search_history.json"):
+            found = json.loads(path.read_text())["trials"]
+            if len(found) >= trials and len(found[trials - 1]["reports"]) >= epochs:
+                return path.parent.parent.name
+        time.sleep(0.02)
+    raise AssertionError("the search never came so far")
+
+
+def is_alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_a_killed_search_goes_on_where_it_was(tmp_path: Path, skill_dir: Path) -> None:
+    asked = request(tmp_path, skill_dir, "seconds=0.15", automl_early_stopping=False, automl_max_recommendations=4)
+    process = start(asked)
+    job_id = wait_for(tmp_path, 2, 2)
+    process.kill()
+    process.communicate(timeout=30)
+    folder = tmp_path / "results" / f"{job_id}-t001" / "train"
+    worker = (folder / "pids").read_text().split()[0]
+    end = time.monotonic() + 20
+    while is_alive(worker) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not is_alive(worker)  # a worker never outlives its runner
+    record = store(tmp_path).reconcile(store(tmp_path).load(job_id))
+    assert record.status == JobStatus.ERROR
+    assert job_id in record.error.next_step if record.error else False
+    result = resume_search(store(tmp_path), job_id)
+    found = history(tmp_path, result)
+    assert result.status == JobStatus.COMPLETE
+    assert [trial.state for trial in found.trials] == ["complete"] * 4
+    epochs = [json.loads(line)["epoch"] for line in (folder / "status.json").read_text().splitlines()]
+    assert len(epochs) - len(set(epochs)) <= 1  # no more than what came after the last checkpoint
+    assert sorted(set(epochs)) == [0, 1, 2, 3]
+    assert found.trials[0].attempts == 1
+
+
+def test_a_stopped_search_keeps_what_it_found_and_can_go_on(tmp_path: Path, skill_dir: Path) -> None:
+    process = start(request(tmp_path, skill_dir, "seconds=0.1", automl_max_recommendations=50))
+    job_id = wait_for(tmp_path, 2, 1)
+    assert cancel_job(store(tmp_path), job_id).status == JobStatus.CANCELED
+    out, _ = process.communicate(timeout=60)
+    assert out.strip() == "CANCELED"
+    record = store(tmp_path).load(job_id)
+    assert record.best_child is not None
+    assert (tmp_path / "results" / job_id / "train" / "best_rec.json").is_file()
+    before = load_history(record)
+    assert before.state == "interrupted"
+    text = (tmp_path / "results" / job_id / "train" / "search_history.json").read_text()
+    changed = json.loads(text)
+    changed["settings"]["automl_max_recommendations"] = len(before.trials) + 1
+    (tmp_path / "results" / job_id / "train" / "search_history.json").write_text(json.dumps(changed))
+    result = resume_search(store(tmp_path), job_id)
+    assert result.status == JobStatus.COMPLETE
+    assert len(history(tmp_path, result).trials) == len(before.trials) + 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_a_search_in_order(tmp_path: Path, skill_dir: Path, number: int) -> None:
+    process = start(request(tmp_path, skill_dir, "seconds=0.1", automl_max_recommendations=50))
+    job_id = wait_for(tmp_path, 1, 1)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert out.strip() == "CANCELED"
+    assert store(tmp_path).load(job_id).status == JobStatus.CANCELED
+
+
+def test_a_complete_search_has_nothing_to_resume(tmp_path: Path, skill_dir: Path) -> None:
+    result = run(request(tmp_path, skill_dir, automl_max_recommendations=1))
+    with pytest.raises(JobError, match="nothing to resume"):
+        resume_search(store(tmp_path), result.job_id)
+
+
+def test_a_population_trains_on_from_checkpoints(tmp_path: Path, skill_dir: Path) -> None:
+    result = run(
+        request(tmp_path, skill_dir, automl_algorithm="pbt", automl_population_size=2, automl_max_recommendations=8)
+    )
+    found = history(tmp_path, result)
+    later = [trial for trial in found.trials if trial.continues is not None]
+    assert later
+    for trial in later:
+        first = json.loads((tmp_path / "results" / trial.job_id / "train" / "status.json").read_text().splitlines()[0])
+        assert first["epoch"] == found.trials[trial.continues].last_epoch  # not from zero
+
+
+def test_the_plan_tells_the_search_and_writes_nothing(tmp_path: Path, skill_dir: Path) -> None:
+    plan = plan_run(request(tmp_path, skill_dir))
+    assert plan.dispatch == "tao-run-automl"
+    assert plan.search is not None
+    assert [one["key"] for one in plan.search["space"]] == ["fit.rate", "fit.kind"]
+    assert not (tmp_path / "results").exists()
+
+
+def test_wrong_requests_cost_nothing(tmp_path: Path, skill_dir: Path) -> None:
+    with pytest.raises(SpecError, match=r"fit\.rte"):
+        run(request(tmp_path, skill_dir, "fit.rte=0.1"))
+    with pytest.raises(SpecError, match="group"):
+        run(request(tmp_path, skill_dir, custom_param_ranges={"fit.batch": {"valid_options": [6]}}))
+    (skill_dir / "scripts" / "train.py").unlink()
+    with pytest.raises(SkillError, match="script"):
+        run(request(tmp_path, skill_dir))
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_skill_without_a_document_is_tuned_by_schema_and_template(tmp_path: Path, skill_dir: Path) -> None:
+    (skill_dir / "SKILL.md").unlink()
+    with pytest.raises(SpecError, match="what to optimise"):
+        run(request(tmp_path, skill_dir))
+    assert run(request(tmp_path, skill_dir, metric="score")).status == JobStatus.COMPLETE

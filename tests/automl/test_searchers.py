@@ -1,0 +1,216 @@
+"""One conformance class for all algorithms: what a search may rely on, whoever proposes the values."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tao_skill.automl.algorithms import ALGORITHMS, MULTI_FIDELITY, algorithm_name, make_searcher
+from tao_skill.automl.history import SearchHistory, Trial
+from tao_skill.automl.journal import JOURNAL
+from tao_skill.automl.parameter import Parameter
+from tao_skill.automl.searcher import Recommendation, Searcher
+from tao_skill.automl.space import SearchSpace
+from tao_skill.config.automl import AutoML
+from tao_skill.errors import NotAvailableError, Problem, UsageError
+
+SPACE = SearchSpace(
+    (
+        Parameter("rate", "number", low=1e-5, high=1.0, log=True, default=0.5),
+        Parameter("batch", "choice", choices=(8, 16, 32), default=16),
+        Parameter("layers", "integer", low=1, high=4, default=2),
+    )
+)
+BASELINE = {"rate": 0.5, "batch": 16, "layers": 2}
+EPOCHS = 9
+# A Gaussian process takes its time for each proposal; its first five trials are drawn at random.
+FEW = {"bayesian": 7}
+
+
+def none_wrong(values: Any) -> list[Problem]:
+    del values
+    return []
+
+
+class Loop:
+    """The least of a search: asks, trains in no time, tells."""
+
+    def __init__(self, algorithm: str, folder: Path, direction: str = "maximize", acceptable: Any = none_wrong) -> None:
+        self.settings = AutoML(automl_algorithm=algorithm, automl_seed=3)
+        self.folder, self.acceptable = folder, acceptable
+        self.history = SearchHistory(
+            job_id="search", skill="s", skill_dir="d", algorithm=algorithm, metric="m",
+            direction=direction, full_epochs=EPOCHS, settings={}, space=[], started_at="",
+        )  # type: ignore[arg-type]  # fmt: skip
+        self.searcher = self.make()
+
+    def make(self) -> Searcher:
+        return make_searcher(self.history, SPACE, self.settings, BASELINE, self.folder, acceptable=self.acceptable)
+
+    def reload(self) -> None:
+        """Go on as after a kill: with what was written down, and nothing else."""
+        self.history = SearchHistory.model_validate_json(self.history.model_dump_json())
+        self.searcher = self.make()
+
+    def ask(self) -> Recommendation | None:
+        found = self.searcher.ask()
+        if found is not None:
+            self.history.trials.append(
+                Trial(number=found.number, origin=found.origin, continues=found.continues, values=found.values,
+                      epochs=found.epochs, state="running")
+            )  # fmt: skip
+        return found
+
+    def train(self, number: int) -> Trial:
+        trial = self.history.trials[number]
+        begin = 0 if trial.continues is None else self.history.trials[trial.continues].last_epoch
+        sign = 1 if self.history.direction == "maximize" else -1
+        trial.state = "complete"
+        for epoch in range(begin + 1, trial.epochs + 1):
+            value = sign * (1 - abs(math.log10(trial.values["rate"]) + 2) / 3 - 0.2 / epoch)
+            self.history.add_report(trial, epoch, value)
+            if self.searcher.report(number, epoch, value):
+                trial.state = "stopped"
+                break
+        self.searcher.tell(number, trial.state, trial.best_value)  # type: ignore[arg-type]
+        return trial
+
+    def run(self, trials: int) -> list[Trial]:
+        while len(self.history.trials) < trials and (found := self.ask()) is not None:
+            self.train(found.number)
+        return self.history.trials
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+class TestEverySearcher:
+    def test_the_baseline_is_the_first_trial_and_trained_to_the_end(self, algorithm: str, tmp_path: Path) -> None:
+        loop = Loop(algorithm, tmp_path)
+        first = loop.run(1)[0]
+        assert (first.number, first.origin, first.values) == (0, "baseline", BASELINE)
+        assert first.state == "complete"
+
+    def test_all_values_lie_in_the_space(self, algorithm: str, tmp_path: Path) -> None:
+        for trial in Loop(algorithm, tmp_path).run(FEW.get(algorithm, 8)):
+            assert 1e-5 <= trial.values["rate"] <= 1.0
+            assert trial.values["batch"] in (8, 16, 32)
+            assert isinstance(trial.values["layers"], int)
+            assert 1 <= trial.values["layers"] <= 4
+            json.dumps(trial.values)
+
+    def test_it_beats_a_poor_baseline(self, algorithm: str, tmp_path: Path) -> None:
+        trials = Loop(algorithm, tmp_path).run(FEW.get(algorithm, 14))
+        values = [trial.best_value for trial in trials if trial.best_value is not None]
+        assert max(values) > values[0]
+
+    def test_smaller_may_be_better(self, algorithm: str, tmp_path: Path) -> None:
+        loop = Loop(algorithm, tmp_path, "minimize")
+        trials = loop.run(FEW.get(algorithm, 14))
+        best = loop.history.best()
+        assert best is not None
+        assert best.best_value is not None
+        assert best.best_value == min(trial.best_value for trial in trials if trial.best_value is not None)
+        assert best.number > 0
+
+    def test_what_breaks_a_rule_is_never_recommended(self, algorithm: str, tmp_path: Path) -> None:
+        def acceptable(values: Any) -> list[Problem]:
+            return [] if values["batch"] == 16 else [Problem("batch", 8, "another")]
+
+        loop = Loop(algorithm, tmp_path, acceptable=acceptable)
+        assert all(trial.values["batch"] == 16 for trial in loop.run(FEW.get(algorithm, 9)))
+        assert loop.history.rejected > 0
+
+    def test_a_rule_that_nothing_obeys_ends_the_search(self, algorithm: str, tmp_path: Path) -> None:
+        loop = Loop(algorithm, tmp_path, acceptable=lambda _: [Problem("batch", 8, "nothing")])
+        assert len(loop.run(3)) == 1
+
+    def test_several_trials_may_run_at_once(self, algorithm: str, tmp_path: Path) -> None:
+        loop = Loop(algorithm, tmp_path)
+        asked = [loop.ask(), loop.ask(), loop.ask()]
+        assert [one.number for one in asked if one] == [0, 1, 2]
+        for number in (2, 0, 1):
+            loop.train(number)
+        assert len(loop.run(6)) == 6
+
+    def test_it_goes_on_from_the_history_as_if_never_killed(self, algorithm: str, tmp_path: Path) -> None:
+        whole = [trial.values for trial in Loop(algorithm, tmp_path / "a").run(7)] if make(tmp_path / "a") else []
+        loop = Loop(algorithm, make(tmp_path / "b"))
+        loop.run(3)
+        loop.ask()  # killed while this one ran
+        loop.reload()
+        loop.train(3)
+        loop.run(5)
+        loop.reload()
+        assert [trial.values for trial in loop.run(7)] == whole
+
+    def test_failed_trials_teach_nothing_and_end_nothing(self, algorithm: str, tmp_path: Path) -> None:
+        loop = Loop(algorithm, tmp_path)
+        loop.run(2)
+        found = loop.ask()
+        assert found is not None
+        loop.history.trials[found.number].state = "failed"
+        loop.searcher.tell(found.number, "failed", None)
+        assert len(loop.run(6)) == 6
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.mark.parametrize("algorithm", MULTI_FIDELITY)
+def test_the_hyperband_family_ends_hopeless_trials_early(algorithm: str, tmp_path: Path) -> None:
+    trials = Loop(algorithm, tmp_path).run(12)
+    assert any(trial.state == "stopped" for trial in trials)
+    assert sum(trial.last_epoch for trial in trials) < 12 * EPOCHS
+
+
+def test_members_of_a_population_go_on_from_checkpoints(tmp_path: Path) -> None:
+    loop = Loop("pbt", tmp_path)
+    trials = loop.run(30)
+    later = [trial for trial in trials if trial.continues is not None]
+    assert later
+    assert all(trial.epochs > trials[trial.continues].last_epoch for trial in later if trial.continues is not None)
+    assert any("copies" in trial.origin for trial in later)
+    assert max(trial.last_epoch for trial in trials) == EPOCHS
+    assert loop.searcher.needed() <= {trial.number for trial in trials}
+
+
+@pytest.mark.parametrize("damage", [b'{"op_code": 4, "trial_', b"garbage\n{}\n"])
+def test_a_journal_that_a_kill_damaged_is_put_right(tmp_path: Path, damage: bytes) -> None:
+    whole = [trial.values for trial in Loop("random", make(tmp_path / "a")).run(6)]
+    loop = Loop("random", make(tmp_path / "b"))
+    loop.run(4)
+    with (tmp_path / "b" / JOURNAL).open("ab") as file:
+        file.write(damage)
+    loop.reload()
+    assert [trial.values for trial in loop.run(6)] == whole
+
+
+def test_a_journal_that_is_gone_is_written_anew(tmp_path: Path) -> None:
+    loop = Loop("bohb", tmp_path)
+    loop.run(5)
+    (tmp_path / JOURNAL).unlink()
+    loop.reload()
+    assert len(loop.run(7)) == 7
+
+
+@pytest.mark.parametrize(("short", "name"), [("b", "bayesian"), ("H", "hyperband"), ("hes", "hyperband_es")])
+def test_the_peers_short_names_are_understood(short: str, name: str) -> None:
+    assert algorithm_name(short) == name
+
+
+@pytest.mark.parametrize(("name", "nearest"), [("bfbo", "bayesian"), ("dehb", "bohb"), ("autoresearch", "bayesian")])
+def test_what_is_refused_says_why_and_what_is_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(NotAvailableError, match=name) as caught:
+        algorithm_name(name)
+    assert caught.value.problems[0].expected.endswith(f"the nearest is {nearest}")
+
+
+def test_an_unknown_algorithm_names_the_nearest() -> None:
+    with pytest.raises(UsageError) as caught:
+        algorithm_name("bayesain")
+    assert "the nearest is bayesian" in caught.value.problems[0].expected
