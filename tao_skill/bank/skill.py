@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill.bank.documents import front_matter, read_json, read_text, read_yaml
-from tao_skill.bank.location import SKILL_DOCUMENT, skill_directories
+from tao_skill.bank.location import SKILL_DOCUMENT, bank_root, skill_directories
 from tao_skill.bank.skill_info import SkillInfo, load_skill_info
 from tao_skill.bank.tables import (
     AUTOML_SUFFIX,
@@ -20,7 +20,6 @@ from tao_skill.bank.tables import (
     parse_data_sources,
     parse_inference,
 )
-from tao_skill.config.schema import NETWORK_ARCH
 from tao_skill.errors import Problem, SkillError, UsageError
 
 DEFAULT_SKILL = "tao-train-metric-learning-recognition"
@@ -149,8 +148,8 @@ def load_skill(directory: Path) -> Skill:
         # Schema, template and facts are enough to tune what another runner's skill holds.
         return Skill(info.name, directory, info, [], [])
     text = read_text(document, f"add {document}")
-    # A skill of another bank may say nothing in tables; one of this bank's own models must.
-    own = info.network_arch == NETWORK_ARCH
+    # A skill of another bank may say nothing in tables; one of this bank must.
+    own = directory.parent == bank_root() / "skills"
     sources = parse_data_sources(text, str(document)) if own or has_table(text, DATA_SOURCE_HEADER) else []
     functions = parse_inference(text, str(document)) if own or has_table(text, INFERENCE_HEADER) else []
     spoken = [(row.line, row.action) for row in sources]

@@ -6,11 +6,9 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tao_skill.bank.skill import Skill, find_skill
-from tao_skill.config.automl import AutoML
-from tao_skill.config.automl_settings import read_settings
 from tao_skill.config.keys import flatten, get_leaf
 from tao_skill.config.placeholder import is_given
 from tao_skill.config.schema import json_schema, template
@@ -35,6 +33,9 @@ from tao_skill.run.results_root import open_store
 from tao_skill.run.spec import CHECKPOINT, DATA_SOURCE, TEMPLATE, Assembled, Layer, assemble
 from tao_skill.run.stage import absolute_inputs, find_inputs
 from tao_skill.storage.locate import is_remote, local_path, redact
+
+if TYPE_CHECKING:
+    from tao_skill.config.automl import AutoML
 
 __all__ = ["make_plan", "plan_run", "search_settings"]
 
@@ -175,6 +176,8 @@ def _search(
 
 def search_settings(request: RunRequest, given: Overrides) -> AutoML:
     """Return the settings of a search: those of the request over those among the overrides."""
+    from tao_skill.config.automl_settings import read_settings
+
     return read_settings(given.automl | read_search_settings(request.automl))
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tao_skill.config.automl_settings import is_setting
 from tao_skill.config.keys import flatten
 from tao_skill.config.placeholder import is_placeholder
 from tao_skill.config.secrets import is_secret, masked_text, masked_value
@@ -21,6 +20,7 @@ __all__ = ["POLICY_KEY", "Overrides", "flat_overrides", "read_document", "read_o
 POLICY_KEY = "automl_policy"
 _FORMS = 'KEY=VALUE, a JSON object such as {"train.num_epochs": 30}, or @file.yaml'
 _DATA_ROOT_NAME = "{S3_TRAIN}"
+_SECTIONS = frozenset({"train", "model", "dataset", "evaluate", "inference", "export", "results_dir"})
 _KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*")
 
 
@@ -114,7 +114,7 @@ def _collect(pairs: list[tuple[str, Any]], shorthands: dict[str, str], data_root
         if key == POLICY_KEY:
             policy = _policy_word(value)
             continue
-        if key not in shorthands and is_setting(key.partition(".")[0]):
+        if key not in shorthands and _is_search_setting(key.partition(".")[0]):
             _put_setting(search, key, value)
             continue
         full = shorthands.get(key, key)
@@ -123,6 +123,16 @@ def _collect(pairs: list[tuple[str, Any]], shorthands: dict[str, str], data_root
         values[full] = value
         sources[full] = "shorthand" if key in shorthands else "override"
     return Overrides(values, {key: sources[key] for key in values}, policy, search)
+
+
+def _is_search_setting(name: str) -> bool:
+    if name.startswith("automl_"):
+        return True
+    if name in _SECTIONS:
+        return False
+    from tao_skill.config.automl_settings import is_setting  # a moment to import, and seldom needed
+
+    return is_setting(name)
 
 
 def _put_setting(search: dict[str, Any], key: str, value: Any) -> None:
