@@ -35,7 +35,7 @@ _ONE_OF_ACTIONS: dict[str, Any] = {"enum": list(ACTIONS)}
 class ToolRequest(BaseModel):
     """Take no argument that the tool doesn't have."""
 
-    model_config = ConfigDict(extra="forbid", str_max_length=8192)
+    model_config = ConfigDict(extra="forbid", str_max_length=8192, defer_build=True)
 
 
 class ListSkillsRequest(ToolRequest):

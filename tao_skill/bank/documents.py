@@ -8,6 +8,9 @@ import yaml
 
 from tao_skill.errors import Problem, SkillError
 
+# The same loader in C, where PyYAML has it, reads ten times as fast.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 def read_text(path: Path, next_step: str) -> str:
     """Return the text of ``path``; raise SkillError when it is missing or no UTF-8."""
@@ -33,7 +36,7 @@ def read_yaml(path: Path, next_step: str) -> dict[str, Any]:
     """Return the YAML mapping in ``path``."""
     text = read_text(path, next_step)
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _failure(path, str(error), "valid YAML", next_step) from error
     return _mapping(path, document, next_step)
@@ -47,7 +50,7 @@ def front_matter(path: Path, next_step: str) -> dict[str, Any]:
     if end is None:
         raise _failure(path, "no front matter", "YAML between two lines of --- at the top", next_step)
     try:
-        document = yaml.safe_load("\n".join(rest[:end]))
+        document = yaml.load("\n".join(rest[:end]), Loader=_Loader)
     except yaml.YAMLError as error:
         raise _failure(path, str(error), "valid YAML as front matter", next_step) from error
     return _mapping(path, document, next_step)

@@ -54,10 +54,12 @@ def own_leaves(action: str, spec: Mapping[str, Any]) -> dict[str, Any]:
 def _split_keys(action: str, spec: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem], list[str]]:
     """Sort the leaves of a spec into those the action reads, unknown ones (problems) and other actions' (warnings)."""
     read = own_leaves(action, spec)
-    sections = {key.rsplit(".", depth)[0] for key in known_keys() for depth in range(1, key.count(".") + 1)}
     problems: list[Problem] = []
     warnings: list[str] = []
     others = {key: value for key, value in flatten(spec).items() if key not in read}
+    if not others:  # to know the keys of all actions takes longer than to make a plan
+        return read, problems, warnings
+    sections = {key.rsplit(".", depth)[0] for key in known_keys() for depth in range(1, key.count(".") + 1)}
     for key, value in others.items():
         readers = known_keys().get(key)
         if readers:
