@@ -13,7 +13,7 @@ from tao_skill.agent.answers import Call, Failure, ProblemFact
 from tao_skill.errors import InternalError, Problem, TaoSkillError
 from tao_skill.jobs.record import JobRecord, RecordedError
 
-__all__ = ["failure_of", "invalid_arguments", "recorded_failure"]
+__all__ = ["failure_of", "invalid_arguments", "problem_fact", "recorded_failure"]
 
 _MOST_PROBLEMS = 40
 _LONGEST_VALUE = 300
@@ -31,7 +31,7 @@ def failure_of(error: BaseException, tool: str, arguments: Mapping[str, Any]) ->
         code=error.code,
         message=error.message
         + (f" The first {_MOST_PROBLEMS} are told; {more} more are left out." if more > 0 else ""),
-        problems=[_fact(problem) for problem in error.problems[:_MOST_PROBLEMS]],
+        problems=[problem_fact(problem) for problem in error.problems[:_MOST_PROBLEMS]],
         next_call=_next_call(error, tool, dict(arguments)),
         hint=hint,
     )
@@ -74,7 +74,8 @@ def invalid_arguments(error: ValidationError, tool: str, model: type[BaseModel],
     )
 
 
-def _fact(problem: Problem) -> ProblemFact:
+def problem_fact(problem: Problem) -> ProblemFact:
+    """Return a problem as data, with long values cut."""
     return ProblemFact(key=problem.key, value=_short(problem.value), allowed=_cut(problem.expected))
 
 

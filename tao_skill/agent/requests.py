@@ -10,6 +10,7 @@ from tao_skill.config import ACTIONS
 
 __all__ = [
     "CancelRequest",
+    "CheckDataRequest",
     "CheckSpecRequest",
     "ListSkillsRequest",
     "LogsRequest",
@@ -66,6 +67,20 @@ class CheckSpecRequest(_SpecRequest):
     """A whole or partial spec to check."""
 
     spec: dict[str, Any] = Field(description="The spec, with nested or dotted keys; what it leaves out is a default.")
+
+
+class CheckDataRequest(ToolRequest):
+    """Data sets to look at: below one root, or one by one."""
+
+    data_root: str | None = Field(default=None, description="Folder or URI below which the skill's data sources lie.")
+    action: Literal["train", "evaluate"] | None = Field(
+        default=None, description="Whose data sources below data_root; null means both."
+    )
+    train: str | None = Field(default=None, description="Training images: a folder of class folders, or an archive.")
+    reference: str | None = Field(default=None, description="Reference images, likewise.")
+    query: str | None = Field(default=None, description="Query images, likewise.")
+    class_map: str | None = Field(default=None, description="YAML file that maps folder names to class names.")
+    skill: str | None = Field(default=None, description="Name of the skill; null means the recognition skill.")
 
 
 class PlanRequest(_SpecRequest):

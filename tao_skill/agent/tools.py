@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tao_skill.agent import answers, catalogue, follow, launch, requests
+from tao_skill.agent import answers, catalogue, data, follow, launch, requests
 
 __all__ = ["TOOLS", "Tool", "tool_named"]
 
@@ -55,6 +55,12 @@ TOOLS = (
         "Tell everything that is wrong with a spec, with the nearest known key for a typo. Use it for a spec written "
         "by hand or for another program; plan checks the settings of a run by itself. Free.",
         requests.CheckSpecRequest, answers.CheckSpecAnswer, catalogue.check_spec,
+    ),
+    Tool(
+        "check_data", "Check data",
+        "Count, decode and compare the images of data sets: damage, class names, duplicates, sizes. Use it for data "
+        "that are new, or when a run complains of its data. Costs seconds to minutes: every image is read.",
+        requests.CheckDataRequest, answers.CheckDataAnswer, data.check_data,
     ),
     Tool("plan", "Plan a run", _PLAN, requests.PlanRequest, answers.PlanAnswer, launch.plan),
     Tool(

@@ -89,6 +89,20 @@ def test_missing_data_lead_to_the_list_of_what_is_read(desk: Desk) -> None:  # R
     assert error["next_call"]["tool"] == "list_skills"
 
 
+def test_data_are_looked_at(desk: Desk, folder: Path) -> None:
+    found = answer_of("check_data", {"data_root": "data", "action": "train"}, desk)
+    assert {one["images"] for one in found["sets"]} == {8}
+    assert found["next_call"]["tool"] == "plan"
+    bad = next((folder / "data").rglob("train.tar.gz/cat/*.png"))
+    bad.write_bytes(b"no image")
+    found = answer_of("check_data", {"train": str(bad.parents[1])}, desk)
+    assert not found["ok"]
+    assert bad.name in str(found["problems"])
+    for arguments in ({"train": "/etc"}, {"data_root": "s3://bucket"}, {"train": "data", "class_map": "/etc/passwd"}):
+        assert error_of("check_data", arguments, desk)["code"] == "not_allowed"
+    assert error_of("check_data", {}, desk)["code"] == "usage_error"
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "key", "allowed"),
     [

@@ -1,0 +1,51 @@
+"""The tool that looks at data before anything is trained on it."""
+
+from __future__ import annotations
+
+from tao_skill.agent.answers import Call, CheckDataAnswer
+from tao_skill.agent.desk import Desk
+from tao_skill.agent.failure import problem_fact
+from tao_skill.agent.guard import check_links, check_request
+from tao_skill.agent.requests import CheckDataRequest
+from tao_skill.bank.skill import find_skill
+from tao_skill.errors import Problem
+
+__all__ = ["check_data"]
+
+_MOST = 40
+_ACTIONS = ("train", "evaluate")
+
+
+def check_data(request: CheckDataRequest, desk: Desk) -> CheckDataAnswer:
+    """Count, decode and compare the images of data sets."""
+    from tao_skill.run.data_check import DataCheckRequest
+    from tao_skill.run.data_check import check_data as look
+
+    named = request.model_dump(include={"data_root", "train", "reference", "query", "class_map"})
+    check_request(named, request.skill, desk.roots)
+    sets = {role: [uri] for role, uri in named.items() if uri and role not in ("data_root", "class_map")}
+    check_links(sets | _below_root(request), desk.roots)
+    report = look(DataCheckRequest(**request.model_dump()))
+    problems = [Problem(one["key"], one["value"], one["expected"]) for one in report["problems"]]
+    plan = {"action": request.action or "train"} | ({"data_root": request.data_root} if request.data_root else {})
+    return CheckDataAnswer(
+        ok=report["ok"],
+        sets=report["sets"],
+        problems=[problem_fact(problem) for problem in problems[:_MOST]],
+        total_problems=len(problems),
+        warnings=report["warnings"][:_MOST],
+        next_call=Call(tool="plan", arguments=plan, why="see what a run would do") if report["ok"] else None,
+    )
+
+
+def _below_root(request: CheckDataRequest) -> dict[str, list[str]]:
+    from tao_skill.run.data_sources import fill_data_sources
+
+    if not request.data_root:
+        return {}
+    skill = find_skill(request.skill)
+    found: dict[str, list[str]] = {}
+    for action in (request.action,) if request.action else _ACTIONS:
+        filled, _ = fill_data_sources(skill.data_source_rows(action), request.data_root, {})
+        found |= {f"{action} {key}": [uri] for key, uri in filled.items() if isinstance(uri, str) and uri}
+    return found
