@@ -8,13 +8,28 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import tao_skill
-from tao_skill.cli import automl, call, data, gallery, jobs, mcp, run, schema, skill, skills, template, tools, validate
+from tao_skill.cli import (
+    automl,
+    call,
+    data,
+    doctor,
+    gallery,
+    jobs,
+    mcp,
+    run,
+    schema,
+    skill,
+    skills,
+    template,
+    tools,
+    validate,
+)
 from tao_skill.errors import UsageError
 
 __all__ = ["Parser", "build_parser", "common_options"]
 
 _SETTING = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*=.*")
-_COMMANDS = (run, automl, jobs, data, gallery, skills, skill, schema, template, validate, tools, call, mcp)
+_COMMANDS = (run, automl, jobs, data, gallery, skills, skill, schema, template, validate, tools, call, mcp, doctor)
 
 
 class Parser(argparse.ArgumentParser):

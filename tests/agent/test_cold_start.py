@@ -9,7 +9,8 @@ import pytest
 
 HEAVY = {
     "PIL", "anyio", "boto3", "botocore", "cv2", "filelock", "httpx", "lightning", "mcp", "numpy", "onnxruntime",
-    "optuna", "pandas", "pytorch_lightning", "ray", "scipy", "sklearn", "starlette", "timm", "torch", "torchvision", "uvicorn",
+    "optuna", "pandas", "pytorch_lightning", "ray", "scipy", "sklearn", "starlette", "timm", "torch",
+    "torchvision", "uvicorn",
 }  # fmt: skip
 # About a tenth above what they load today; pydantic alone loads 210.
 MOST_MODULES = {"tools": 170, "schema": 300, "status": 360, "plan": 470}
