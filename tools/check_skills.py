@@ -14,6 +14,8 @@ from tao_skill.bank.skill import load_skill  # noqa: E402
 from tao_skill.errors import TaoSkillError  # noqa: E402
 
 MOST_LINES = 250
+# Half a letter less to a token than prose has, for tables and keys cost more.
+MOST_LETTERS = int(5000 * 3.5)
 LINK = re.compile(r"\[[^\]]*\]\(([^)#]+)[^)]*\)")
 
 
@@ -24,6 +26,8 @@ def messages(directory: Path) -> Iterator[str]:
         text = page.read_text(encoding="utf-8")
         if page.name == "SKILL.md" and len(text.splitlines()) > MOST_LINES:
             yield f"{page.name} has {len(text.splitlines())} lines; at most {MOST_LINES}"
+        if page.name == "SKILL.md" and len(text) > MOST_LETTERS:
+            yield f"{page.name} has {len(text)} letters; at most {MOST_LETTERS}, about 5,000 tokens"
         for target in LINK.findall(text):
             if "://" not in target and not (page.parent / target).exists():
                 yield f"{page.relative_to(directory)} links to {target}, which is not there"

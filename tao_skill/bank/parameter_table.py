@@ -11,7 +11,6 @@ from tao_skill.errors import InternalError, Problem, SkillError
 IMPORTANT_TRAIN_PARAMETERS = (
     "model.backbone",
     "model.timm_name",
-    "model.timm_pretrained",
     "model.pretrained_model_path",
     "model.feat_dim",
     "model.input_width",
@@ -20,7 +19,6 @@ IMPORTANT_TRAIN_PARAMETERS = (
     "train.val_batch_size",
     "dataset.num_instance",
     "train.loss.name",
-    "train.cross_batch_memory_size",
     "train.optim.trunk.base_lr",
     "train.optim.embedder.base_lr",
     "train.optim.triplet_loss_margin",

@@ -1,0 +1,138 @@
+"""Replay the calls that a skill's evals expect, against the real program.
+
+python -m tools.evals            print the table that BENCHMARK.md holds
+python -m tools.evals --calls    print every call with what came back
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tao_skill.agent.call import call_tool
+from tao_skill.agent.desk import Desk
+from tao_skill.bank.skill import DEFAULT_SKILL
+from tao_skill.jobs.record import JobRecord, JobStatus
+from tao_skill.jobs.store import JobStore
+
+__all__ = ["Replayed", "end_jobs", "prepare", "read_evals", "replay"]
+
+ROOT = Path(__file__).resolve().parents[1]
+_TABLE = "metric_learning_recognition/retail-product-checkout-dataset_classification_demo"
+_PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGM4IacBAALAAQ/aQIG5AAAAAElFTkSuQmCC"
+)
+_STEP = re.compile(r"(?:[^.\\]|\\.)+")
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """One call of one eval: what was asked, what came back, and how that differs from what was expected."""
+
+    eval_id: str
+    tool: str
+    arguments: dict[str, Any]
+    reply: dict[str, Any]
+    differences: list[str]
+
+
+def read_evals(skill: str) -> list[dict[str, Any]]:
+    """Return the evals of a skill."""
+    document = json.loads((ROOT / "skills" / skill / "evals" / "evals.json").read_text(encoding="utf-8"))
+    evals: list[dict[str, Any]] = document["evals"]
+    return evals
+
+
+def prepare(folder: Path) -> Desk:
+    """Make what the evals speak of in a folder: `data`, a job PARENT that trained, and a job FAILED."""
+    for name in ("known_classes", "unknown_classes"):
+        for part in ("train", "reference", "val", "test"):
+            for kind in ("cat", "dog"):
+                images = folder / "data" / _TABLE / name / f"{part}.tar.gz" / kind
+                images.mkdir(parents=True)
+                for number in range(4):
+                    (images / f"{number}.png").write_bytes(_PIXEL)
+    store = JobStore(folder / "results")
+    for job_id, status in (("PARENT", JobStatus.COMPLETE), ("FAILED", JobStatus.ERROR)):
+        where = folder / "results" / job_id
+        (where / "train").mkdir(parents=True)
+        (where / "train" / "model_epoch_000_step_00001.pth").write_bytes(b"weights")
+        (where / "train" / "log.txt").write_text("epoch 1/1\n", encoding="utf-8")
+        record = JobRecord(job_id=job_id, skill=DEFAULT_SKILL, action="train", results_dir=str(where))
+        store.create(record)
+        store.update(job_id, status=JobStatus.RUNNING)
+        wrong = {"code": "data_error", "message": "The training set has one class.", "problems": [], "next_step": ""}
+        ended: dict[str, Any] = (
+            {"metrics": {"val Precision at Rank 1": 0.5}} if status == JobStatus.COMPLETE else {"error": wrong}
+        )
+        store.update(job_id, status=status, **ended)
+    return Desk.of([str(folder)])
+
+
+def replay(evaluated: dict[str, Any], desk: Desk) -> Iterator[Replayed]:
+    """Make each expected call and compare what comes back; the working folder is the one that was prepared."""
+    for expected in evaluated["expected_calls"]:
+        reply = call_tool(expected["tool"], expected["arguments"], desk)
+        error = reply.document["error"]["code"] if reply.failed else None
+        differences = []
+        if error != expected.get("error"):
+            differences.append(f"error {error!r} instead of {expected.get('error')!r}")
+        else:
+            differences = [
+                f"{path} is {_at(reply.document, path)!r}, not {value!r}"
+                for path, value in expected.get("expect", {}).items()
+                if _at(reply.document, path) != value
+            ]
+        yield Replayed(evaluated["id"], expected["tool"], expected["arguments"], reply.document, differences)
+
+
+def end_jobs(desk: Desk) -> None:
+    """Cancel what the replayed calls started."""
+    for job in call_tool("status", {"limit": 100}, desk).document["jobs"]:
+        call_tool("cancel", {"job_id": job["job_id"]}, desk)
+
+
+def _at(document: Any, path: str) -> Any:
+    """Return what stands at a path such as jobs.0.status; a dot inside a name is written with a backslash."""
+    for step in _STEP.findall(path):
+        name = step.replace("\\.", ".")
+        try:
+            document = document[int(name)] if isinstance(document, list) else document[name]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None
+    return document
+
+
+def main() -> int:
+    """Replay all evals and print a table; return 1 where a call went another way."""
+    failed = 0
+    print("| skill | evals that trigger | near misses | calls | as expected |\n|---|---|---|---|---|")
+    for skill in sorted(path.parents[1].name for path in ROOT.glob("skills/*/evals/evals.json")):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            os.chdir(folder)
+            desk = prepare(folder)
+            evals = read_evals(skill)
+            done = [one for evaluated in evals for one in replay(evaluated, desk)]
+            end_jobs(desk)
+            os.chdir(ROOT)
+        good = sum(not one.differences for one in done)
+        failed += len(done) - good
+        triggers = sum(one["should_trigger"] for one in evals)
+        print(f"| {skill} | {triggers} | {len(evals) - triggers} | {len(done)} | {good} |")
+        for one in done if "--calls" in sys.argv else [one for one in done if one.differences]:
+            print(f"{one.eval_id}: {one.tool} {json.dumps(one.arguments)} -> {json.dumps(one.reply)[:400]}")
+            print("".join(f"  {difference}\n" for difference in one.differences), end="")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
