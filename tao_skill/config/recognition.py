@@ -44,6 +44,21 @@ class Engine(Devices):
             le=4.0,
         ),
     ] = None
+    save_embeddings: Annotated[
+        bool,
+        parameter(
+            "Write the embeddings of all images to embeddings.parquet (needs the extra gallery).",
+            title="Save embeddings",
+        ),
+    ] = False
+    picture_queries: Annotated[
+        int,
+        parameter(
+            "Number of queries that matches.html shows with their nearest references, wrong ones first; 0 writes none.",
+            title="Queries in pictures",
+            ge=0,
+        ),
+    ] = 0
 
 
 @dataclass(config=SECTION)

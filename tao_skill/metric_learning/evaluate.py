@@ -10,12 +10,17 @@ import torch
 from tao_skill.config.typed import sound_spec
 from tao_skill.metric_learning.all_problems import all_problems
 from tao_skill.metric_learning.data.for_spec import evaluation_sets
+from tao_skill.metric_learning.embeddings_file import FILE_NAME as PARQUET
+from tao_skill.metric_learning.embeddings_file import EmbeddedSet, check_can_write, write_embeddings
 from tao_skill.metric_learning.gallery.reference import open_gallery
-from tao_skill.metric_learning.measure import RetrievalTask, embed_task, measure_embedded
+from tao_skill.metric_learning.match_page import FILE_NAME as PAGE
+from tao_skill.metric_learning.match_page import MATCHES, shown, write_match_page
+from tao_skill.metric_learning.measure import Embedded, RetrievalTask, embed_task, measure_embedded
 from tao_skill.metric_learning.model_for_spec import prepare
 from tao_skill.metric_learning.progress import Progress
-from tao_skill.metric_learning.retrieval.open_set import open_set_metrics, rejection_threshold
+from tao_skill.metric_learning.retrieval.open_set import Threshold, open_set_metrics, rejection_threshold
 from tao_skill.metric_learning.retrieval.report import write_per_class_csv
+from tao_skill.metric_learning.retrieval.search import top_k
 from tao_skill.metric_learning.status import StatusLog
 
 __all__ = ["evaluate"]
@@ -32,6 +37,7 @@ def evaluate(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[
     with all_problems("evaluate", sound_spec("evaluate", given)):
         model = prepare("evaluate", given)
     spec, settings = model.spec, model.spec.evaluate
+    check_can_write(settings.save_embeddings, "evaluate.save_embeddings")
     gallery = open_gallery(settings.gallery, model.embedder.facts.fingerprint, "evaluate.gallery")
     sets = evaluation_sets(spec, gallery=gallery.images if gallery else None, progress=Progress("images checked"))
     for warning in sets.warnings:
@@ -52,6 +58,10 @@ def evaluate(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[
     status.running("All images are embedded and compared.", kpi=values)
     if settings.report_accuracy_per_class:
         write_per_class_csv(folder / "per_class.csv", full.per_class)
+    if settings.save_embeddings:
+        _save(folder, task, found, model.embedder.facts.fingerprint)
+    if settings.picture_queries:
+        _picture(folder, task, found, threshold, settings.picture_queries)
     return {
         "model_name": spec.model_name,
         "warnings": [*model.warnings, *sets.warnings],
@@ -66,6 +76,27 @@ def evaluate(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[
         "topk": settings.topk,
         "rejection": threshold.document(),
     }
+
+
+def _save(folder: Path, task: RetrievalTask, found: Embedded, fingerprint: str) -> None:
+    parts = (("reference", task.reference, found.reference), ("query", task.query, found.query))
+    sets = [
+        EmbeddedSet(kind, [str(path) for path in images.paths], images.names(), embeddings)
+        for kind, images, embeddings in parts
+    ]
+    write_embeddings(folder / PARQUET, sets, fingerprint)
+
+
+def _picture(folder: Path, task: RetrievalTask, found: Embedded, threshold: Threshold, limit: int) -> None:
+    distances, indices = top_k(found.query, found.reference, min(MATCHES, len(task.reference)))
+    names, paths = task.reference.names(), task.reference.paths
+    queries = [
+        shown(path, truth, [(names[row], far, paths[row]) for row, far in zip(rows, fars, strict=True)], threshold)
+        for path, truth, rows, fars in zip(
+            task.query.paths, task.query.names(), indices.tolist(), distances.tolist(), strict=True
+        )
+    ]
+    write_match_page(folder / PAGE, queries, limit, "Queries and their nearest references")
 
 
 def _ranks(topk: int, num_references: int) -> tuple[int, ...]:

@@ -132,8 +132,8 @@ def remove(request: GalleryRemove) -> dict[str, Any]:
             "Say what to remove.", problems=[Problem("--label", [], "a class, or --image with paths or SHA-256")]
         )
     with needing("train", "gallery remove"):
-        from tao_skill.metric_learning.gallery.change import remove_images
-        from tao_skill.metric_learning.gallery.commands import describe_gallery
+        from tao_skill.metric_learning.gallery.describe import describe_gallery
+        from tao_skill.metric_learning.gallery.remove import remove_images
     folder = local_path(request.gallery)
     removed, contents = remove_images(folder, request.labels, request.images)
     return {**describe_gallery(folder, contents), "removed": removed}
@@ -142,7 +142,7 @@ def remove(request: GalleryRemove) -> dict[str, Any]:
 def info(request: GalleryInfo) -> dict[str, Any]:
     """Return what is in a gallery, and which model it belongs to."""
     with needing("train", "gallery info"):
-        from tao_skill.metric_learning.gallery.commands import describe_gallery
+        from tao_skill.metric_learning.gallery.describe import describe_gallery
     return describe_gallery(local_path(request.gallery))
 
 

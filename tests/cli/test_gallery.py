@@ -157,6 +157,15 @@ def test_damaged_and_missing_images_are_all_told(gallery: Path, shop: Path, caps
     assert "skipped" in added["warnings"][-1]
 
 
+def test_a_folder_one_level_too_high_is_pointed_out(
+    shop: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(shop, tmp_path / "above" / "shop")
+    build = ["build", "--gallery", str(tmp_path / "g"), "--checkpoint", str(model), *QUICK]
+    built = answer([*build, "--reference", str(tmp_path / "above")], capsys)
+    assert f"should the path be {tmp_path / 'above' / 'shop'}" in built["warnings"][-1]
+
+
 def test_a_query_of_more_than_the_gallery_has_is_refused(
     gallery: Path, shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

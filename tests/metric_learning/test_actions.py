@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from pyarrow import parquet
 
 from tao_skill.config.keys import nest
 from tao_skill.errors import CheckpointError, DataError, NotAvailableError, SpecError
@@ -159,6 +160,22 @@ def test_beyond_the_distance_images_are_unknown(recognition: dict[str, Any], tmp
         rows = list(csv.DictReader(file))
     assert {row["recognised_as"] for row in rows} == {"unknown"}
     assert {row["label_1"] for row in rows} <= {f"class_{i}" for i in range(6)}
+
+
+@pytest.mark.parametrize("action", ["evaluate", "inference"])
+def test_embeddings_and_pictures_are_written_on_request(
+    evaluation: dict[str, Any], recognition: dict[str, Any], tmp_path: Path, action: str
+) -> None:
+    flat = {"evaluate": evaluation, "inference": recognition}[action]
+    run(action, flat, tmp_path / "without")
+    run(action, flat | {f"{action}.save_embeddings": True, f"{action}.picture_queries": 5}, tmp_path)
+    table = parquet.read_table(tmp_path / action / "embeddings.parquet")
+    assert table["set"].to_pylist() == ["reference"] * 6 + ["query"] * 12
+    assert len(table["embedding"][0]) == 16
+    assert (tmp_path / action / "matches.html").read_text().count('<div class="row">') == 5
+    plain = {path.name for path in (tmp_path / "without" / action).iterdir()}
+    more = {path.name for path in (tmp_path / action).iterdir()}
+    assert more - plain == {"embeddings.parquet", "matches.html"}
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ __all__ = [
     "check_retrieval_sets",
     "check_training_sets",
     "name_differences",
+    "nested_hint",
 ]
 
 
@@ -141,7 +142,7 @@ def _loose_set(images: Sequence[Path]) -> ImageSet | None:
 def _check_batches(train: ImageSet, batch_size: int, num_instance: int, world_size: int, findings: Findings) -> None:
     num_classes, key = len(train.classes), "train.batch_size"
     if num_classes < 2:
-        hint = _nested_hint(train)
+        hint = nested_hint(train)
         findings.problem(train.key, f"one class: {train.classes[0]}", f"at least two classes to tell apart{hint}")
     if num_instance < 1 or batch_size < 1 or batch_size % num_instance:
         findings.problem(key, batch_size, f"a multiple of dataset.num_instance = {num_instance}")
@@ -215,7 +216,8 @@ def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
-def _nested_hint(images: ImageSet) -> str:
+def nested_hint(images: ImageSet) -> str:
+    """Return a hint where images lie so deep that the class folders may be one level further down; else nothing."""
     depths = {len(path.relative_to(images.root).parts) for path in images.paths}
     if min(depths) < 3:
         return ""

@@ -44,6 +44,10 @@ class ImageSet:
 
         return np.array(self.positions, dtype=np.int64)
 
+    def names(self) -> list[str]:
+        """Return the class name of each image."""
+        return [self.classes[position] for position in self.positions]
+
     def images_per_class(self) -> list[int]:
         """Return the number of images of each class."""
         counts = Counter(self.positions)

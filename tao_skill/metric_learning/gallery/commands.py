@@ -9,18 +9,20 @@ from typing import Any
 
 from tao_skill.errors import DataError, Problem, UsageError
 from tao_skill.metric_learning.data.bad_images import with_decodable_images
+from tao_skill.metric_learning.data.check import nested_hint
 from tao_skill.metric_learning.data.findings import Findings
 from tao_skill.metric_learning.data.folders import read_class_map, read_image_folder, scan_class_folders
 from tao_skill.metric_learning.data.image_set import ImageSet, image_set
 from tao_skill.metric_learning.embed import embed_images
-from tao_skill.metric_learning.gallery.change import add_images
+from tao_skill.metric_learning.gallery.add import add_images
+from tao_skill.metric_learning.gallery.describe import describe_gallery
 from tao_skill.metric_learning.gallery.look_up import nearest_in_gallery
-from tao_skill.metric_learning.gallery.store import Contents, find_gallery, read_gallery
+from tao_skill.metric_learning.gallery.store import find_gallery, read_gallery
 from tao_skill.metric_learning.model_for_spec import prepare
 from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.retrieval.open_set import UNKNOWN, rejection_threshold
 
-__all__ = ["add_to_gallery", "describe_gallery", "query_gallery"]
+__all__ = ["add_to_gallery", "query_gallery"]
 
 _log = logging.getLogger(__name__)
 
@@ -121,27 +123,6 @@ def query_gallery(folder: Path, given: Mapping[str, Any], images: Sequence[str])
     }
 
 
-def describe_gallery(folder: Path, contents: Contents | None = None) -> dict[str, Any]:
-    """Return what is in a gallery, and which model it belongs to.
-
-    Raises:
-        DataError: there is no gallery, or it is damaged.
-    """
-    contents = contents if contents is not None else read_gallery(folder)
-    return {
-        "gallery": str(folder),
-        "num_images": len(contents.entries),
-        "num_classes": len(contents.classes()),
-        "classes": contents.classes(),
-        "embed_dim": contents.model.embed_dim,
-        "model": contents.model.source,
-        "fingerprint": contents.model.fingerprint,
-        "rejection": contents.model.rejection or None,
-        "changed_at": contents.changed_at,
-        "bytes": int(contents.embeddings.nbytes),
-    }
-
-
 def _labelled(
     reference: str | None,
     label: str | None,
@@ -155,6 +136,8 @@ def _labelled(
         scan = scan_class_folders(reference, "--reference", read_class_map(data.class_map) if data.class_map else None)
         findings.problems += scan.problems
         found = scan.images
+        if found is not None and len(found.classes) == 1 and (hint := nested_hint(found)):
+            findings.warnings.append(f"--reference: all images are of one class, {found.classes[0]}{hint}")
     else:
         paths = [path for one in images for path in _files(Path(one), findings)]
         found = image_set(Path(), "--images", [(label or "", path) for path in dict.fromkeys(paths)]) if paths else None

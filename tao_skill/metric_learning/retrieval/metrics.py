@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from tao_skill.errors import DataError, Problem, UsageError
 from tao_skill.metric_learning.retrieval.ranks import RankBlock, relevant_ranks
@@ -136,22 +137,14 @@ def retrieval_metrics(
     scored = np.isin(labels, gallery)
     if not scored.any():
         raise _no_common_class(labels, gallery, class_names)
-    per_query: dict[str, Floats] = {}
-    own, foreign = np.empty((2, len(labels)))
-    for block in relevant_ranks(queries, labels, references, gallery, block_bytes):
-        for name, values in _scores(block, topk).items():
-            per_query.setdefault(name, np.full(len(labels), np.nan))[block.rows] = values
-        own[block.rows], foreign[block.rows] = _distance(block.nearest_right), _distance(block.nearest_wrong)
-    if not scored.all():
-        unknown = torch.from_numpy(np.flatnonzero(~scored))
-        own[~scored] = foreign[~scored] = top_k(queries[unknown], references, 1, block_bytes=block_bytes)[0][:, 0]
+    per_query, nearest, foreign = _score_all(queries, labels, references, gallery, topk=topk, block_bytes=block_bytes)
     means = _class_means(per_query, labels, scored)
     return RetrievalMetrics(
         per_query=per_query,
         micro={name: float(values[scored].mean()) for name, values in per_query.items()},
         macro={name: float(np.nanmean(values)) for name, values in means.items()},
         per_class=_class_rows(means, labels, gallery, class_names),
-        nearest_distance=np.minimum(own, foreign),
+        nearest_distance=nearest,
         foreign_distance=foreign,
         scored=scored,
         num_queries=len(labels),
@@ -184,6 +177,23 @@ def label_array(labels: ArrayLike, expected: int, key: str, known: int | None = 
 
 
 _LABELS_STEP = "build the embeddings and their labels again from the same list of images"
+
+
+def _score_all(
+    queries: Tensor, labels: Ints, references: Tensor, gallery: Ints, *, topk: Sequence[int], block_bytes: int
+) -> tuple[dict[str, Floats], Floats, Floats]:
+    """Return each query's scores, its distance to the nearest reference, and to the nearest of another class."""
+    per_query: dict[str, Floats] = {}
+    own, foreign = np.full((2, len(labels)), np.nan)
+    for block in relevant_ranks(queries, labels, references, gallery, block_bytes):
+        for name, values in _scores(block, topk).items():
+            per_query.setdefault(name, np.full(len(labels), np.nan))[block.rows] = values
+        own[block.rows], foreign[block.rows] = _distance(block.nearest_right), _distance(block.nearest_wrong)
+    unknown = np.flatnonzero(np.isnan(own))
+    if len(unknown):
+        distances, _ = top_k(queries[torch.from_numpy(unknown)], references, 1, block_bytes=block_bytes)
+        own[unknown] = foreign[unknown] = distances[:, 0].numpy()
+    return per_query, np.minimum(own, foreign), foreign
 
 
 def _distance(similarity: NDArray[np.float32]) -> Floats:

@@ -49,6 +49,8 @@ Floats = NDArray[np.float64]
 UNKNOWN = "unknown"
 """What results call an image that is farther from every reference than the threshold."""
 
+_FEW_ACCEPTED = 0.5
+
 METHOD = "leave own class out"
 TRUE_POSITIVE_RATE = 0.95
 
@@ -151,6 +153,13 @@ class Threshold:
 
     def warnings(self, classes: Sequence[str]) -> list[str]:
         """Return what a user should know of it."""
+        accepted = self.chosen.get("known_accept_rate", 1.0)
+        if self.source == "model" and accepted < _FEW_ACCEPTED:
+            return [
+                f"The model rejects most images: at the distance chosen, only {accepted:.0%} of the validation queries "
+                "of known classes are accepted; train it further, with a higher train.false_accept_rate, or set "
+                "reject_distance."
+            ]
         if self.source == "none":
             return [
                 "Nothing is called unknown: the model was not validated, so no distance was chosen beyond which an "

@@ -110,4 +110,14 @@ def test_without_a_distance_nothing_is_rejected_and_that_is_said() -> None:
     assert none.document() == {"distance": None, "source": "none"}
     assert "reject_distance" in none.warnings(["a"])[0]
     assert rejection_threshold(0.5, {}).warnings(["a"]) == []
+
+
+def test_a_model_that_rejects_most_of_what_it_knows_is_warned_of() -> None:
+    weak = {"rejection": Rejection(0.01, 0.05, 0.13, 480).document()}
+    assert "only 13%" in rejection_threshold(None, weak).warnings(["a"])[0]
+    assert rejection_threshold(0.5, weak).warnings(["a"]) == []
+    assert rejection_threshold(None, {"rejection": Rejection(0.2, 0.05, 0.9, 480).document()}).warnings(["a"]) == []
+
+
+def test_a_class_that_is_called_unknown_is_warned_of() -> None:
     assert "unknown" in rejection_threshold(0.5, {}).warnings(["a", "unknown"])[0]

@@ -1,4 +1,4 @@
-"""Adding embeds what is new and nothing else; removing takes what was named and nothing else."""
+"""Adding embeds what is new and nothing else."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from tao_skill.errors import DataError, UsageError
+from tao_skill.errors import DataError
 from tao_skill.metric_learning.embed import embed_images
-from tao_skill.metric_learning.gallery import change
-from tao_skill.metric_learning.gallery.change import Added, add_images, remove_images
-from tao_skill.metric_learning.gallery.store import Contents, change_gallery, read_gallery
+from tao_skill.metric_learning.gallery import add as adding
+from tao_skill.metric_learning.gallery.add import Added, add_images
+from tao_skill.metric_learning.gallery.store import read_gallery
 
 Images = list[tuple[str, Path]]
 
@@ -80,20 +80,20 @@ def test_another_model_is_refused_unless_the_gallery_is_overwritten(
 def test_what_was_embedded_is_kept_while_work_goes_on(
     tmp_path: Path, images: Images, embedder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(change, "_CHUNK", 5)
-    monkeypatch.setattr(change, "SECONDS_BETWEEN_SAVES", 0.0)
-    original = change.embed_images
+    monkeypatch.setattr(adding, "_CHUNK", 5)
+    monkeypatch.setattr(adding, "SECONDS_BETWEEN_SAVES", 0.0)
+    original = adding.embed_images
 
     def failing(*args: Any, **kw: Any) -> torch.Tensor:
         if embedder.count >= 10:
             raise KeyboardInterrupt
         return original(*args, **kw)
 
-    monkeypatch.setattr(change, "embed_images", failing)
+    monkeypatch.setattr(adding, "embed_images", failing)
     with pytest.raises(KeyboardInterrupt):
         add(tmp_path, images, embedder)
     assert len(read_gallery(tmp_path).entries) == 10
-    monkeypatch.setattr(change, "embed_images", original)
+    monkeypatch.setattr(adding, "embed_images", original)
     assert add(tmp_path, images, embedder).embedded == 2
 
 
@@ -101,14 +101,14 @@ def test_what_others_add_meanwhile_stays(
     tmp_path: Path, images: Images, embedder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add(tmp_path, images[:1], embedder)
-    original = change.embed_images
+    original = adding.embed_images
 
     def meanwhile(*args: Any, **kw: Any) -> torch.Tensor:
-        monkeypatch.setattr(change, "embed_images", original)
+        monkeypatch.setattr(adding, "embed_images", original)
         add(tmp_path, images[5:9], embedder)
         return original(*args, **kw)
 
-    monkeypatch.setattr(change, "embed_images", meanwhile)
+    monkeypatch.setattr(adding, "embed_images", meanwhile)
     add(tmp_path, images[3:7], embedder)
     assert len(read_gallery(tmp_path).entries) == 1 + 6
 
@@ -117,54 +117,14 @@ def test_another_model_that_took_over_meanwhile_is_noticed(
     tmp_path: Path, images: Images, embedder: Any, make_embedder: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add(tmp_path, images[:1], embedder)
-    original = change.embed_images
+    original = adding.embed_images
 
     def meanwhile(*args: Any, **kw: Any) -> torch.Tensor:
-        monkeypatch.setattr(change, "embed_images", original)
+        monkeypatch.setattr(adding, "embed_images", original)
         add(tmp_path, images[:2], make_embedder(seed=1), overwrite=True)
         return original(*args, **kw)
 
-    monkeypatch.setattr(change, "embed_images", meanwhile)
+    monkeypatch.setattr(adding, "embed_images", meanwhile)
     with pytest.raises(DataError, match="another model"):
         add(tmp_path, images, embedder)
     assert len(read_gallery(tmp_path).entries) == 2
-
-
-def test_classes_and_single_images_are_removed(tmp_path: Path, images: Images, embedder: Any) -> None:
-    add(tmp_path, images, embedder)
-    entries = read_gallery(tmp_path).entries
-    rows = {entry.path: row for entry, row in zip(entries, read_gallery(tmp_path).embeddings.tolist(), strict=True)}
-    count, left = remove_images(tmp_path, ["class_0"], [entries[2].path, entries[5].sha256])
-    assert (count, len(left.entries)) == (4, 8)
-    assert "class_0" not in left.classes()
-    assert [rows[entry.path] for entry in left.entries] == left.embeddings.tolist()
-
-
-def test_nothing_is_removed_if_not_all_is_there(tmp_path: Path, images: Images, embedder: Any) -> None:
-    add(tmp_path, images, embedder)
-    with pytest.raises(UsageError) as caught:
-        remove_images(tmp_path, ["class_0", "clas_1"], ["nowhere.png"])
-    assert [problem.value for problem in caught.value.problems] == ["clas_1", "nowhere.png"]
-    assert "did you mean class_1" in caught.value.problems[0].expected
-    assert len(read_gallery(tmp_path).entries) == 12
-    with pytest.raises(DataError):
-        remove_images(tmp_path / "none", ["class_0"])
-    assert not (tmp_path / "none").exists()
-
-
-def test_an_emptied_gallery_takes_images_again(tmp_path: Path, images: Images, embedder: Any) -> None:
-    add(tmp_path, images[:2], embedder)
-    _, left = remove_images(tmp_path, sorted({label for label, _ in images[:2]}))
-    assert (len(left.entries), left.embeddings.shape) == (0, (0, 8))
-    assert add(tmp_path, images[:2], embedder).embedded == 2
-
-
-def test_a_removal_sees_the_gallery_as_it_is_by_then(tmp_path: Path, images: Images, embedder: Any) -> None:
-    add(tmp_path, images, embedder)
-
-    def half(old: Contents | None) -> Contents:
-        assert old is not None
-        return Contents(old.model, old.entries[::2], old.embeddings[::2])
-
-    change_gallery(tmp_path, half)
-    assert remove_images(tmp_path, ["class_1"])[0] == 1
