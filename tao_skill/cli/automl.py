@@ -40,6 +40,16 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     )
     add_train_options(run)
     run.set_defaults(call=_run)
+    review = verbs.add_parser(
+        "review", help="what a search would do and cost; trains one epoch to measure",
+        description="Look before a search.", parents=parents,
+    )  # fmt: skip
+    add_train_options(review)
+    review.add_argument(
+        "--measure", type=float, default=60.0, metavar="SECONDS",
+        help="train the baseline for an epoch, or for so long, to measure it (default 60; 0: don't)",
+    )  # fmt: skip
+    review.set_defaults(call=_review)
     _add(verbs, parents, "status", "where a search stands, and its best trial so far", _status)
     _add(verbs, parents, "report", "all trials of a search, and where its files are", _report)
     _add(verbs, parents, "stop", "end a search; what it found is kept", _stop)
@@ -64,6 +74,34 @@ def _run(options: argparse.Namespace) -> Outcome:
 
     options.action, options.automl_policy, options.request = "train", "on", None
     return run_request(options)
+
+
+def _review(options: argparse.Namespace) -> Outcome:
+    from tao_skill.cli.run import request_of, search_lines
+    from tao_skill.run.review import review_search
+
+    options.action, options.automl_policy, options.request = "train", "on", None
+    found = review_search(request_of(options), options.measure)
+    measured, estimate = found["measured"], found["estimate"]
+    lines = [f"{found['skill']} on the {found['device']}, by {found['program']}"]
+    for key, places in found["data"].items():
+        lines += [f"  {key}: {place['uri']}, {_files(place['files'])}" for place in places]
+    lines += search_lines(found["search"])
+    lines += [f"  trial {one['trial']} ({one['origin']}): {_values(one['values'])}" for one in found["first_proposals"]]
+    if "seconds" in measured:
+        lines.append(f"  measured: {measured['state']} in {measured['seconds']:.1f} s{_why(measured)}")
+    if estimate["minutes_at_most"] is not None:
+        lines.append(f"  at most {estimate['epochs_at_most']} epochs, {estimate['minutes_at_most']:.1f} minutes")
+    lines += [f"  note: {note}" for note in found["warnings"]]
+    return Outcome(found, "\n".join([*lines, "Next: the same with `automl run` in place of `automl review`"]))
+
+
+def _files(number: int | None) -> str:
+    return "not counted" if number is None else f"{number} files"
+
+
+def _why(measured: dict[str, Any]) -> str:
+    return f": {measured['reason']}" if "reason" in measured else ""
 
 
 def _load(options: argparse.Namespace) -> tuple[JobStore, JobRecord, SearchHistory]:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from tao_skill.cli.arguments import add_action, add_results_root, add_skill
 from tao_skill.cli.outcome import Outcome, exit_code_of
-from tao_skill.errors import StorageError
+from tao_skill.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from tao_skill.run.plan import RunPlan
+    from tao_skill.run.request import RunRequest
     from tao_skill.run.result import RunResult
 
-__all__ = ["add_to", "add_train_options", "result_outcome", "run_request"]
+__all__ = ["add_to", "add_train_options", "request_of", "result_outcome", "run_request", "search_lines"]
 
 _EXAMPLES = """examples:
   python -m tao_skill run train --data-root /data --automl-policy off
@@ -56,14 +57,15 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
         "--parent-checkpoint", metavar="WHICH", default="best", help="best (default), latest, or an epoch from 0"
     )
     parser.add_argument("--force-parent", action="store_true", help="take a parent job that is not COMPLETE")
+    parser.add_argument("--yes", action="store_true", help="start a search without asking, at a terminal too")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop; nothing is written")
 
 
-def run_request(options: argparse.Namespace) -> Outcome:
-    """Run, or plan, what the options ask for."""
+def request_of(options: argparse.Namespace) -> RunRequest:
+    """Return the request that the options make."""
     from tao_skill.run.request import RunRequest
 
-    request = RunRequest(
+    return RunRequest(
         action=options.action,
         skill=options.skill,
         overrides=options.overrides,
@@ -76,6 +78,11 @@ def run_request(options: argparse.Namespace) -> Outcome:
         automl=options.automl,
         request=options.request,
     )
+
+
+def run_request(options: argparse.Namespace) -> Outcome:
+    """Run, or plan, what the options ask for."""
+    request = request_of(options)
     if options.dry_run:
         from tao_skill.run.make_plan import plan_run
 
@@ -84,7 +91,26 @@ def run_request(options: argparse.Namespace) -> Outcome:
     from tao_skill.run.runner import run
 
     show_log("debug" in options)
+    if options.action == "train" and not options.yes and "json" not in options and sys.stdin.isatty():
+        _confirm_search(request)
     return result_outcome(run(request, echo=sys.stderr))
+
+
+def _confirm_search(request: RunRequest) -> None:
+    """Show a person at a terminal what a search will do, and ask whether it may begin.
+
+    Raises:
+        UsageError: it may not.
+    """
+    from tao_skill.run.make_plan import plan_run
+
+    search = plan_run(request).search
+    if search is None:
+        return
+    print("\n".join(search_lines(search)), file=sys.stderr)
+    print("Measure what it costs: automl review. Start the search? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError("The search was not started.", next_step="add --yes, or --automl-policy off to train directly")
 
 
 def result_outcome(result: RunResult) -> Outcome:
@@ -156,13 +182,14 @@ def _plan_outcome(plan: RunPlan) -> Outcome:
     }
     lines += [f"    {key} = {value!r}  ({plan.provenance.get(key, '')})" for key, value in chosen.items()]
     if plan.search is not None:
-        lines += _search_plan_lines(plan.search)
+        lines += search_lines(plan.search)
     lines += [f"  note: {note}" for note in redacted([*plan.warnings, *plan.preflight.notes])]
     lines.append("Nothing was written. The whole plan: --json; to run it, leave --dry-run out.")
     return Outcome(plan.model_dump(mode="json"), "\n".join(lines))
 
 
-def _search_plan_lines(search: dict[str, Any]) -> list[str]:
+def search_lines(search: dict[str, Any]) -> list[str]:
+    """Return what a plan says of its search: algorithm, budget, and every parameter."""
     settings = search["settings"]
     limit = settings["automl_max_minutes"]
     time = f", {limit:g} minutes" if limit else ""

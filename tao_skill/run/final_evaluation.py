@@ -34,7 +34,7 @@ def evaluate_winner(
     root = store.uri if isinstance(store, MirroredJobStore) else str(store.root)
     request = RunRequest(
         action=_ACTION, skill=str(prepared.skill.directory), data_root=data_root, results_root=root,
-        parent_job_id=record.best_child,
+        parent_job_id=record.job_id,
     )  # fmt: skip
     try:
         result = run(request)

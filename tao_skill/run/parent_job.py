@@ -29,8 +29,10 @@ def find_parent(store: JobStore, job_id: str, force: bool) -> Files:
     if is_remote(job_id):
         root, _, job_id = job_id.rstrip("/").rpartition("/")
         store = open_store(root)
-    record = _with_model(store, store.reconcile(store.load(job_id)))
-    if record.status != JobStatus.COMPLETE and not force:
+    asked = store.reconcile(store.load(job_id))
+    record = _with_model(store, asked)
+    # A search that is complete vouches for its best child, even for one that its wall clock stopped.
+    if JobStatus.COMPLETE not in (asked.status, record.status) and not force:
         raise JobError(
             f"Parent job {record.job_id} is {record.status}, not COMPLETE.",
             problems=[Problem("--parent-job-id", record.job_id, "a job that is COMPLETE")],

@@ -21,6 +21,10 @@ folder.mkdir(parents=True, exist_ok=True)
 with (folder / "pids").open("a") as file:
     file.write(f"{os.getpid()}\\n")
 fit = spec["fit"]
+status = folder / "status.json"
+if status.exists() and not status.read_bytes().endswith(b"\\n"):  # a kill may have left half a line
+    with status.open("a") as file:
+        file.write("\\n")
 begin = 0
 if spec["resume"]:
     begin = json.loads(pathlib.Path(spec["resume"]).read_text())["epoch"]
@@ -38,7 +42,7 @@ if fail and fit["rate"] > spec["fail_above"]:
 for epoch in range(begin, fit["epochs"]):
     time.sleep(spec["seconds"])
     value = 1 - abs(math.log10(fit["rate"]) + 2) / 4 - 0.3 / (epoch + 1) + 0.01 * (fit["kind"] == "good")
-    with (folder / "status.json").open("a") as file:
+    with status.open("a") as file:
         file.write(json.dumps({"status": "RUNNING", "epoch": epoch, "kpi": {"score": value}}) + "\\n")
     name = folder / f"model_epoch_{epoch:03d}.pth"
     name.write_text(json.dumps({"epoch": epoch + 1}))

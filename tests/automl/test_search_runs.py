@@ -307,3 +307,51 @@ def test_a_skill_without_a_document_is_tuned_by_schema_and_template(tmp_path: Pa
     with pytest.raises(SpecError, match="what to optimise"):
         run(request(tmp_path, skill_dir))
     assert run(request(tmp_path, skill_dir, metric="score")).status == JobStatus.COMPLETE
+
+
+def kill_run(process: subprocess.Popen[str], folder: Path) -> None:
+    del folder
+    process.kill()
+
+
+def kill_worker(process: subprocess.Popen[str], folder: Path) -> None:
+    del process
+    os.killpg(int((folder / "pids").read_text().split()[-1]), signal.SIGKILL)
+
+
+def kill_all(process: subprocess.Popen[str], folder: Path) -> None:
+    """Kill the run and its worker at once, and leave half a line in each file that is appended to: a power cut."""
+    process.kill()
+    os.killpg(int((folder / "pids").read_text().split()[-1]), signal.SIGKILL)
+    process.wait()
+    journal = folder.parent.parent / process.args[-1] / "train" / "optuna_journal.jsonl"  # type: ignore[index]
+    for path in (journal, folder / "status.json"):
+        with path.open("ab") as file:
+            file.write(b'{"half a li')
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kill", [kill_run, kill_worker, kill_all])
+@pytest.mark.parametrize("when", [(1, 1), (2, 3), (3, 2)])
+def test_table_of_kills(tmp_path: Path, skill_dir: Path, kill: Any, when: tuple[int, int]) -> None:
+    """Whatever is killed, at the first, a middle or the last trial: only epochs since its last checkpoint are lost."""
+    asked = request(tmp_path, skill_dir, "seconds=0.3", automl_early_stopping=False, automl_max_recommendations=3)
+    process = start(asked)
+    job_id = wait_for(tmp_path, *when)
+    folder = tmp_path / "results" / f"{job_id}-t{when[0] - 1:03d}" / "train"
+    process.args = [*process.args, job_id]  # type: ignore[misc]
+    kill(process, folder)
+    if kill is kill_worker:
+        out, _ = process.communicate(timeout=120)
+        assert out.strip() == "COMPLETE"  # tried again without anybody's help
+    else:
+        process.communicate(timeout=30)
+        assert resume_search(store(tmp_path), job_id).status == JobStatus.COMPLETE
+    found = load_history(store(tmp_path).load(job_id))
+    assert [trial.state for trial in found.trials] == ["complete"] * 3
+    for trial in found.trials:
+        lines = (tmp_path / "results" / trial.job_id / "train" / "status.json").read_text().splitlines()
+        epochs = [json.loads(line)["epoch"] for line in lines if line.startswith('{"status"') and line.endswith("}")]
+        assert sorted(set(epochs)) == [0, 1, 2, 3]
+        assert len(epochs) <= 5  # one epoch twice, at most
+        assert [report.epoch for report in sorted(trial.reports, key=lambda one: one.epoch)] == [1, 2, 3, 4]

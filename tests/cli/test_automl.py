@@ -1,0 +1,78 @@
+"""The verbs of `automl`, as a shell sees them."""
+
+import importlib.util
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_SPEC = importlib.util.spec_from_file_location("tiny_skill", ROOT / "tests" / "automl" / "conftest.py")
+assert _SPEC is not None
+assert _SPEC.loader is not None
+tiny_skill = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(tiny_skill)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    tiny_skill.make_skill(tmp_path / "tiny-skill")
+    return tmp_path
+
+
+def tao_skill(folder: Path, *words: str) -> tuple[int, Any]:
+    command = [sys.executable, "-m", "tao_skill", *words, "--json"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
+    return done.returncode, json.loads(done.stdout)
+
+
+FEW = ["--automl", "automl_algorithm=random", "automl_max_recommendations=3"]
+
+
+def test_run_status_and_report(folder: Path) -> None:
+    code, made = tao_skill(folder, "automl", "run", "--skill-dir", "./tiny-skill", *FEW)
+    assert code == 0
+    job = made["job_id"]
+    code, status = tao_skill(folder, "automl", "status", job)
+    assert (code, status["trials"], status["status"]) == (0, 3, "COMPLETE")
+    code, report = tao_skill(folder, "automl", "report", job)
+    assert len(report["history"]["trials"]) == 3
+    assert report["baseline"] == made["search"]["baseline"]
+    code, error = tao_skill(folder, "automl", "stop", job)
+    assert (code, error["error"]["code"]) == (9, "job_error")
+    code, error = tao_skill(folder, "automl", "status", made["search"]["best_child"])
+    assert (code, "no AutoML search" in error["error"]["message"]) == (9, True)
+
+
+def test_settings_may_stand_among_the_overrides(folder: Path) -> None:  # R20
+    code, plan = tao_skill(
+        folder, "run", "train", "--skill", "./tiny-skill", "--dry-run", "--overrides", "automl_max_recommendations=7",
+        '{"custom_param_ranges": {"fit.rate": {"valid_min": 0.001, "valid_max": 0.1}}}',
+    )  # fmt: skip
+    assert code == 0
+    assert plan["search"]["settings"]["automl_max_recommendations"] == 7
+    rate = next(one for one in plan["search"]["space"] if one["key"] == "fit.rate")
+    assert (rate["low"], rate["high"]) == (0.001, 0.1)
+
+
+def test_a_person_at_a_terminal_is_asked_first(folder: Path) -> None:
+    command = [sys.executable, "-m", "tao_skill", "run", "train", "--skill", "./tiny-skill", *FEW]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        command, cwd=folder, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    ) as process:  # fmt: skip
+        os.write(ours, b"n\n")
+        _, said = process.communicate(timeout=60)
+    os.close(theirs)
+    os.close(ours)
+    assert process.returncode == 2
+    assert "Start the search? [y/N]" in said
+    assert "--automl-policy off" in said
+    assert not (folder / "results").exists()

@@ -1,0 +1,50 @@
+"""The settings of a search, as a user or the peer's user writes them."""
+
+import pytest
+
+from tao_skill.config.automl_settings import is_setting, read_settings
+from tao_skill.errors import SpecError
+
+
+def test_the_peers_names_are_understood() -> None:
+    settings = read_settings(
+        {"num_recommendations": 7, "automl_reduction_factor": 4, "automl_max_concurrent": 2, "algorithm": "asha"}
+    )
+    assert (settings.automl_max_recommendations, settings.automl_reduction_factor) == (7, 4)
+    assert (settings.automl_max_concurrent, settings.automl_algorithm) == (2, "asha")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("automl_max_recomendations", 3, "the nearest is automl_max_recommendations"),
+        ("automl_max_recommendations", 0, "greater than or equal to 1"),
+        ("automl_max_minutes", -1, "greater than 0"),
+        ("automl_max_minutes", float("nan"), "finite"),
+        ("direction", "up", "maximize"),
+        ("run_baseline", False, "always the first trial"),
+        ("automl_mutation_factor", 0.5, "bohb is the nearest"),
+        ("xyzzy", 1, "known: automl_algorithm"),
+    ],
+)
+def test_what_is_wrong_is_told_with_what_is_right(name: str, value: object, says: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        read_settings({name: value})
+    assert says in caught.value.problems[0].expected
+
+
+def test_everything_wrong_is_told_at_once() -> None:
+    with pytest.raises(SpecError, match="3 problems"):
+        read_settings({"automl_max_minutes": -1, "foo": 1, "run_baseline": True})
+
+
+def test_two_names_of_one_setting_must_agree() -> None:
+    assert read_settings({"max_minutes": 5, "automl_max_minutes": 5}).automl_max_minutes == 5
+    with pytest.raises(SpecError, match="the same value"):
+        read_settings({"max_minutes": 5, "automl_max_minutes": 6})
+
+
+def test_settings_are_known_from_spec_keys() -> None:
+    assert is_setting("automl_anything")
+    assert is_setting("custom_param_ranges")
+    assert not is_setting("train")

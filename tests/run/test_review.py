@@ -1,0 +1,51 @@
+"""Look before a search: what it would do and cost, measured, with nothing left behind."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tao_skill.errors import UsageError
+from tao_skill.run.request import RunRequest
+from tao_skill.run.review import review_search
+
+_SPEC = importlib.util.spec_from_file_location("tiny_skill", Path(__file__).parents[1] / "automl" / "conftest.py")
+assert _SPEC is not None
+assert _SPEC.loader is not None
+tiny_skill = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(tiny_skill)
+
+
+def request(tmp_path: Path, **options: Any) -> RunRequest:
+    skill = tiny_skill.make_skill(tmp_path / "tiny-skill", seconds=0.05)
+    defaults = {"results_root": str(tmp_path / "results"), "automl": [{"automl_max_recommendations": 6}]}
+    return RunRequest(action="train", skill=str(skill), **(defaults | options))
+
+
+def test_a_review_measures_an_epoch_and_leaves_nothing(tmp_path: Path) -> None:
+    found = review_search(request(tmp_path), 30.0)
+    assert found["measured"]["state"] == "an epoch"
+    assert found["measured"]["seconds"] >= 0.05
+    assert found["estimate"]["epochs_at_most"] == 24
+    assert found["estimate"]["minutes_at_most"] == pytest.approx(found["measured"]["seconds"] * 24 / 60)
+    assert [one["trial"] for one in found["first_proposals"]] == [0, 1, 2, 3]
+    assert found["first_proposals"][0]["values"] == found["baseline"]
+    assert not (tmp_path / "results").exists()
+
+
+def test_what_takes_too_long_is_not_waited_for(tmp_path: Path) -> None:
+    found = review_search(request(tmp_path, overrides=["seconds=30"]), 0.5)
+    assert found["measured"]["state"] == "less than an epoch"
+    assert found["estimate"]["minutes_at_most"] is None
+
+
+def test_a_trial_that_would_fail_is_seen_before_the_search(tmp_path: Path) -> None:
+    found = review_search(request(tmp_path, overrides=["fail=memory"]), 30.0)
+    assert found["measured"]["state"] == "failed"
+    assert "out of memory" in found["measured"]["reason"]
+
+
+def test_without_a_search_there_is_nothing_to_review(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no search"):
+        review_search(request(tmp_path, automl_policy="off"), 0.0)

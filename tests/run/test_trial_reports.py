@@ -1,0 +1,40 @@
+"""How a trial tells its metric, whatever program it is."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tao_skill.run.trial_reports import ReportReader
+
+
+def write(path: Path, *lines: dict[str, Any] | str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.writelines(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines)
+
+
+def test_status_lines_are_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "train"
+    reader = ReportReader(folder, "m", 9)
+    assert reader.new() == []
+    write(folder / "status.json", {"epoch": 0, "kpi": {"m": 0.5}}, {"epoch": 1, "kpi": {"loss": 1}}, '{"epoch": 2, "kp')
+    assert reader.new() == [(1, 0.5)]
+    write(folder / "status.json", 'i": {"m": 0.7}}\n', {"epoch": 3, "kpi": {"m": None}}, "no JSON\n")
+    assert reader.new() == [(3, 0.7), (4, None)]
+    write(folder / "status.json", {"status": "SUCCESS", "kpi": {"m": 0.7}})
+    assert reader.new() == []
+    assert reader.last() == []  # it was told already
+
+
+@pytest.mark.parametrize("name", ["train/results.json", "results.json", "train/metrics.json"])
+def test_results_files_count_where_status_told_nothing(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, {"metrics": {"m": 0.25}})
+    assert ReportReader(tmp_path / "train", "m", 9).last() == [(9, 0.25)]
+
+
+def test_a_line_of_the_output_counts_last_and_exactly(tmp_path: Path) -> None:  # `kpi: 0.5` is no `m`
+    write(tmp_path / "train" / "log.txt", "best m: 0.9\nkpi: 0.5\nm: 0.1\nepoch 2, m = 3.5e-1\n")
+    assert ReportReader(tmp_path / "train", "m", 9).last() == [(9, 0.35)]
+    assert ReportReader(tmp_path / "train", "other", 9).last() == []
