@@ -21,22 +21,31 @@ ERROR_FILE = "error.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one action from a spec file and return its exit code."""
+    """Run one action from a spec file and return its exit code.
+
+    Of processes that train together, only the first has results to print; the others tell their errors.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     folder: Path | None = None
     from tao_skill.config.folders import action_folder
+    from tao_skill.metric_learning.first_process import name_of_follower
 
+    follower = name_of_follower()
     try:
         options = _parser().parse_intermixed_args(words)
-        show_log(debug)
+        show_log(debug, errors_only=bool(follower))
         spec = _read_spec(options.spec, options.overrides)
-        folder = action_folder(options.action, spec, _results_dir(spec))
-        (folder / ERROR_FILE).unlink(missing_ok=True)
+        if not follower:
+            folder = action_folder(options.action, spec, _results_dir(spec))
+            (folder / ERROR_FILE).unlink(missing_ok=True)
         outcome = _run(options.action, spec)
     except (Exception, KeyboardInterrupt) as error:
         outcome = error_outcome(error, debug)
         _keep_error(folder, outcome)
+    if follower:
+        message = f"{follower}: {outcome.message}" if outcome.message else ""
+        return print_outcome(Outcome(None, exit_code=outcome.exit_code, message=message), as_json=False)
     return print_outcome(outcome, asks_for_json(words))
 
 

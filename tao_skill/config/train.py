@@ -79,6 +79,15 @@ class Checkpointer:
 class Train(Devices):
     """How the model learns."""
 
+    cpu_processes: Annotated[
+        int,
+        parameter(
+            "Processes that train together on a machine without a GPU, each with batches of batch_size; on GPUs "
+            "num_gpus decides.",
+            title="Processes on a CPU",
+            ge=1,
+        ),
+    ] = 1
     seed: Annotated[
         int,
         parameter(

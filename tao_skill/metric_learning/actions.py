@@ -10,9 +10,10 @@ from tao_skill.config.folders import action_folder
 from tao_skill.config.secrets import masked
 from tao_skill.config.yaml_text import dump_yaml
 from tao_skill.errors import NotAvailableError
+from tao_skill.metric_learning.first_process import name_of_follower
 from tao_skill.metric_learning.foreign_errors import translated
 from tao_skill.metric_learning.retrieval.report import write_results_json
-from tao_skill.metric_learning.status import StatusLog
+from tao_skill.metric_learning.status import FollowersLog, StatusLog
 
 __all__ = ["run_action"]
 
@@ -23,15 +24,18 @@ def run_action(action: str, spec: Mapping[str, Any], *, results_dir: Path) -> di
     """Run an action of a nested spec with local paths and return its results document.
 
     Files go to ``<results_dir>/<action>``, or to ``<action>.results_dir`` where the spec sets it. A spec of a child
-    action may leave out model.* and dataset.pixel_*: they come from its checkpoint.
+    action may leave out model.* and dataset.pixel_*: they come from its checkpoint. Of processes that train together
+    only the first writes and has results; the others return an empty document.
 
     Raises:
         TaoSkillError: with all problems; also written to status.json.
     """
     folder = action_folder(action, spec, results_dir)
-    status = StatusLog(folder / "status.json")
+    follower = name_of_follower()
+    status = FollowersLog(folder / "status.json", follower) if follower else StatusLog(folder / "status.json")
     status.started(f"{action} starts.")
-    (folder / "spec.yaml").write_text(dump_yaml(masked(spec)), encoding="utf-8")
+    if not follower:
+        (folder / "spec.yaml").write_text(dump_yaml(masked(spec)), encoding="utf-8")
     try:
         with translated(action, spec, folder):
             results = _action(action)(spec, folder, status)
@@ -41,6 +45,8 @@ def run_action(action: str, spec: Mapping[str, Any], *, results_dir: Path) -> di
     except BaseException as error:
         status.failure(f"{action} failed: {error or type(error).__name__}")
         raise
+    if follower:
+        return {}
     document = {"action": action, "status": "COMPLETE", "results_dir": str(folder), **results}
     write_results_json(folder / "results.json", document)
     status.success(f"{action} is done.", kpi=results.get("metrics"))

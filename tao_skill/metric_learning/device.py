@@ -23,21 +23,35 @@ class Device:
     devices: list[int] | int
 
     @property
+    def processes(self) -> int:
+        """Return the number of processes on this machine: one for each GPU."""
+        return self.devices if isinstance(self.devices, int) else len(self.devices)
+
+    @property
     def torch_device(self) -> torch.device:
         """Return the device of a single process."""
-        return torch.device("cuda", self.devices[0]) if isinstance(self.devices, list) else torch.device("cpu")
+        return self.of(0)
+
+    def of(self, local_rank: int) -> torch.device:
+        """Return the device of one of this machine's processes."""
+        return torch.device("cpu") if isinstance(self.devices, int) else torch.device("cuda", self.devices[local_rank])
 
 
-def choose_device(num_gpus: int, gpu_ids: list[int], key: str) -> Device:
-    """Return the GPUs that were asked for, or the CPU where there is none.
+def choose_device(num_gpus: int, gpu_ids: list[int], key: str, cpu_processes: int = 1) -> Device:
+    """Return the GPUs that were asked for or, where there is none, the CPU with so many processes.
 
     Raises:
         SpecError: an index names a GPU that is not there; ``key`` is the spec key of the indices.
     """
     if not torch.cuda.is_available():
-        if num_gpus > 1:
-            log.warning("%s asks for %d GPUs, but this machine has none: one CPU process is used.", key, num_gpus)
-        return Device("cpu", 1)
+        if num_gpus > 1 and cpu_processes == 1:
+            log.warning(
+                "%s asks for %d GPUs, but this machine has none: one CPU process is used%s.",
+                key,
+                num_gpus,
+                " (train.cpu_processes starts more)" if key.startswith("train.") else "",
+            )
+        return Device("cpu", cpu_processes)
     count = torch.cuda.device_count()
     absent = [index for index in gpu_ids if index >= count]
     if absent:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
@@ -16,6 +17,20 @@ from tao_skill.metric_learning.retrieval.metrics import RetrievalMetrics, retrie
 from tao_skill.metric_learning.retrieval.report import metric_names
 
 __all__ = ["Embedded", "RetrievalTask", "embed_task", "measure_embedded", "measure_retrieval"]
+
+
+class EmbedsImages(Protocol):
+    """Embeds the images of paths, (num_images, embed_dim), as `embed_images` does."""
+
+    def __call__(
+        self,
+        embedder: Embeds,
+        paths: Sequence[Path],
+        *,
+        batch_size: int,
+        workers: int,
+        pixels: PixelSource | None = None,
+    ) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -57,12 +72,12 @@ def measure_retrieval(
     return measure_embedded(embed_task(embedder, task), task, prefix, topk)
 
 
-def embed_task(embedder: Embeds, task: RetrievalTask) -> Embedded:
+def embed_task(embedder: Embeds, task: RetrievalTask, embed: EmbedsImages = embed_images) -> Embedded:
     """Return the embeddings of both sets; raises as `measure_retrieval`."""
     reference = task.reference_embeddings
     if reference is None:
-        reference = _embed(embedder, task.reference, task)
-    query = _embed(embedder, task.query, task)
+        reference = embed(embedder, task.reference.paths, **_reading(task))
+    query = embed(embedder, task.query.paths, **_reading(task))
     if not (reference.isfinite().all() and query.isfinite().all()):
         raise JobError(
             "The model gives embeddings that are not finite: its training diverged.",
@@ -87,5 +102,5 @@ def measure_embedded(
     return metric_names(prefix, metrics, cluster_metrics(found.query, task.query.labels, task.seed)), metrics
 
 
-def _embed(embedder: Embeds, images: ImageSet, task: RetrievalTask) -> Tensor:
-    return embed_images(embedder, images.paths, batch_size=task.batch_size, workers=task.workers, pixels=task.pixels)
+def _reading(task: RetrievalTask) -> dict[str, Any]:
+    return {"batch_size": task.batch_size, "workers": task.workers, "pixels": task.pixels}

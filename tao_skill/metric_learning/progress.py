@@ -7,6 +7,8 @@ from typing import Self
 
 from tqdm import tqdm
 
+from tao_skill.metric_learning.first_process import name_of_follower
+
 __all__ = ["Progress"]
 
 log = logging.getLogger(__name__)
@@ -21,7 +23,7 @@ class Progress:
 
     def __init__(self, what: str, total: int | None = None, done: int = 0) -> None:
         self.what = what
-        watched = sys.stderr.isatty()
+        watched = sys.stderr.isatty() and not name_of_follower()
         self._bar = tqdm(total=total, initial=done, desc=what, file=sys.stderr, disable=not watched, leave=False)
         self._done, self._total = done, total
         self._said = time.monotonic()

@@ -13,7 +13,7 @@ from typing import Any
 
 from tao_skill.errors import StorageError
 
-__all__ = ["StatusLog", "plain"]
+__all__ = ["FollowersLog", "StatusLog", "plain"]
 
 
 class StatusLog:
@@ -98,6 +98,21 @@ class StatusLog:
             f"{self.path} can't be written: {error.strerror or error}",
             next_step="free some disk space, or choose another folder with --results-root",
         )
+
+
+class FollowersLog(StatusLog):
+    """The log of a process that trains beside the first, which speaks for all: only its failure is told."""
+
+    def __init__(self, path: str | Path, name: str) -> None:
+        super().__init__(path)
+        self.name = name
+
+    def failure(self, message: str) -> None:
+        """Say which process failed, and why."""
+        super()._append("FAILURE", "ERROR", f"{self.name}: {message}")
+
+    def _append(self, status: str, verbosity: str, message: str, **facts: Any) -> None:
+        """Leave it to the first process."""
 
 
 def plain(value: Any, name: str = "") -> tuple[Any, list[str]]:

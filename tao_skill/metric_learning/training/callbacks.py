@@ -5,15 +5,16 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from tao_skill.metric_learning.data.sampler import PKBatchSampler
 from tao_skill.metric_learning.data.transforms import EvalTransform
 from tao_skill.metric_learning.engines.torch_network import Network, evaluating
-from tao_skill.metric_learning.measure import RetrievalTask, measure_retrieval
+from tao_skill.metric_learning.measure import RetrievalTask, embed_task, measure_embedded
 from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.retrieval.metrics import RetrievalMetrics
 from tao_skill.metric_learning.status import StatusLog
 from tao_skill.metric_learning.training.checkpointing import MONITOR, START_EPOCH, Checkpointing
+from tao_skill.metric_learning.training.data import SharedEmbedding, TrainingData
 from tao_skill.metric_learning.training.module import TrainingModule
+from tao_skill.metric_learning.training.processes import Processes
 from tao_skill.metric_learning.training.tracking import Tracking
 
 __all__ = ["EpochReport", "EpochSampler", "ProgressBar"]
@@ -24,14 +25,14 @@ log = logging.getLogger(__name__)
 class EpochSampler(pl.Callback):
     """Tell the sampler which epoch to draw, and where a resumed epoch goes on."""
 
-    def __init__(self, sampler: PKBatchSampler) -> None:
-        self.sampler = sampler
+    def __init__(self, data: TrainingData) -> None:
+        self.data = data
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw this epoch's batches."""
         assert isinstance(pl_module, TrainingModule)
         del trainer
-        self.sampler.set_epoch(pl_module.epoch)
+        self.data.sampler.set_epoch(pl_module.epoch)
 
 
 class EpochReport(pl.Callback):
@@ -47,6 +48,7 @@ class EpochReport(pl.Callback):
         max_epoch: int,
         checkpointing: Checkpointing,
         tracking: Tracking,
+        processes: Processes,
     ) -> None:
         self.task = task
         self.transform = transform
@@ -55,13 +57,16 @@ class EpochReport(pl.Callback):
         self.max_epoch = max_epoch
         self.checkpointing = checkpointing
         self.tracking = tracking
+        self.processes = processes
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure the model that a new training starts from."""
-        del trainer
         assert isinstance(pl_module, TrainingModule)
-        if self.task is not None and pl_module.step == 0:
-            values, full = self._measure(self.task, pl_module)
+        if self.task is None or pl_module.step > 0:
+            return
+        measured = self._measure(self.task, trainer, pl_module)
+        if measured is not None:
+            values, full = measured
             # Under names of their own: these are no results of an epoch.
             self.status.running("Before training.", kpi={f"start {name}": value for name, value in values.items()})
             self.tracking.scalars(values, START_EPOCH, 0)
@@ -70,14 +75,16 @@ class EpochReport(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure retrieval on the validation sets and report the epoch."""
-        del trainer
         assert isinstance(pl_module, TrainingModule)
-        epoch, full = pl_module.epoch, None
+        epoch, measured = pl_module.epoch, None
         warned = bool(pl_module.collapse.warning)
         kpi, collapsed = pl_module.end_epoch()
         if self.task is not None and ((epoch + 1) % self.interval == 0 or epoch + 1 == self.max_epoch):
-            values, full = self._measure(self.task, pl_module)
-            kpi |= values
+            measured = self._measure(self.task, trainer, pl_module)
+        if not trainer.is_global_zero:
+            return
+        values, full = measured or ({}, None)
+        kpi |= values
         self.checkpointing.take(kpi, full)
         self.status.running(
             f"Epoch {epoch} is done." + (" Its embeddings have collapsed: nearly all are alike." if collapsed else ""),
@@ -92,10 +99,15 @@ class EpochReport(pl.Callback):
             self.status.running(pl_module.collapse.warning)
             log.warning("%s", pl_module.collapse.warning)
 
-    def _measure(self, task: RetrievalTask, module: TrainingModule) -> tuple[dict[str, float], RetrievalMetrics]:
+    def _measure(
+        self, task: RetrievalTask, trainer: pl.Trainer, module: TrainingModule
+    ) -> tuple[dict[str, float], RetrievalMetrics] | None:
+        """Embed with all processes, and compare in the first; the others get None."""
         recogniser = module.best_weights
+        embed = SharedEmbedding(trainer, self.processes, module.spec.model.feat_dim)
         with evaluating(recogniser):
-            return measure_retrieval(Network(recogniser, self.transform, module.device), task, "val")
+            embedded = embed_task(Network(recogniser, self.transform, module.device), task, embed)
+        return measure_embedded(embedded, task, "val") if trainer.is_global_zero else None
 
 
 def _line(epoch: int, max_epoch: int, kpi: dict[str, float]) -> str:

@@ -77,6 +77,8 @@ class Checkpointing(Checkpoint):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Write a checkpoint after every so many steps, where the interval counts steps."""
         module = _training(pl_module)
+        if not trainer.is_global_zero:
+            return
         by_step = self.train.checkpoint_interval_unit == "step"
         # The epoch's last step is written when the epoch is over, with its metrics.
         within = module.epoch_step < trainer.num_training_batches
@@ -85,8 +87,9 @@ class Checkpointing(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write a checkpoint after every so many epochs and at the end, and the best."""
-        del trainer
         module = _training(pl_module)
+        if not trainer.is_global_zero:
+            return
         done = module.epoch + 1
         by_epoch = self.train.checkpoint_interval_unit == "epoch"
         count = done if by_epoch else module.step

@@ -82,11 +82,18 @@ class Criterion(nn.Module):
 
 
 def build_criterion(
-    train: Train, *, num_instance: int, num_images: int, num_classes: int, embed_dim: int, seed: int
+    train: Train,
+    *,
+    num_instance: int,
+    num_images: int,
+    num_classes: int,
+    embed_dim: int,
+    seed: int,
+    processes: int = 1,
 ) -> Criterion:
-    """Return the criterion of a spec for a training set of so many images and classes."""
+    """Return the criterion of a spec for a training set of so many images and classes, drawn by so many processes."""
     loss = build_loss(train, num_classes, embed_dim, seed)
     if train.loss.name in LOSSES_WITH_WEIGHTS:
         return Criterion(loss, None, 0, embed_dim)
-    memory = memory_size(train.cross_batch_memory_size, train.batch_size, num_instance, num_images)
+    memory = memory_size(train.cross_batch_memory_size, train.batch_size * processes, num_instance, num_images)
     return Criterion(loss, build_miner(train), memory, embed_dim)

@@ -1,7 +1,6 @@
 """The train action."""
 
 import logging
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,13 @@ import pytorch_lightning as pl
 import torch
 
 from tao_skill.config.actions import TrainSpec
-from tao_skill.errors import NotAvailableError, Problem, SpecError
+from tao_skill.errors import Problem, SpecError
 from tao_skill.metric_learning.all_problems import all_problems
+from tao_skill.metric_learning.data.check import CheckedSets
 from tao_skill.metric_learning.data.for_spec import training_sets
 from tao_skill.metric_learning.data.image_set import ImageSet
-from tao_skill.metric_learning.data.sampler import PKBatchSampler
 from tao_skill.metric_learning.data.transforms import EvalTransform
-from tao_skill.metric_learning.device import Device, choose_device, choose_precision
+from tao_skill.metric_learning.device import choose_precision
 from tao_skill.metric_learning.model.recogniser import ModelSettings
 from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.status import StatusLog
@@ -24,6 +23,7 @@ from tao_skill.metric_learning.training.checkpointing import START_EPOCH, Checkp
 from tao_skill.metric_learning.training.criterion import Criterion, build_criterion
 from tao_skill.metric_learning.training.data import TrainingData, all_pixels, unseen_warning
 from tao_skill.metric_learning.training.module import TrainingModule
+from tao_skill.metric_learning.training.processes import Processes, find_processes, fit_together
 from tao_skill.metric_learning.training.record import CheckpointRecord
 from tao_skill.metric_learning.training.start import Warmup, load_start
 from tao_skill.metric_learning.training.tracking import Tracking
@@ -45,54 +45,49 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
     Raises:
         DataError, SpecError, CheckpointError, NotAvailableError: before the first step, with all problems.
     """
-    device = choose_device(spec.train.num_gpus, spec.train.gpu_ids, "train.gpu_ids")
-    _refuse_several_processes(spec, device)
+    processes = find_processes(spec.train)
     with all_problems("train", spec):
         start = load_start(spec)
-    sets = training_sets(spec, progress=Progress("images checked"))
-    for warning in sets.warnings:
-        log.warning("%s", warning)
-    precision = choose_precision(spec.train.precision, device, start.recogniser)
-    criterion = _criterion(spec, sets.train, start.seed)
-    module = TrainingModule(start.recogniser, criterion, spec, start.seed)
+    sets = _load_sets(spec, processes)
+    precision = choose_precision(spec.train.precision, processes.device, start.recogniser)
+    criterion = _criterion(spec, sets.train, start.seed, processes)
+    module = TrainingModule(start.recogniser, criterion, spec, start.seed, processes.count)
     record = new_record(folder, spec.train, ModelSettings.of(spec.model), _transform_document(spec))
     if start.checkpoint is not None:
         module.resume(start.checkpoint.training)
         record.take_over()
-        if module.start_epoch == spec.train.num_epochs and (record.best or record.latest):
-            # Killed after its last checkpoint: only the results were not written yet.
-            log.info("All %d epochs are done: their results are taken from the record.", spec.train.num_epochs)
-            return _results(spec, record, folder, sets.warnings)
-        if module.start_epoch >= spec.train.num_epochs:
-            raise _nothing_left(spec, module.start_epoch)
-    sampler = PKBatchSampler(sets.train.labels, spec.train.batch_size, spec.dataset.num_instance, module.seed)
-    unseen = unseen_warning(sets.train, sampler, spec.train.num_epochs)
+    data = TrainingData(spec, sets, module, processes)
+    unseen = unseen_warning(sets.train, data.sampler, spec.train.num_epochs)
     if unseen:
         log.warning("%s", unseen)
-    classes = len(sets.train.classes)
-    log.info("%d images of %d classes, on the %s in %s.", len(sets.train), classes, device.accelerator, precision)
-    with all_pixels(spec, sets) as pixels, Tracking(spec, folder) as tracking:
-        if start.checkpoint is None:
-            warmup = Warmup(spec, sets.train, _eval_transform(spec), device, start.seed, pixels=pixels)
-            warmup.start_embedder(start.recogniser)
-            warmup.start_criterion(start.recogniser, criterion)
-        data = TrainingData(sets, sampler, pixels)
-        _fit(spec, module, data, record, status=status, tracking=tracking, device=device, precision=precision)
+    if module.start_epoch == spec.train.num_epochs and (record.best or record.latest):
+        # Killed after its last checkpoint: only the results were not written yet.
+        log.info("All %d epochs are done: their results are taken from the record.", spec.train.num_epochs)
+    elif module.start_epoch >= spec.train.num_epochs:
+        raise _nothing_left(spec, module.start_epoch)
+    else:
+        classes = len(sets.train.classes)
+        log.info("%d images of %d classes, on %s in %s.", len(sets.train), classes, processes, precision)
+        with all_pixels(spec, sets) as data.pixels, Tracking(spec, folder) as tracking:
+            if start.checkpoint is None and processes.is_first:
+                _warm_up(data, start.seed)
+            _fit(module, data, record, status=status, tracking=tracking, precision=precision)
+    if not processes.is_first:
+        return {"warnings": []}
     more = [warning for warning in (unseen, module.collapse.warning) if warning]
     return _results(spec, record, folder, [*sets.warnings, *more])
 
 
-def _refuse_several_processes(spec: TrainSpec, device: Device) -> None:
-    several = {"train.num_nodes": spec.train.num_nodes}
-    if device.accelerator == "gpu":
-        several["train.num_gpus"] = spec.train.num_gpus
-    only_one = "1: this version trains in one process"
-    problems = [Problem(key, number, only_one) for key, number in several.items() if number > 1]
-    if problems:
-        raise NotAvailableError("Training on several GPUs or machines can't be done yet.", problems=problems)
+def _load_sets(spec: TrainSpec, processes: Processes) -> CheckedSets:
+    # Processes that Lightning starts need not look at each image again: the first has done so before it started them.
+    decode = processes.is_first or spec.dataset.on_bad_image == "skip"
+    sets = training_sets(spec, world_size=processes.count, decode=decode, progress=Progress("images checked"))
+    for warning in sets.warnings:
+        log.warning("%s", warning)
+    return sets
 
 
-def _criterion(spec: TrainSpec, images: ImageSet, seed: int) -> Criterion:
+def _criterion(spec: TrainSpec, images: ImageSet, seed: int, processes: Processes) -> Criterion:
     criterion = build_criterion(
         spec.train,
         num_instance=spec.dataset.num_instance,
@@ -100,47 +95,54 @@ def _criterion(spec: TrainSpec, images: ImageSet, seed: int) -> Criterion:
         num_classes=len(images.classes),
         embed_dim=spec.model.feat_dim,
         seed=seed,
+        processes=processes.count,
     )
     if criterion.memory is not None:
         log.info("Cross-batch memory of %d embeddings.", criterion.memory.memory_size)
     return criterion
 
 
+def _warm_up(data: TrainingData, seed: int) -> None:
+    """Compute what a new training starts from; other processes get it from the first."""
+    spec, module = data.spec, data.module
+    device, transform = data.processes.torch_device, _eval_transform(spec)
+    warmup = Warmup(spec, data.sets.train, transform, device, seed, pixels=data.pixels)
+    warmup.start_embedder(module.recogniser)
+    warmup.start_criterion(module.recogniser, module.criterion)
+
+
 def _fit(
-    spec: TrainSpec,
     module: TrainingModule,
     data: TrainingData,
     record: CheckpointRecord,
     *,
     status: StatusLog,
     tracking: Tracking,
-    device: Device,
     precision: Any,
 ) -> None:
-    train = spec.train
-    # The first epoch's loader is asked for its batches before any callback runs.
-    data.sampler.set_epoch(module.start_epoch)
-    data.sampler.set_start_batch(module.epoch_step)
+    spec, train, processes = data.spec, data.spec.train, data.processes
     checkpointing = Checkpointing(record, train, str(spec.model_name), data.sets.train.classes)
     report = EpochReport(
-        data.validation(spec),
+        data.validation(),
         _eval_transform(spec),
         status,
         interval=train.validation_interval,
         max_epoch=train.num_epochs,
         checkpointing=checkpointing,
         tracking=tracking,
+        processes=processes,
     )
     torch.backends.cudnn.benchmark = train.cudnn.benchmark
     torch.backends.cudnn.deterministic = train.cudnn.deterministic
     trainer = pl.Trainer(
-        accelerator=device.accelerator,
-        devices=device.devices,
-        num_nodes=train.num_nodes,
+        accelerator=processes.device.accelerator,
+        devices=processes.device.devices,
+        num_nodes=processes.nodes,
         strategy="auto",
+        plugins=[processes.environment],
         precision=precision,
         max_epochs=train.num_epochs - module.start_epoch,
-        callbacks=[EpochSampler(data.sampler), ProgressBar(), report, checkpointing],
+        callbacks=[EpochSampler(data), ProgressBar(), report, checkpointing],
         logger=False,
         enable_checkpointing=True,
         enable_progress_bar=False,
@@ -149,18 +151,7 @@ def _fit(
         num_sanity_val_steps=0,
         default_root_dir=record.folder,
     )
-    with warnings.catch_warnings():
-        # Lightning advises more workers than this machine may have processors, and says so on every run.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        # Lightning calls a function of PyTorch that is being renamed.
-        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")
-        # Which parts stay in evaluation mode is decided at the start of each epoch.
-        module.train()
-        try:
-            trainer.fit(module, data.batches(spec, module.seed))
-        except SystemExit as error:
-            # Lightning answers Ctrl-C and SIGTERM by leaving the program: what it is part of has to know why.
-            raise KeyboardInterrupt from error
+    fit_together(trainer, module, data)
 
 
 def _eval_transform(spec: TrainSpec) -> EvalTransform:

@@ -33,6 +33,7 @@ EPOCH_MEANS = ("train_loss", "embedding_spread")
 Batch = tuple[Tensor, Tensor, Tensor]
 # Keeps the random numbers of steps apart from those of sampling and augmentation.
 _STEP_STREAM = 7_919
+_RANK_STREAM = 2**40
 # An update from one class alone teaches the network to answer every image with that class's embedding.
 CLASSES_OF_AN_UPDATE = 8
 
@@ -42,9 +43,15 @@ class TrainingModule(pl.LightningModule):
 
     Every random number of a step comes from the seed and the step's number, so a resumed training draws what the
     uninterrupted one would have drawn.
+
+    Processes that train together compare the embeddings of all their images: each computes the loss of all, and its
+    gradients flow back to the process that each embedding is from. So N processes with batches of B learn what one
+    process learns from batches of N·B.
     """
 
-    def __init__(self, recogniser: Recogniser, criterion: Criterion, spec: TrainSpec, seed: int) -> None:
+    def __init__(
+        self, recogniser: Recogniser, criterion: Criterion, spec: TrainSpec, seed: int, processes: int = 1
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.recogniser = recogniser
@@ -62,7 +69,9 @@ class TrainingModule(pl.LightningModule):
         self.epoch_sums = EpochSums()
         self.collapse = CollapseWatch(spec)
         train = spec.train
-        classes = train.batch_size // spec.dataset.num_instance
+        # What belongs to one step: the batches of all processes together.
+        self.images_per_step = train.batch_size * processes
+        classes = self.classes_per_step = self.images_per_step // spec.dataset.num_instance
         self.accumulated = train.accumulate_batches or (1 if classes >= 2 else CLASSES_OF_AN_UPDATE)
         self.frozen_statistics = train.batch_statistics == "frozen" or (
             # Statistics of one class take away what tells it from the others; those of a pretrained trunk are part of
@@ -104,6 +113,10 @@ class TrainingModule(pl.LightningModule):
         A checkpoint's weights are the average: what the optimizers left stands beside it.
         """
         del stage
+        strategy = self.trainer.strategy
+        self.seed = strategy.broadcast(self.seed)
+        # Weights and memory are copied from the first process; what stands beside them has to be told.
+        self.criterion.set_extra_state(strategy.broadcast(self.criterion.get_extra_state()))
         decay = self.spec.train.weights_average_decay
         if decay > 0:
             self.average = average_of(self.recogniser, decay)
@@ -138,10 +151,11 @@ class TrainingModule(pl.LightningModule):
         """Learn from a batch of images (batch, channels, height, width)."""
         del batch_idx
         images, labels, _ = batch
-        torch.manual_seed((self.seed * _STEP_STREAM + self.step) % 2**63)
+        torch.manual_seed((self.seed * _STEP_STREAM + self.step + self.global_rank * _RANK_STREAM) % 2**63)
         embeddings = self.recogniser(images.contiguous(memory_format=torch.channels_last))
         with torch.autocast(images.device.type, enabled=False):
-            loss = self.criterion(embeddings.float(), labels)
+            embeddings, labels = self._of_all_processes(embeddings.float(), labels)
+            loss = self.criterion(embeddings, labels)
         if not torch.isfinite(loss):
             raise self._diverged(float(loss.detach()))
         self.manual_backward(loss / self.accumulated)
@@ -151,6 +165,19 @@ class TrainingModule(pl.LightningModule):
             self._update()
         self.epoch_sums.add(loss.detach(), embeddings.detach())
 
+    def _of_all_processes(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return embeddings and labels of all processes, the first one's first, as a single process would draw them.
+
+        Backwards, each embedding gets the sum of its gradients from all processes, and the mean over the processes is
+        taken of the weights' gradients: together that is the gradient of the one loss.
+        """
+        if self.trainer.world_size == 1:
+            return embeddings, labels
+        all_embeddings, all_labels = self.all_gather(embeddings, sync_grads=True), self.all_gather(labels)
+        assert isinstance(all_embeddings, Tensor)
+        assert isinstance(all_labels, Tensor)
+        return all_embeddings.flatten(0, 1), all_labels.flatten(0, 1)
+
     def training_state(self, epoch_is_done: bool) -> dict[str, Any]:
         """Return, as tensors and plain data, all that the rest of the training depends on beside the weights."""
         return {
@@ -158,6 +185,7 @@ class TrainingModule(pl.LightningModule):
             "epoch_step": 0 if epoch_is_done else self.epoch_step,
             "step": self.step,
             "seed": self.seed,
+            "images_per_step": self.images_per_step,
             "epoch_sums": self.epoch_sums.state(),
             "collapse": self.collapse.state(),
             "frozen_statistics": self.frozen_statistics,
@@ -170,6 +198,7 @@ class TrainingModule(pl.LightningModule):
 
     def resume(self, state: Mapping[str, Any]) -> None:
         """Take back what training_state returned, before the trainer starts."""
+        self._check_position(state)
         self.start_epoch, self.epoch_step, self.step = state["epoch"], state["epoch_step"], state["step"]
         self.seed = state["seed"]
         self.frozen_statistics = state["frozen_statistics"]
@@ -179,6 +208,15 @@ class TrainingModule(pl.LightningModule):
         self._average_state = state.get("average")
         self._optimizer_states = list(state["optimizers"])
         self._gradients = list(state["gradients"])
+
+    def _check_position(self, state: Mapping[str, Any]) -> None:
+        then = state["images_per_step"]
+        if state["epoch_step"] and then != self.images_per_step:
+            expected = f"such that all processes together draw {then} images a step, or a checkpoint of a whole epoch"
+            raise CheckpointError(
+                "The checkpoint to resume is from within an epoch, which was drawn in steps of another size.",
+                problems=[Problem("train.batch_size", self.spec.train.batch_size, expected)],
+            )
 
     def _resume_criterion(self, state: Mapping[str, Any]) -> None:
         now, then = self.spec.train.loss.name, state.get("loss", "triplet")
@@ -199,7 +237,7 @@ class TrainingModule(pl.LightningModule):
         sums, data = self.epoch_sums, self.spec.dataset
         means = dict(zip(EPOCH_MEANS, (sums.mean_loss, sums.spread), strict=True))
         # Without a second class and a second image of each there would be no pairs.
-        classes = max(self.spec.train.batch_size // data.num_instance, 2)
+        classes = max(self.classes_per_step, 2)
         alike = self.criterion.loss_if_alike(sums.mean_direction.float(), classes, max(data.num_instance, 2))
         collapsed = self.collapse.judge(self.epoch, sums.spread, sums.mean_loss, alike)
         self.epoch_sums, self.epoch_step = EpochSums(), 0

@@ -15,7 +15,6 @@ from tao_skill.errors import CheckpointError, Problem
 from tao_skill.metric_learning.data.image_set import ImageSet
 from tao_skill.metric_learning.data.pixels import PixelSource
 from tao_skill.metric_learning.data.transforms import EvalTransform
-from tao_skill.metric_learning.device import Device
 from tao_skill.metric_learning.embed import embed_images
 from tao_skill.metric_learning.engines.torch_network import Network, evaluating
 from tao_skill.metric_learning.model.checkpoint import Checkpoint, read_checkpoint
@@ -87,12 +86,12 @@ class Warmup:
         spec: TrainSpec,
         images: ImageSet,
         transform: EvalTransform,
-        device: Device,
+        device: torch.device,
         seed: int,
         *,
         pixels: PixelSource | None = None,
     ) -> None:
-        self.spec, self.images, self.transform, self.device = spec, images, transform, device.torch_device
+        self.spec, self.images, self.transform, self.device = spec, images, transform, device
         self._pixels = pixels
         self._order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).tolist()
 
