@@ -125,7 +125,8 @@ def _look(action: str, spec: Mapping[str, Any], thorough: bool, absent: Collecti
         # Planning works without the packages of the trainer, and the trainer says which are missing.
         _log.debug("The data was not looked at: %s", error)
         return DataReport()
-    return DataReport(problems, found.warnings)
+    # An action that starts tells its warnings itself.
+    return DataReport(problems, [] if thorough else found.warnings)
 
 
 def _progress(thorough: bool) -> Callable[[int, int], object] | None:

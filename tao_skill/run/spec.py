@@ -96,7 +96,8 @@ def _refuse(action: str, problems: Sequence[Problem], of_data: list[Problem]) ->
     raise SpecError(
         f"The {action} run can't start: {what} {counted(len(problems) + len(of_data), 'problem')}.",
         problems=[*problems, *of_data],
-        next_step=f"python -m tao_skill schema {action} tells every key with its bounds",
+        next_step="correct what is listed and give the same command again; python -m tao_skill schema "
+        f"{action} tells every key with its bounds",
     )
 
 

@@ -78,9 +78,8 @@ def _report_bad(bad: dict[Path, str], findings: Findings) -> None:
         findings.problem(str(path), reason, "an image file that decodes")
     more = len(bad) - NAMED_AT_MOST
     also = f"; {more} more than the {NAMED_AT_MOST} listed here" if more > 0 else ""
-    findings.problem(
-        "dataset.on_bad_image", "error", f"no undecodable image, or skip to leave them out ({len(bad)} found{also})"
-    )
+    without = counted(len(bad), "undecodable image")
+    findings.problem("dataset.on_bad_image", "error", f"skip, to go on without {without}{also}")
 
 
 def _skipping(images: ImageSet, bad: dict[Path, str], findings: Findings) -> ImageSet | None:

@@ -158,4 +158,7 @@ def _reason(path: str | Path, error: Exception) -> str:
         return "the file is empty (0 bytes)"
     if isinstance(error, UnidentifiedImageError):
         return f"not an image (tried {', '.join(IMAGE_FORMATS)})"
-    return f"{error}" or type(error).__name__
+    if file.is_dir():
+        return "a folder, not a file"
+    text = f"{error}" or type(error).__name__
+    return f"the file is truncated ({text})" if "truncated" in text.lower() else text

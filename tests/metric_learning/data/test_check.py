@@ -111,7 +111,7 @@ def test_every_bad_image_of_every_set_is_listed_at_once(read: Callable[..., Imag
     found = problems(train_check, train, reference, query, batch_size=5)
     assert set(map(str, bad)) < set(found)
     assert "0 bytes" in found[str(bad[2])]
-    assert "9 found" in found["dataset.on_bad_image"]
+    assert "9 undecodable images" in found["dataset.on_bad_image"]
     assert "z" in found[QUERY]
     assert "multiple" in found["train.batch_size"]
 
@@ -137,7 +137,7 @@ def test_long_lists_are_cut_and_counted(make_set: Callable[..., ImageSet]) -> No
     with pytest.raises(DataError) as caught:
         train_check(make_set({"a": 40, "b": 40}))
     assert len(caught.value.problems) == 51
-    assert "80 found; 30 more" in str(caught.value.problems[-1])
+    assert "80 undecodable images; 30 more" in str(caught.value.problems[-1])
 
 
 def test_find_undecodable_keeps_order_and_tells_progress(read: Callable[..., ImageSet]) -> None:
