@@ -7,7 +7,45 @@ from pydantic.dataclasses import dataclass
 
 from tao_skill.config.parameter import SECTION, parameter
 
-__all__ = ["Calibration", "Export", "GenTrtEngine", "TensorRT"]
+__all__ = ["Calibration", "Export", "GenTrtEngine", "Int8", "TensorRT"]
+
+
+@dataclass(config=SECTION)
+class Int8:
+    """A second ONNX file, with INT8 weights and activations, for CPUs."""
+
+    enabled: Annotated[bool, parameter("Write an INT8 file as well, for CPUs.", title="Enabled")] = False
+    onnx_file: Annotated[
+        str | None,
+        parameter("INT8 file to write; empty: export.onnx_file with .int8.onnx at its end.", title="INT8 file"),
+    ] = ""
+    reference: Annotated[
+        str | None,
+        parameter(
+            "Reference images, a folder of class folders: value ranges are measured on them, and the queries' classes "
+            "are looked up among them.",
+            title="Reference images",
+        ),
+    ] = ""
+    query: Annotated[
+        str | None,
+        parameter(
+            "Query images, a folder of class folders, on which the INT8 file is compared with the checkpoint.",
+            title="Query images",
+        ),
+    ] = ""
+    num_images: Annotated[
+        int, parameter("Reference images on which value ranges are measured.", title="Calibration images", ge=1)
+    ] = 256
+    max_precision_drop: Annotated[
+        float,
+        parameter(
+            "Most that precision at rank 1 may lose by INT8, from 0 to 1; above it the export fails.",
+            title="Largest loss",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.005
 
 
 @dataclass(config=SECTION)
@@ -23,6 +61,15 @@ class Export:
     on_cpu: Annotated[bool, parameter("Trace the model on the CPU.", title="On the CPU")] = False
     opset_version: Annotated[int, parameter("ONNX operator set of the file.", title="Opset", ge=18, le=23)] = 18
     verbose: Annotated[bool, parameter("Log each step of the export.", title="Verbose")] = True
+    force: Annotated[bool, parameter("Overwrite files that are there.", title="Overwrite")] = False
+    sample_images: Annotated[
+        str | None,
+        parameter(
+            "Folder of images on which the ONNX file is compared with the checkpoint; empty: parts of two photographs.",
+            title="Sample images",
+        ),
+    ] = ""
+    int8: Int8 = Field(default_factory=Int8, title="INT8", description="A second file, with INT8 numbers.")
     results_dir: Annotated[
         str | None,
         parameter("Folder of this action's files; empty means `<results_dir>/export`.", title="Results folder"),

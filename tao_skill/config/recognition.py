@@ -14,10 +14,29 @@ __all__ = ["Evaluate", "Inference"]
 class Engine(Devices):
     """With which weights embeddings are computed, and where."""
 
-    checkpoint: Annotated[str, parameter("Checkpoint of a trained model.", title="Checkpoint")] = "???"
+    checkpoint: Annotated[
+        str, parameter("Checkpoint of a trained model, or an ONNX file that export made of it.", title="Checkpoint")
+    ] = "???"
     trt_engine: Annotated[
         str | None, parameter("TensorRT engine to use instead of a checkpoint.", title="TensorRT engine")
     ] = ""
+    engine: Annotated[
+        Literal["auto", "torch", "onnxruntime", "openvino", "tensorrt"],
+        parameter(
+            "What computes embeddings. auto: torch for a checkpoint, TensorRT for an engine, and for an ONNX file "
+            "OpenVINO where it is installed, else ONNX Runtime.",
+            title="Engine",
+            tao_type="categorical",
+        ),
+    ] = "auto"
+    precision: Annotated[
+        Literal["fp32", "bf16"],
+        parameter(
+            "Number format in which torch and OpenVINO compute; an INT8 file's integer layers stay what they are.",
+            title="Precision",
+            tao_type="categorical",
+        ),
+    ] = "fp32"
     results_dir: Annotated[
         str | None,
         parameter("Folder of this action's files; empty means `<results_dir>/<action>`.", title="Results folder"),

@@ -149,6 +149,26 @@ def _weights(section: str) -> Rule:
     return rule
 
 
+def _engine_fits(section: str) -> Rule:
+    """The engine must be able to read the file, and to compute in the precision."""
+
+    def rule(spec: Any) -> Iterator[Problem]:
+        part = getattr(spec, section)
+        fitting: tuple[str, ...]
+        if is_given(part.trt_engine):
+            fitting, file = ("auto", "tensorrt"), f"{section}.trt_engine"
+        elif str(part.checkpoint).lower().endswith(".onnx"):
+            fitting, file = ("auto", "onnxruntime", "openvino"), f"the ONNX file in {section}.checkpoint"
+        else:
+            fitting, file = ("auto", "torch"), f"{section}.checkpoint, which is no ONNX file"
+        if part.engine not in fitting:
+            yield Problem(f"{section}.engine", part.engine, f"{' or '.join(fitting)} for {file}")
+        elif part.precision == "bf16" and (part.engine in ("onnxruntime", "tensorrt") or is_given(part.trt_engine)):
+            yield Problem(f"{section}.precision", "bf16", "fp32: only torch and OpenVINO choose it when they run")
+
+    return rule
+
+
 def _timm_has_weights(spec: Any) -> Iterator[Problem]:
     model = spec.model
     if model.timm_pretrained and not model.timm_name and not model.backbone.startswith("resnet"):
@@ -158,6 +178,12 @@ def _timm_has_weights(spec: Any) -> Iterator[Problem]:
             f"false: the timm library has no weights for {model.backbone}; give a file in model.pretrained_trunk_path, "
             "or name a timm model in model.timm_name",
         )
+
+
+def _int8_can_be_judged(spec: Any) -> Iterator[Problem]:
+    if spec.export.int8.enabled:
+        for name, use in (("reference", "to measure value ranges on"), ("query", "to compare INT8 with FP32 on")):
+            yield from _required(f"export.int8.{name}", f"a folder of class folders, {use}")(spec)
 
 
 def _profile_ascends(spec: Any) -> Iterator[Problem]:
@@ -200,6 +226,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _reference_or_gallery("evaluate", _NEEDS_BOTH),
         _QUERY,
         _weights("evaluate"),
+        _engine_fits("evaluate"),
         _pixels_match_channels,
         _timm_has_weights,
         _gpus_are_listed("evaluate"),
@@ -208,12 +235,14 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _reference_or_gallery("inference", "a folder of class folders to compare with"),
         _required("inference.input_path", "an image, a folder of images, or a folder of class folders"),
         _weights("inference"),
+        _engine_fits("inference"),
         _pixels_match_channels,
         _timm_has_weights,
         _gpus_are_listed("inference"),
     ),
     "export": (
         _required("export.checkpoint", "a trained checkpoint, or the job that wrote one (--parent-job-id)"),
+        _int8_can_be_judged,
         _pixels_match_channels,
     ),
     "gen_trt_engine": (

@@ -68,6 +68,10 @@ def _action(action: str) -> Runner:
         from tao_skill.metric_learning.inference import infer
 
         return infer
+    if action == "export":
+        from tao_skill.metric_learning.export.action import export
+
+        return export
     raise NotAvailableError(f"{action} can be planned, but this version can't run it.")
 
 

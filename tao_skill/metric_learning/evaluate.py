@@ -66,6 +66,8 @@ def evaluate(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[
         "model_name": spec.model_name,
         "warnings": [*model.warnings, *sets.warnings],
         "checkpoint": model.source,
+        "engine": model.embedder.engine,
+        "fingerprint": model.embedder.facts.fingerprint,
         "gallery": str(gallery.folder) if gallery else None,
         "epoch": model.epoch,
         "metrics": values,

@@ -71,6 +71,8 @@ def infer(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str
         "model_name": spec.model_name,
         "warnings": warnings,
         "checkpoint": model.source,
+        "engine": model.embedder.engine,
+        "fingerprint": model.embedder.facts.fingerprint,
         "gallery": str(gallery.folder) if gallery else None,
         "metrics": {},
         "num_images": len(sets.images),

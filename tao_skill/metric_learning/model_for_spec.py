@@ -1,29 +1,23 @@
-"""The embedder that evaluation and inference use: from a checkpoint, or from pretrained weights alone."""
+"""The embedder that evaluation and inference use: a checkpoint, an ONNX file or an engine, as the spec says."""
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tao_skill.config.build import build_spec
-from tao_skill.config.keys import get_leaf, merge, nest
+from tao_skill.config.keys import flatten, get_leaf
 from tao_skill.config.placeholder import is_given
-from tao_skill.errors import CheckpointError, NotAvailableError, Problem
+from tao_skill.config.schema import template
+from tao_skill.metric_learning.checkpoint_model import complete_spec, load_model
 from tao_skill.metric_learning.device import choose_device
 from tao_skill.metric_learning.engines.embedder import Embedder
-from tao_skill.metric_learning.engines.facts import ModelFacts
-from tao_skill.metric_learning.engines.fingerprint import model_fingerprint
+from tao_skill.metric_learning.engines.extras import is_installed
+from tao_skill.metric_learning.engines.onnx_file import is_onnx, read_onnx
+from tao_skill.metric_learning.engines.onnx_runtime import OnnxRuntimeEmbedder
+from tao_skill.metric_learning.engines.open_vino import OpenVinoEmbedder
 from tao_skill.metric_learning.engines.torch_network import TorchEmbedder
-from tao_skill.metric_learning.model.checkpoint import Checkpoint, load_recogniser, read_checkpoint
-from tao_skill.metric_learning.model.pretrained import start_recogniser
-from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser
 
 __all__ = ["ReadyModel", "prepare"]
-
-log = logging.getLogger(__name__)
-# So that a model without trained embedder is the same in each measurement.
-_UNTRAINED_SEED = 1234
 
 
 @dataclass(frozen=True)
@@ -38,65 +32,49 @@ class ReadyModel:
 
 
 def prepare(action: str, given: Mapping[str, Any]) -> ReadyModel:
-    """Check a spec, complete it from its checkpoint, and load the network.
+    """Check a spec, complete it from its model file, and make the embedder ready.
 
-    ``given`` holds what is set; model.* and dataset.pixel_* that are left out come from the checkpoint.
+    ``given`` holds what is set; model.* and dataset.pixel_* that are left out come from the model file.
 
     Raises:
         SpecError, CheckpointError: with all problems.
+        NotAvailableError: the engine that was asked for can't run here.
     """
-    if is_given(get_leaf(given, f"{action}.trt_engine")):
-        raise NotAvailableError(
-            f"{action}.trt_engine can't be used by this version.", next_step=f"set {action}.checkpoint instead"
-        )
-    key = f"{action}.checkpoint"
-    path = get_leaf(given, key)
-    checkpoint = read_checkpoint(path, key) if is_given(path) else None
-    complete = given if checkpoint is None else merge(given, nest(_from_checkpoint(given, checkpoint)))
-    spec, warnings = build_spec(action, complete)
-    for warning in warnings:
-        log.warning("%s", warning)
-    settings = ModelSettings.of(spec.model)
-    recogniser, source = _recogniser(spec, settings, checkpoint, key)
-    section = getattr(spec, action)
+    checkpoint = get_leaf(given, f"{action}.checkpoint")
+    if is_given(checkpoint) and is_onnx(checkpoint):
+        return _from_onnx(action, given, checkpoint)
+    return _from_torch(action, given)
+
+
+def _from_torch(action: str, given: Mapping[str, Any]) -> ReadyModel:
+    model = load_model(action, given)
+    section = getattr(model.spec, action)
     device = choose_device(section.num_gpus, section.gpu_ids, f"{action}.gpu_ids").torch_device
-    embedder = TorchEmbedder(recogniser, _facts(spec, settings, recogniser, checkpoint), device)
-    return ReadyModel(spec, embedder, source, warnings, checkpoint.epoch if checkpoint else None)
+    embedder = TorchEmbedder(model.recogniser, model.facts, device, section.precision)
+    return ReadyModel(model.spec, embedder, model.source, model.warnings, model.epoch)
 
 
-def _from_checkpoint(given: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return what the checkpoint knows and the spec leaves open.
-
-    Raises:
-        CheckpointError: the spec sets something else; all such keys are named.
-    """
-    known = {f"model.{name}": value for name, value in checkpoint.model.items()}
-    known |= {f"dataset.{name}": value for name, value in checkpoint.transform.items()}
-    unset = object()
-    settled = {key: get_leaf(given, key, unset) for key in known}
-    problems = [
-        Problem(key, value, f"{known[key]!r}, as the checkpoint was trained with; or leave the key out")
-        for key, value in settled.items()
-        if value is not unset and value != known[key]
-    ]
-    if problems:
-        raise CheckpointError(f"The spec contradicts its checkpoint {checkpoint.path}.", problems=problems)
-    return known
+def _from_onnx(action: str, given: Mapping[str, Any], path: str) -> ReadyModel:
+    key = f"{action}.checkpoint"
+    file = read_onnx(path, key, _given_or_default(action, given))
+    known = file.facts.settings()
+    if not file.own:
+        known = {name: value for name, value in known.items() if name not in _UNKNOWN_TO_FOREIGN}
+    spec, warnings = complete_spec(action, given, known, path)
+    section = getattr(spec, action)
+    engine, precision = section.engine, section.precision
+    if engine == "auto":
+        engine = "openvino" if precision == "bf16" or is_installed("openvino") else "onnxruntime"
+    embedder: Embedder = (
+        OpenVinoEmbedder(file, precision, key) if engine == "openvino" else OnnxRuntimeEmbedder(file, key)
+    )
+    return ReadyModel(spec, embedder, str(Path(path).resolve()), warnings, None)
 
 
-def _facts(spec: Any, settings: ModelSettings, recogniser: Recogniser, checkpoint: Checkpoint | None) -> ModelFacts:
-    mean, std = tuple(spec.dataset.pixel_mean), tuple(spec.dataset.pixel_std)
-    fingerprint = model_fingerprint(recogniser.state_dict(), settings, mean, std)
-    return ModelFacts(settings, mean, std, fingerprint, checkpoint.recognition if checkpoint else {})
+# A file that export didn't write has shapes, but says nothing of these.
+_UNKNOWN_TO_FOREIGN = ("model.backbone", "model.timm_name", "dataset.pixel_mean", "dataset.pixel_std")
 
 
-def _recogniser(spec: Any, settings: ModelSettings, checkpoint: Checkpoint | None, key: str) -> tuple[Recogniser, str]:
-    if checkpoint is not None:
-        recogniser, notes = load_recogniser(checkpoint, settings, key)
-        for note in notes:
-            log.info("%s", note)
-        source = str(Path(checkpoint.path).resolve())
-    else:
-        recogniser = start_recogniser(settings, spec.model, _UNTRAINED_SEED)
-        source = "pretrained weights, without training"
-    return recogniser, source
+def _given_or_default(action: str, given: Mapping[str, Any]) -> Callable[[str], Any]:
+    defaults = flatten(template(action))
+    return lambda key: get_leaf(given, key, defaults[key])

@@ -24,7 +24,7 @@ Target = Literal["trainer", "tao-run-automl"]
 TRAINER: Target = "trainer"
 AUTOML: Target = "tao-run-automl"
 # Actions that can be planned, but that this version can't run.
-_PLANNED_ONLY = frozenset({"export", "gen_trt_engine"})
+_PLANNED_ONLY = frozenset({"gen_trt_engine"})
 NOT_RUNNABLE = "AutoML is enabled but not runnable for this model until schemas are generated"
 
 

@@ -21,6 +21,8 @@ PARENT = "parent job"
 FUNCTION = "inference function"
 _MADE_BY: dict[str, Consumer] = {"train": "torch", "export": "onnx", "gen_trt_engine": "engine"}
 _READS: dict[str, Consumer] = {"onnx_file": "onnx", "trt_engine": "engine"}
+# What a field takes beside what it asks for first.
+_ALSO_READS: dict[str, Consumer] = {"evaluate.checkpoint": "onnx", "inference.checkpoint": "onnx"}
 _WORDS: dict[Consumer, str] = {"torch": "checkpoint", "onnx": "ONNX file", "engine": "TensorRT engine"}
 
 
@@ -140,6 +142,8 @@ def _parent_model(row: InferenceRow, facts: Facts) -> Resolution:
     if facts.parent is None:
         return _open(row, "no parent job was given")
     wanted, made = _consumer(row.spec_field), _MADE_BY.get(facts.parent.action)
+    if made is not None and made == _ALSO_READS.get(row.spec_field):
+        wanted = made
     if wanted != made:
         return _open(row, f"a {facts.parent.action} job makes no {_WORDS[wanted]}")
     section = row.spec_field.rpartition(".")[0]

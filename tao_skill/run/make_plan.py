@@ -40,6 +40,12 @@ if TYPE_CHECKING:
 __all__ = ["make_plan", "plan_run", "search_settings"]
 
 NO_JOB = "<job id>"
+# Keys of the file that decides a model's shape, where they aren't the action's checkpoint and engine.
+_MODEL_FILES = {
+    "train": ("model.pretrained_model_path",),
+    "export": ("export.checkpoint",),
+    "gen_trt_engine": ("gen_trt_engine.onnx_file",),
+}
 
 
 @dataclass(frozen=True)
@@ -214,9 +220,10 @@ def _child_settings(
     action: str, base: Mapping[str, Any], given: Overrides, filled: Sequence[Resolution]
 ) -> ChildSettings:
     """Look beside the checkpoint that this run loads, if it loads one."""
-    key = "model.pretrained_model_path" if action == "train" else f"{action}.checkpoint"
-    path = next((one.value for one in filled if one.key == key), given.values.get(key))
-    if not is_given(path) or not isinstance(path, str):
+    keys = _MODEL_FILES.get(action, (f"{action}.checkpoint", f"{action}.trt_engine"))
+    values = [next((one.value for one in filled if one.key == key), given.values.get(key)) for key in keys]
+    path = next((value for value in values if is_given(value)), None)
+    if not isinstance(path, str):
         return ChildSettings()
     record = record_beside(path) if is_remote(path) else read_record(local_path(path).parent)
     # Training that starts from a whole model may still differ from it: only the model that is used as it is binds.

@@ -87,8 +87,9 @@ def load_evaluation_sets(
     workers: int = 1,
     decode: bool = True,
     progress: Progress | None = None,
+    keys: tuple[str, str] = (_REFERENCE, _QUERY),
 ) -> CheckedRetrieval:
-    """Read and check what evaluation needs: reference and query.
+    """Read and check what evaluation needs: reference and query, which the spec ``keys`` name.
 
     A reference that is a set already is one of a gallery: its images are embedded, and not decoded.
 
@@ -96,10 +97,10 @@ def load_evaluation_sets(
         DataError: with all problems of both sets.
     """
     findings = Findings()
-    sets = _scan({_REFERENCE: reference, _QUERY: query}, class_map, findings)
+    sets = _scan(dict(zip(keys, (reference, query), strict=True)), class_map, findings)
     return check_retrieval_sets(
-        sets[_REFERENCE],
-        sets[_QUERY],
+        sets[keys[0]],
+        sets[keys[1]],
         embedded=isinstance(reference, ImageSet),
         open_set=open_set,
         topk=topk,

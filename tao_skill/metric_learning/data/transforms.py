@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -106,6 +107,17 @@ class EvalTransform:
         out = np.empty((height, width, self.channels), dtype=np.float32)
         self(image, out)
         return torch.from_numpy(out).permute(2, 0, 1)
+
+    def geometry(self) -> dict[str, Any]:
+        """Return the resize and crop rule as plain data, for whoever embeds with an exported model elsewhere."""
+        width, height = (round(side * _RESIZE_MARGIN) for side in self.size)
+        return {
+            "resize_width": width,
+            "resize_height": height,
+            "resampling": "bilinear, antialiased",
+            "crop": "centre",
+            "channel_order": "RGB" if self.channels == 3 else "gray",
+        }
 
 
 class _Normalise:

@@ -28,14 +28,17 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 class Network:
     """Any network on its device, in the mode it is in."""
 
-    def __init__(self, network: nn.Module, transform: EvalTransform, device: torch.device) -> None:
+    def __init__(
+        self, network: nn.Module, transform: EvalTransform, device: torch.device, precision: str = "fp32"
+    ) -> None:
         self.network = network
         self.transform = transform
         self.device = device
+        self.precision = precision
 
     def embed(self, images: Tensor) -> Tensor:
         """Map images (batch, channels, height, width) to the network's output, (batch, dim) float32 on the CPU."""
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, self.precision == "bf16"):
             pixels = images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
             embeddings: Tensor = self.network(pixels).float().cpu()
         return embeddings
@@ -46,9 +49,11 @@ class TorchEmbedder(Network):
 
     engine = "torch"
 
-    def __init__(self, recogniser: Recogniser, facts: ModelFacts, device: torch.device) -> None:
+    def __init__(
+        self, recogniser: Recogniser, facts: ModelFacts, device: torch.device, precision: str = "fp32"
+    ) -> None:
         recogniser.eval().to(device).to(memory_format=torch.channels_last)
-        super().__init__(recogniser, facts.transform(), device)
+        super().__init__(recogniser, facts.transform(), device, precision)
         self.recogniser = recogniser
         self.facts = facts
 
