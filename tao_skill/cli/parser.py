@@ -12,6 +12,7 @@ from tao_skill.cli import (
     automl,
     call,
     data,
+    deploy,
     doctor,
     gallery,
     jobs,
@@ -29,7 +30,7 @@ from tao_skill.errors import UsageError
 __all__ = ["Parser", "build_parser", "common_options"]
 
 _SETTING = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*=.*")
-_COMMANDS = (run, automl, jobs, data, gallery, skills, skill, schema, template, validate, tools, call, mcp, doctor)
+_COMMANDS = (run, automl, jobs, data, deploy, gallery, skills, skill, schema, template, validate, tools, call, mcp, doctor)
 
 
 class Parser(argparse.ArgumentParser):

@@ -83,7 +83,13 @@ class Calibration:
     cal_image_dir: Annotated[
         list[str], parameter("Folders of calibration images.", title="Calibration images", automl=False)
     ] = Field(default_factory=list)
-    cal_cache_file: Annotated[str, parameter("File that keeps the measured ranges.", title="Calibration cache")] = "???"
+    cal_cache_file: Annotated[
+        str,
+        parameter(
+            "File that keeps the measured ranges; used again only for the same model and images.",
+            title="Calibration cache",
+        ),
+    ] = "???"
     cal_batch_size: Annotated[
         int, parameter("Images in a calibration batch.", title="Calibration batch size", ge=1, popular=True)
     ] = 1
@@ -96,7 +102,17 @@ class Calibration:
 class TensorRT:
     """How TensorRT builds the engine."""
 
-    workspace_size: Annotated[int, parameter("Memory that the builder may use, in MB.", title="Workspace", ge=0)] = 1024
+    library: Annotated[
+        Literal["tensorrt", "tensorrt_rtx"],
+        parameter(
+            "Which TensorRT builds and runs the engine: the plain one, or TensorRT for RTX.",
+            title="Library",
+            tao_type="categorical",
+        ),
+    ] = "tensorrt"
+    workspace_size: Annotated[
+        int, parameter("Memory that the builder may use, in MB; 0 sets no limit.", title="Workspace", ge=0)
+    ] = 1024
     min_batch_size: Annotated[
         int, parameter("Smallest batch that the engine takes.", title="Smallest batch", ge=1, popular=True)
     ] = 1
@@ -109,13 +125,15 @@ class TensorRT:
     layers_precision: Annotated[
         list[str] | None,
         parameter(
-            "Precision of single layers, as `layer:precision`; `*` stands for any text.",
+            "Precision of single layers, as `layer:precision`, where a layer is a node of the ONNX file and `*` stands "
+            "for any text; the last entry that fits wins. Precisions: fp32, fp16, bf16; with INT8 these layers stay "
+            "float.",
             title="Layer precisions",
             automl=False,
         ),
     ] = Field(default_factory=list)
     data_type: Annotated[
-        Literal["FP32", "FP16", "INT8"],
+        Literal["FP32", "FP16", "BF16", "INT8"],
         parameter("Precision of the engine.", title="Data type", tao_type="categorical"),
     ] = "FP32"
     calibration: Calibration = Field(
@@ -152,6 +170,7 @@ class GenTrtEngine:
         ),
     ] = -1
     verbose: Annotated[bool, parameter("Log each step of the build.", title="Verbose")] = False
+    force: Annotated[bool, parameter("Overwrite an engine that is there.", title="Overwrite")] = False
     tensorrt: TensorRT = Field(
         default_factory=TensorRT, title="TensorRT", description="Profile, precision and calibration."
     )

@@ -10,6 +10,8 @@ from tao_skill.errors import Problem
 
 __all__ = ["cross_field_problems"]
 
+LAYER_PRECISIONS = ("fp32", "fp16", "bf16")
+
 # A rule reads a spec, which is an instance of the action's dataclass, and yields what breaks it.
 Rule = Callable[[Any], Iterator[Problem]]
 
@@ -193,6 +195,14 @@ def _profile_ascends(spec: Any) -> Iterator[Problem]:
         yield Problem("gen_trt_engine.tensorrt.opt_batch_size", sizes, "smallest ≤ optimum ≤ largest batch")
 
 
+def _layer_precisions_are_known(spec: Any) -> Iterator[Problem]:
+    key = "gen_trt_engine.tensorrt.layers_precision"
+    for entry in spec.gen_trt_engine.tensorrt.layers_precision or []:
+        layer, _, precision = entry.rpartition(":")
+        if not layer or precision.lower() not in LAYER_PRECISIONS:
+            yield Problem(key, entry, f"layer:precision, such as *norm*:fp32; one of {', '.join(LAYER_PRECISIONS)}")
+
+
 def _calibration_is_complete(spec: Any) -> Iterator[Problem]:
     if spec.gen_trt_engine.tensorrt.data_type == "INT8":
         yield from _required(
@@ -249,6 +259,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _required("gen_trt_engine.onnx_file", "an ONNX file, or the export job that wrote one (--parent-job-id)"),
         _required("gen_trt_engine.trt_engine", "an engine file to write"),
         _profile_ascends,
+        _layer_precisions_are_known,
         _calibration_is_complete,
         _pixels_match_channels,
     ),

@@ -9,7 +9,7 @@ from tao_skill.config.build import build_spec
 from tao_skill.config.folders import action_folder
 from tao_skill.config.secrets import masked
 from tao_skill.config.yaml_text import dump_yaml
-from tao_skill.errors import NotAvailableError
+from tao_skill.errors import InternalError
 from tao_skill.metric_learning.first_process import name_of_follower
 from tao_skill.metric_learning.foreign_errors import translated
 from tao_skill.metric_learning.retrieval.report import write_results_json
@@ -68,11 +68,15 @@ def _action(action: str) -> Runner:
         from tao_skill.metric_learning.inference import infer
 
         return infer
+    if action == "gen_trt_engine":
+        from tao_skill.metric_learning.export.gen_engine import gen_trt_engine
+
+        return gen_trt_engine
     if action == "export":
         from tao_skill.metric_learning.export.action import export
 
         return export
-    raise NotAvailableError(f"{action} can be planned, but this version can't run it.")
+    raise InternalError(f"{action} has no program.")
 
 
 def _train(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str, Any]:

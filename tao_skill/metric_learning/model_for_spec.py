@@ -1,21 +1,23 @@
 """The embedder that evaluation and inference use: a checkpoint, an ONNX file or an engine, as the spec says."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tao_skill.config.keys import flatten, get_leaf
+from tao_skill.config.keys import get_leaf
 from tao_skill.config.placeholder import is_given
-from tao_skill.config.schema import template
 from tao_skill.metric_learning.checkpoint_model import complete_spec, load_model
 from tao_skill.metric_learning.device import choose_device
 from tao_skill.metric_learning.engines.embedder import Embedder
+from tao_skill.metric_learning.engines.engine_file import read_engine
 from tao_skill.metric_learning.engines.extras import is_installed
-from tao_skill.metric_learning.engines.onnx_file import is_onnx, read_onnx
+from tao_skill.metric_learning.engines.onnx_file import is_onnx
 from tao_skill.metric_learning.engines.onnx_runtime import OnnxRuntimeEmbedder
 from tao_skill.metric_learning.engines.open_vino import OpenVinoEmbedder
+from tao_skill.metric_learning.engines.tensorrt_engine import TensorRTEmbedder
 from tao_skill.metric_learning.engines.torch_network import TorchEmbedder
+from tao_skill.metric_learning.onnx_for_spec import read_onnx_for_spec
 
 __all__ = ["ReadyModel", "prepare"]
 
@@ -40,9 +42,11 @@ def prepare(action: str, given: Mapping[str, Any]) -> ReadyModel:
         SpecError, CheckpointError: with all problems.
         NotAvailableError: the engine that was asked for can't run here.
     """
-    checkpoint = get_leaf(given, f"{action}.checkpoint")
+    checkpoint, engine = (get_leaf(given, f"{action}.{name}") for name in ("checkpoint", "trt_engine"))
+    if is_given(engine):
+        return _from_engine(action, given, engine)
     if is_given(checkpoint) and is_onnx(checkpoint):
-        return _from_onnx(action, given, checkpoint)
+        return _from_onnx(action, given)
     return _from_torch(action, given)
 
 
@@ -54,13 +58,9 @@ def _from_torch(action: str, given: Mapping[str, Any]) -> ReadyModel:
     return ReadyModel(model.spec, embedder, model.source, model.warnings, model.epoch)
 
 
-def _from_onnx(action: str, given: Mapping[str, Any], path: str) -> ReadyModel:
+def _from_onnx(action: str, given: Mapping[str, Any]) -> ReadyModel:
     key = f"{action}.checkpoint"
-    file = read_onnx(path, key, _given_or_default(action, given))
-    known = file.facts.settings()
-    if not file.own:
-        known = {name: value for name, value in known.items() if name not in _UNKNOWN_TO_FOREIGN}
-    spec, warnings = complete_spec(action, given, known, path)
+    file, spec, warnings = read_onnx_for_spec(action, key, given)
     section = getattr(spec, action)
     engine, precision = section.engine, section.precision
     if engine == "auto":
@@ -68,13 +68,12 @@ def _from_onnx(action: str, given: Mapping[str, Any], path: str) -> ReadyModel:
     embedder: Embedder = (
         OpenVinoEmbedder(file, precision, key) if engine == "openvino" else OnnxRuntimeEmbedder(file, key)
     )
+    return ReadyModel(spec, embedder, str(file.path.resolve()), warnings, None)
+
+
+def _from_engine(action: str, given: Mapping[str, Any], path: str) -> ReadyModel:
+    key = f"{action}.trt_engine"
+    file = read_engine(path, key)
+    spec, warnings = complete_spec(action, given, file.facts.settings(), path)
+    embedder = TensorRTEmbedder(file, getattr(spec, action).gpu_ids[0], key)
     return ReadyModel(spec, embedder, str(Path(path).resolve()), warnings, None)
-
-
-# A file that export didn't write has shapes, but says nothing of these.
-_UNKNOWN_TO_FOREIGN = ("model.backbone", "model.timm_name", "dataset.pixel_mean", "dataset.pixel_std")
-
-
-def _given_or_default(action: str, given: Mapping[str, Any]) -> Callable[[str], Any]:
-    defaults = flatten(template(action))
-    return lambda key: get_leaf(given, key, defaults[key])

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tao_skill.errors import NotAvailableError, Problem
 from tao_skill.run.policy import Policy
 
 __all__ = [
@@ -16,15 +15,12 @@ __all__ = [
     "TRAINER",
     "Dispatch",
     "choose_dispatch",
-    "refuse_planned_only",
     "trainer_command",
 ]
 
 Target = Literal["trainer", "tao-run-automl"]
 TRAINER: Target = "trainer"
 AUTOML: Target = "tao-run-automl"
-# Actions that can be planned, but that this version can't run.
-_PLANNED_ONLY = frozenset({"gen_trt_engine"})
 NOT_RUNNABLE = "AutoML is enabled but not runnable for this model until schemas are generated"
 
 
@@ -48,20 +44,6 @@ def choose_dispatch(action: str, policy: Policy, automl_enabled: bool, trouble: 
     if trouble:
         return Dispatch(TRAINER, NOT_RUNNABLE, f"{NOT_RUNNABLE}; training directly. {trouble}")
     return Dispatch(AUTOML, f"automl_policy is on: {policy.reason}")
-
-
-def refuse_planned_only(action: str) -> None:
-    """Refuse an action that this version can't run, before a job of it is made.
-
-    Raises:
-        NotAvailableError: it can be planned only.
-    """
-    if action in _PLANNED_ONLY:
-        raise NotAvailableError(
-            f"{action} can be planned, but this version can't run it.",
-            problems=[Problem("action", action, "train, evaluate or inference")],
-            next_step=f"python -m tao_skill run {action} --dry-run, with the same options, shows the plan",
-        )
 
 
 def trainer_command(action: str, spec_file: Path) -> list[str]:

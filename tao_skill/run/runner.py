@@ -9,7 +9,7 @@ from tao_skill.bank.skill import find_skill
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.run.check_places import check_places
-from tao_skill.run.dispatch import AUTOML, refuse_planned_only, trainer_command
+from tao_skill.run.dispatch import AUTOML, trainer_command
 from tao_skill.run.launch_search import launch_search
 from tao_skill.run.look_at_data import check_staged_data
 from tao_skill.run.make_plan import make_plan
@@ -69,7 +69,6 @@ def check_launchable(plan: RunPlan) -> None:
     Raises:
         NotAvailableError: this installation can't run it.
     """
-    refuse_planned_only(plan.action)
 
 
 def record_of(plan: RunPlan) -> JobRecord:

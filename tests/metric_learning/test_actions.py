@@ -12,7 +12,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from tao_skill.config.keys import nest
-from tao_skill.errors import CheckpointError, DataError, NotAvailableError, SpecError
+from tao_skill.errors import CheckpointError, DataError, SpecError
 from tao_skill.metric_learning.actions import run_action
 from tao_skill.metric_learning.gallery.commands import add_to_gallery
 
@@ -326,9 +326,3 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         run("inference", {}, tmp_path)
     keys = {problem.key for problem in raised.value.problems}
     assert keys == {"inference.checkpoint", "inference.input_path", "dataset.val_dataset.reference"}
-
-
-@pytest.mark.parametrize("action", ["export", "gen_trt_engine"])
-def test_actions_to_come_say_so(action: str, tmp_path: Path) -> None:
-    with pytest.raises(NotAvailableError, match=action):
-        run(action, {}, tmp_path)

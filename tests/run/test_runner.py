@@ -18,7 +18,6 @@ from tao_skill.errors import JobError, NotAvailableError, SpecError
 from tao_skill.jobs.record import JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.cancel import cancel_job
-from tao_skill.run.make_plan import plan_run
 from tao_skill.run.record import CommandFor
 from tao_skill.run.request import RunRequest
 from tao_skill.run.results_root import open_store
@@ -143,22 +142,6 @@ def test_nothing_is_written_when_the_run_cannot_start(tmp_path: Path, data_root:
         run(request(tmp_path, data_root, automl_policy="on", automl=["automl_max_recommendation=3"]))
     with pytest.raises(SpecError, match="3 problems"):
         run(request(tmp_path, tmp_path / "nowhere"), command_for=script(tmp_path, SUCCEED))
-    assert not (tmp_path / "results").exists()
-
-
-@pytest.mark.parametrize("action", ["export", "gen_trt_engine"])
-def test_an_action_that_can_only_be_planned_leaves_no_job(tmp_path: Path, data_root: Path, action: str) -> None:
-    for name in ("c.pth", "m.onnx"):
-        (tmp_path / name).write_bytes(b"w")
-    model = {
-        "export": f"export.checkpoint={tmp_path}/c.pth",
-        "gen_trt_engine": f"gen_trt_engine.onnx_file={tmp_path}/m.onnx",
-    }
-    asked = request(tmp_path, data_root, model[action], action=action)
-    assert plan_run(asked).action == action
-    with pytest.raises(NotAvailableError, match=f"{action} can be planned") as caught:
-        run(asked, command_for=script(tmp_path, SUCCEED))
-    assert "--dry-run" in caught.value.next_step
     assert not (tmp_path / "results").exists()
 
 

@@ -44,7 +44,7 @@ class OnnxRuntimeEmbedder:
     def embed(self, images: Tensor) -> Tensor:
         """Map float32 images (batch, channels, height, width) to float32 embeddings (batch, embed_dim)."""
         fixed = self._file.batch
-        found = run_in_batches(images.numpy(), self._run, fixed or 1, fixed)
+        found = run_in_batches(images.contiguous().numpy(), self._run, fixed or 1, fixed)
         return torch.from_numpy(found)
 
     def _run(self, images: Array) -> Array:

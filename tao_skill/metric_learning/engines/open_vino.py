@@ -48,7 +48,7 @@ class OpenVinoEmbedder:
     def embed(self, images: Tensor) -> Tensor:
         """Map float32 images (batch, channels, height, width) to float32 embeddings (batch, embed_dim)."""
         fixed = self._file.batch
-        return torch.from_numpy(run_in_batches(images.numpy(), self._run, fixed or 1, fixed))
+        return torch.from_numpy(run_in_batches(images.contiguous().numpy(), self._run, fixed or 1, fixed))
 
     def _run(self, images: Array) -> Array:
         (embeddings,) = self._request.infer([images]).values()

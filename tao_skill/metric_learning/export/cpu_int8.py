@@ -1,33 +1,29 @@
 """The INT8 file for CPUs, and the gate that it has to pass."""
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from tao_skill.config.deploy import Int8
 from tao_skill.errors import JobError, Problem
 from tao_skill.metric_learning.data.check import CheckedRetrieval
-from tao_skill.metric_learning.data.dataset import EvalImages
 from tao_skill.metric_learning.data.load import load_evaluation_sets
 from tao_skill.metric_learning.data.transforms import EvalTransform
 from tao_skill.metric_learning.embed import embed_images
-from tao_skill.metric_learning.engines.batches import Array
 from tao_skill.metric_learning.engines.embedder import Embeds
 from tao_skill.metric_learning.export.parity import compare
 from tao_skill.metric_learning.export.quantise import CPU, measure_ranges, quantise
-from tao_skill.metric_learning.export.samples import spread
+from tao_skill.metric_learning.export.samples import filled_batches, spread
 from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.retrieval.metrics import retrieval_metrics
 
-__all__ = ["Int8Report", "calibration_batches", "judge", "load_gate_sets", "make_int8"]
+__all__ = ["Int8Report", "judge", "load_gate_sets", "make_int8"]
 
 log = logging.getLogger(__name__)
 _BATCH = 16
+_WORKERS = 4
 _KEYS = ("export.int8.reference", "export.int8.query")
 
 
@@ -45,21 +41,8 @@ def make_int8(model: Any, sets: CheckedRetrieval, num_images: int, transform: Ev
     """Return the model with INT8 weights and activations, for CPUs; ``batch`` is the model's, if it is fixed."""
     paths = spread(sets.reference.paths, num_images)
     log.info("Value ranges are measured on %d reference images.", len(paths))
-    ranges = measure_ranges(model, calibration_batches(paths, transform, batch or _BATCH, exact=batch is not None), CPU)
-    return quantise(model, ranges, CPU)
-
-
-def calibration_batches(paths: list[Path], transform: EvalTransform, size: int, *, exact: bool) -> Iterator[Array]:
-    """Yield images as the model takes them, (batch, channels, height, width).
-
-    ``exact`` fills the last batch up with images from the start: it may not be smaller.
-    """
-    images = EvalImages(paths, transform)
-    with Progress("images calibrated", len(paths)) as progress:
-        for start in range(0, len(paths), size):
-            chosen = range(start, start + size if exact else min(start + size, len(paths)))
-            yield np.stack([images[index % len(paths)][0].numpy() for index in chosen])
-            progress.add(min(size, len(paths) - start))
+    batches = (images.numpy() for images in filled_batches(paths, transform, batch or _BATCH))
+    return quantise(model, measure_ranges(model, batches, CPU), CPU)
 
 
 @dataclass(frozen=True)
@@ -104,7 +87,8 @@ def judge(whole: Embeds, small: Embeds, sets: CheckedRetrieval) -> Int8Report:
 def _retrieve(model: Embeds, sets: CheckedRetrieval) -> tuple[float, torch.Tensor]:
     assert sets.query is not None
     reference, query = (
-        embed_images(model, images.paths, batch_size=_BATCH, workers=0) for images in (sets.reference, sets.query)
+        embed_images(model, images.paths, batch_size=_BATCH, workers=_WORKERS)
+        for images in (sets.reference, sets.query)
     )
     names = sets.reference.classes
     found = retrieval_metrics(query, sets.query.labels, reference, sets.reference.labels, class_names=names)

@@ -4,18 +4,16 @@ CPUs want unsigned activations and a scale for each output channel of the weight
 numbers only, and biases that stay float. So each kind of engine gets a model of its own.
 """
 
-import contextlib
 import copy
-import logging
-import sys
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tao_skill.metric_learning.engines.batches import Array
 from tao_skill.metric_learning.engines.extras import import_extra
+from tao_skill.metric_learning.export.quiet import silenced
 
 __all__ = ["CPU", "TENSORRT", "Ranges", "Scheme", "measure_ranges", "quantise"]
 
@@ -50,7 +48,7 @@ TENSORRT = Scheme(
 def measure_ranges(model: Any, batches: Iterable[Array], scheme: Scheme) -> Ranges:
     """Return the range of every tensor that the scheme quantises, over all batches of images."""
     quantization = import_extra("onnxruntime.quantization", "INT8")
-    with tempfile.TemporaryDirectory(prefix="tao_skill_int8_") as folder, _quiet():
+    with tempfile.TemporaryDirectory(prefix="tao_skill_int8_") as folder, silenced():
         path = Path(folder) / "model.onnx"
         import_extra("onnx", "INT8").save(_with_shapes(model), path)
         calibrator = quantization.create_calibrator(
@@ -79,7 +77,7 @@ def quantise(model: Any, ranges: Ranges, scheme: Scheme, exclude: Collection[str
         quantization.CalibrationMethod.MinMax,
         {name: tuple(numpy.array(value, dtype=numpy.float32) for value in pair) for name, pair in ranges.items()},
     )
-    with _quiet():
+    with silenced():
         quantizer = qdq.QDQQuantizer(
             _with_shapes(model),
             True,  # a scale for each output channel
@@ -112,14 +110,3 @@ class _OneBatch:
         """Return the batch the first time, then None."""
         batch, self._batch = self._batch, None
         return batch
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what the library prints off stdout, which is for results, and its advice on every channel to itself."""
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        logging.disable(logging.NOTSET)

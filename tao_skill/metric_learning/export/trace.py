@@ -1,7 +1,5 @@
 """Traces a recogniser into an ONNX model that carries all that an engine must know of it."""
 
-import contextlib
-import io
 import json
 import logging
 import warnings
@@ -13,6 +11,7 @@ from tao_skill.errors import InternalError, NotAvailableError, Problem
 from tao_skill.metric_learning.engines.extras import import_extra
 from tao_skill.metric_learning.engines.facts import ModelFacts
 from tao_skill.metric_learning.engines.onnx_file import METADATA_KEY
+from tao_skill.metric_learning.export.quiet import silenced
 from tao_skill.metric_learning.model.recogniser import Recogniser
 
 __all__ = ["INPUT", "OUTPUT", "describe", "trace"]
@@ -38,10 +37,9 @@ def trace(recogniser: Recogniser, facts: ModelFacts, *, opset: int, batch: int |
     example = torch.zeros(batch or 2, size.input_channels, size.input_height, size.input_width, device=device)
     open_batch = ({0: torch.export.Dim("batch", min=1)},) if batch is None else None
     network = recogniser.eval().to(device)
-    said = io.StringIO()
     try:
-        # The exporter prints its progress, and warns of matters of its own.
-        with contextlib.redirect_stdout(said), warnings.catch_warnings():
+        # The exporter prints and logs its progress, and warns of matters of its own.
+        with silenced(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 network,

@@ -1,0 +1,1 @@
+"""One model in every engine that this machine can run, side by side: answers, speed, memory."""

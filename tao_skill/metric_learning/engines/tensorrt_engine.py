@@ -1,0 +1,39 @@
+"""Embeds with a TensorRT engine on a GPU."""
+
+import torch
+from torch import Tensor
+
+from tao_skill.metric_learning.engines import tensorrt_calls
+from tao_skill.metric_learning.engines.batches import run_in_batches
+from tao_skill.metric_learning.engines.engine_file import EngineFile
+
+__all__ = ["TensorRTEmbedder"]
+
+
+class TensorRTEmbedder:
+    """An engine, which takes any number of images: what its profile doesn't hold is split or filled up."""
+
+    engine = "tensorrt"
+
+    def __init__(self, file: EngineFile, gpu_id: int, key: str) -> None:
+        """Bring the engine to the GPU.
+
+        Raises:
+            CheckpointError: the file isn't what was built.
+            NotAvailableError: no TensorRT or no GPU, or another than the engine was built for.
+        """
+        library = tensorrt_calls.find_library(file.library)
+        self._session = tensorrt_calls.open_session(library, file.plan(key), gpu_id)
+        self._file = file
+        self.facts = file.facts
+        self.transform = file.facts.transform()
+
+    @property
+    def embed_dim(self) -> int:
+        """Return the length of an embedding."""
+        return self.facts.model.feat_dim
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Map float32 images (batch, channels, height, width) to float32 embeddings (batch, embed_dim)."""
+        limits = self._file.smallest, self._file.largest
+        return torch.from_numpy(run_in_batches(images.contiguous().numpy(), self._session.run, *limits))
