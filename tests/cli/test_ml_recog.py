@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tao_skill.cli.ml_recog import _read_spec, main
-from tao_skill.errors import NotAvailableError
+from tao_skill.errors import CheckpointError
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_an_error_is_left_where_the_runner_looks(
     (folder / "error.json").write_text("old")
     code = main(["export", "-e", str(spec), "export.opset_version=19", "--json"])
     error = json.loads(capsys.readouterr().out)["error"]
-    assert code == NotAvailableError.exit_code
+    assert code == CheckpointError.exit_code
     assert json.loads((folder / "error.json").read_text()) == error
 
 
