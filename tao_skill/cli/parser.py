@@ -30,7 +30,23 @@ from tao_skill.errors import UsageError
 __all__ = ["Parser", "build_parser", "common_options"]
 
 _SETTING = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*=.*")
-_COMMANDS = (run, automl, jobs, data, deploy, gallery, skills, skill, schema, template, validate, tools, call, mcp, doctor)
+_COMMANDS = (
+    run,
+    automl,
+    jobs,
+    data,
+    deploy,
+    gallery,
+    skills,
+    skill,
+    schema,
+    template,
+    validate,
+    tools,
+    call,
+    mcp,
+    doctor,
+)
 
 
 class Parser(argparse.ArgumentParser):
