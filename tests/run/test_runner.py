@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tao_skill.errors import JobError, NotAvailableError, SpecError
+from tao_skill.errors import JobError, SpecError
 from tao_skill.jobs.record import JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.cancel import cancel_job
