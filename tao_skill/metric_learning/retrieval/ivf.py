@@ -40,6 +40,13 @@ _FIRST_CELLS = 8
 _POINTS_PER_CELL = 39
 """Fewer training points than these for each cell and faiss warns that the centres are poor."""
 
+_TRAINING_POINTS_PER_CELL = 64
+"""More points than these for each cell don't better the centres by much."""
+
+_QUERIES_PER_ROOT = 50
+"""Queries, for each root of the number of references, whose exact search costs as much as building an index: k-means
+compares every reference with 4 roots' worth of centres some ten times."""
+
 _SAME = 1e-6
 _INSTALL = "pip install 'tao-skill[gallery]'"
 
@@ -74,6 +81,7 @@ class IvfIndex:
         vectors = references.numpy()
         cells = max(1, min(round(4 * math.sqrt(len(vectors))), len(vectors) // _POINTS_PER_CELL))
         index = faiss.index_factory(vectors.shape[1], f"IVF{cells},Flat", faiss.METRIC_INNER_PRODUCT)
+        index.cp.max_points_per_centroid = _TRAINING_POINTS_PER_CELL
         index.train(vectors)
         index.add(vectors)
         return cls(index)
@@ -110,7 +118,7 @@ def search(
     k: int,
     *,
     kind: Kind = "auto",
-    index: Callable[[Tensor], IvfIndex] = IvfIndex.build,
+    index: Callable[[Tensor], IvfIndex] | None = None,
 ) -> Found:
     """Return the k nearest references of each query, found exactly or with an index as the size demands.
 
@@ -118,8 +126,9 @@ def search(
         queries: ``(num_queries, embed_dim)``.
         references: ``(num_references, embed_dim)``.
         k: 1 … num_references.
-        kind: auto is exact up to 100,000 references and where faiss isn't installed, else ivf.
-        index: Gives the index of the references' unit vectors, built or from a file.
+        kind: auto is exact up to 100,000 references and where faiss isn't installed, else ivf. Beyond, an index that
+            isn't kept must be paid for by the queries at hand: few of them are compared with all references.
+        index: Gives an index of the references' unit vectors that is kept; None builds one for these queries alone.
 
     Raises:
         NotAvailableError: ivf is asked for and faiss isn't installed.
@@ -128,14 +137,15 @@ def search(
     query_units, reference_units = unit_rows(queries, "query embeddings"), unit_rows(references, "reference embeddings")
     check_widths(query_units, reference_units)
     check_k(k, len(reference_units))
-    chosen, reason = _choose(kind, len(reference_units))
+    chosen, reason = _choose(kind, len(reference_units), None if index is not None else len(query_units))
     if chosen == "exact":
         distances, indices = top_k(query_units, reference_units, k)
         return Found(distances, indices, {"kind": "exact", "recall": 1.0, "reason": reason})
-    return _with_index(query_units, reference_units, k, index(reference_units), reason)
+    return _with_index(query_units, reference_units, k, (index or IvfIndex.build)(reference_units), reason)
 
 
-def _choose(kind: Kind, size: int) -> tuple[Literal["exact", "ivf"], str]:
+def _choose(kind: Kind, size: int, num_queries: int | None) -> tuple[Literal["exact", "ivf"], str]:
+    """Return the search and why; ``num_queries`` are those that alone would have to pay for the index."""
     if kind == "exact":
         return "exact", "as asked for"
     if kind == "ivf":
@@ -144,6 +154,8 @@ def _choose(kind: Kind, size: int) -> tuple[Literal["exact", "ivf"], str]:
         return "exact", f"{size} references are at most {EXACT_UP_TO}"
     if importlib.util.find_spec("faiss") is None:
         return "exact", f"{size} references are more than {EXACT_UP_TO}, but faiss is not installed: {_INSTALL}"
+    if num_queries is not None and num_queries < _QUERIES_PER_ROOT * math.sqrt(size):
+        return "exact", f"for {num_queries} queries an index would not pay; a gallery keeps one"
     return "ivf", f"{size} references are more than {EXACT_UP_TO}"
 
 

@@ -31,7 +31,7 @@ def test_small_galleries_are_searched_exactly() -> None:
 def test_an_index_finds_nearly_all_and_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ivf, "EXACT_UP_TO", 1000)
     queries, references = vectors(300, 1), vectors(4000, 2)
-    found = search(queries, references, 5)
+    found = search(queries, references, 5, index=IvfIndex.build)
     assert found.facts["kind"] == "ivf"
     assert found.facts["sample"] == 200
     assert 1 <= found.facts["cells_searched"] <= found.facts["cells"] == 4000 // 39
@@ -42,6 +42,14 @@ def test_an_index_finds_nearly_all_and_says_how_many(monkeypatch: pytest.MonkeyP
     units = [torch.nn.functional.normalize(one, dim=1) for one in (queries, references)]
     expected = (units[0][:, None] - units[1][found.indices]).square().sum(dim=2)
     assert torch.allclose(found.distances, expected, atol=1e-5)
+
+
+def test_an_index_that_is_not_kept_must_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ivf, "EXACT_UP_TO", 100)
+    few = search(vectors(40, 1), vectors(400, 2), 1)
+    assert few.facts["kind"] == "exact"
+    assert "a gallery keeps one" in few.facts["reason"]
+    assert search(vectors(1000, 1), vectors(400, 2), 1).facts["kind"] == "ivf"
 
 
 def test_more_cells_are_searched_until_the_recall_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
