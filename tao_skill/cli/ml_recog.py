@@ -114,7 +114,8 @@ def _text(action: str, results: dict[str, Any]) -> str:
     lines = [f"{action} {results.get('status', 'done')}, results in {results.get('results_dir', '')}"]
     metrics = results.get("metrics") or {}
     width = max((len(str(name)) for name in metrics), default=0)
-    lines += [f"  {name:<{width}}  {value}" for name, value in metrics.items()]
+    # "name: value" is what runners look for in a log.
+    lines += [f"  {f'{name}:':<{width + 1}} {value}" for name, value in metrics.items()]
     return "\n".join(lines)
 
 
