@@ -17,7 +17,7 @@ from tao_skill.jobs.reconcile import action_folder
 from tao_skill.jobs.record import JobRecord
 from tao_skill.storage.locate import is_remote, local_path
 
-__all__ = ["check_links", "check_record", "check_request", "check_spec_places"]
+__all__ = ["check_links", "check_plain", "check_record", "check_request", "check_spec_places"]
 
 _PLACES = re.compile(r"(.*\.)?(results_dir|dirpath|timing_cache)")
 # Names of layers may hold slashes, and nothing is opened by them.
@@ -57,6 +57,22 @@ def check_spec_places(skill: Skill, spec: Mapping[str, Any], roots: Roots) -> No
             if refusal:
                 problems.append(Problem(key, text, refusal))
     _raise_if_any(problems)
+
+
+def check_plain(values: Mapping[str, Any]) -> None:
+    """Refuse settings that name places: none of these does.
+
+    Raises:
+        NotAllowedError: all texts that look like a path, a URI or a reference to something else.
+    """
+    _raise_if_any(
+        [
+            Problem(key, text, why)
+            for key, value in values.items()
+            for text in _texts(value)
+            if (why := _name_refusal(text))
+        ]
+    )
 
 
 def check_record(record: JobRecord, roots: Roots) -> None:

@@ -99,9 +99,11 @@ def _check_token(host: str, token: str) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     bare = host.strip("[]")
     try:
+        if not 0 <= port <= 65535:  # the library leaves a socket open when it finds that out by itself
+            raise OSError("a port is a number from 0 to 65535")
         family = socket.AF_INET6 if ":" in bare else socket.AF_INET
         return socket.create_server((bare, port), family=family)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise UsageError(
             f"{host}:{port} can't be listened on: {error}.", next_step="give another --port, or 0 for any that is free"
         ) from error

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from tao_skill.agent.answers import Call, JobsAnswer, PlanAnswer
 from tao_skill.agent.desk import Desk
 from tao_skill.agent.follow import job_fact, progress_call
-from tao_skill.agent.guard import check_links, check_record, check_request, check_spec_places
+from tao_skill.agent.guard import check_links, check_plain, check_record, check_request, check_spec_places
 from tao_skill.agent.requests import PlanRequest, ResumeRequest, RunJobRequest
 from tao_skill.bank.skill import find_skill
 from tao_skill.config.keys import flatten, nest
@@ -20,7 +21,7 @@ from tao_skill.run.request import RunRequest
 
 __all__ = ["plan", "resume", "run"]
 
-_OWN = {"idempotency_key", "wait_seconds", "user_words", "overrides"}
+_OWN = {"idempotency_key", "wait_seconds", "user_words", "overrides", "automl"}
 
 
 def plan(request: PlanRequest, desk: Desk) -> PlanAnswer:
@@ -99,6 +100,7 @@ def _plan(request: PlanRequest, desk: Desk, store: JobStore, job_id: str | None)
     # Before anything is looked at: whether a path exists is no business of whoever may not go there.
     given = read_overrides([request.overrides], skill.info.spec_shorthand_keys, request.data_root).values
     check_spec_places(skill, given, desk.roots)
+    check_plain({f"automl.{key}": value for key, value in request.automl.items()})
     sources, _ = fill_data_sources(skill.data_source_rows(request.action), request.data_root, given)
     inputs = skill.info.actions[request.action].inputs if request.action in skill.info.actions else ()
     check_links(find_inputs(nest(sources | given), inputs), desk.roots)
@@ -111,7 +113,13 @@ def _plan(request: PlanRequest, desk: Desk, store: JobStore, job_id: str | None)
 
 def _run_request(request: PlanRequest) -> RunRequest:
     values = request.model_dump(exclude=_OWN)
-    return RunRequest(**values, overrides=[request.overrides], request=request.user_words)
+    return RunRequest(
+        **values, overrides=[request.overrides], automl=_listed(request.automl), request=request.user_words
+    )
+
+
+def _listed(settings: dict[str, Any]) -> list[str | dict[str, Any]]:
+    return [settings] if settings else []
 
 
 def _existing(store: JobStore, job_id: str) -> JobRecord | None:

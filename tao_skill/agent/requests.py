@@ -101,6 +101,10 @@ class PlanRequest(_SpecRequest):
     automl_policy: Literal["on", "off"] | None = Field(
         default=None, description="Whether train may search hyperparameters; null: the user's words decide, else on."
     )
+    automl: dict[str, Any] = Field(
+        default_factory=dict,
+        description='Settings of the search, where train goes to one: {"automl_max_recommendations": 8}.',
+    )
     user_words: str | None = Field(
         default=None, max_length=4000, description="The user's own words; 'plain training' or 'no HPO' mean off."
     )

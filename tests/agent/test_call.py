@@ -57,6 +57,15 @@ def test_users_words_decide_the_policy(desk: Desk) -> None:  # R15 R17
     assert plan["automl_policy"] == "off"
 
 
+def test_settings_of_a_search_are_passed_on(desk: Desk) -> None:  # R19 R20
+    search = {"action": "train", "data_root": "data", "automl": {"automl_max_recommendations": 3}}
+    plan = answer_of("plan", search, desk)
+    assert plan["dispatch"] == "tao-run-automl"
+    assert plan["next_call"]["arguments"]["automl"] == {"automl_max_recommendations": 3}
+    error = error_of("plan", search | {"automl": {"automl_max_recomendations": 3}}, desk)
+    assert "automl_max_recommendations" in str(error["problems"])
+
+
 def test_parameters_are_found_and_paged(desk: Desk) -> None:
     found = answer_of("show_schema", {"action": "train", "match": "optim.trunk"}, desk)
     assert "train.optim.trunk.base_lr" in {one["key"] for one in found["parameters"]}

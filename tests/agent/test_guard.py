@@ -62,6 +62,9 @@ def test_roots_of_a_request(desk: Desk) -> None:
         assert code_of(tool, {"results_root": "/etc", **more}, desk) == "not_allowed"
         assert code_of(tool, {"results_root": "s3://bucket/x", **more}, desk) == "not_allowed"
     assert code_of("plan", OFF | {"skill": "./data"}, desk) == "not_allowed"
+    search = {"action": "train", "data_root": "data"}
+    assert code_of("plan", search | {"automl": {"ray_address": "ray://evil:1"}}, desk) == "not_allowed"
+    assert code_of("plan", search | {"automl": {"a": {"b": ["/etc/passwd"]}}}, desk) == "not_allowed"
 
 
 def test_what_is_not_allowed_is_not_looked_at(desk: Desk, tmp_path: Path) -> None:
