@@ -119,7 +119,9 @@ def result_outcome(result: RunResult) -> Outcome:
     if result.error is None:
         del document["error"]
         incomplete = result.upload is not None and result.upload.state != "complete"
-        warnings = "\n".join(f"warning: {warning}" for warning in result.warnings) if incomplete else ""
+        warnings = (
+            "\n".join(f"warning: {warning}" for warning in result.warnings) if incomplete or result.search else ""
+        )
         return Outcome(document, _result_text(result), StorageError.exit_code if incomplete else 0, warnings)
     lines = [f"error: {result.error.message}"]
     lines += [f"  - {one.key} = {one.value!r}: {one.expected}" for one in result.error.problems]

@@ -86,7 +86,8 @@ def _search(
                 Problem(f"trial {trial.number}", trial.values, trial.failure.message if trial.failure else "no value")
                 for trial in history.trials[:5]
             ],
-            next_step=f"python -m tao_skill jobs logs {history.trials[0].job_id if history.trials else record.job_id}",
+            next_step=f"python -m tao_skill jobs logs {history.trials[0].job_id if history.trials else record.job_id}; "
+            "or give it more time: automl_max_minutes",
         )
     _conclude(store, record, history, JobStatus.COMPLETE, history.end_reason)
 
@@ -98,17 +99,30 @@ def _save(store: JobStore, record: JobRecord, history: SearchHistory) -> None:
         store.update(record.job_id, best_child=best)
 
 
+def _note_start(history: SearchHistory, metrics: dict[str, float | None]) -> None:
+    """Say so where no trial beat the model that its training started from, which is then what its checkpoint holds."""
+    held, best = metrics.get(history.metric), history.trials[history.winner or 0].best_value
+    if held is None or best is None or not history.better(held, best):
+        return
+    note = (
+        f"No epoch of any trial beat the model that training starts from ({history.metric} {held:.4g}), which the best "
+        "checkpoint holds: lower rates, more epochs or more data may."
+    )
+    history.notes = [one for one in history.notes if one != note] + [note]
+
+
 def _conclude(store: JobStore, record: JobRecord, history: SearchHistory, status: JobStatus, reason: str) -> None:
     folder = action_folder(record)
-    save_history(folder, history)
-    save_documents(folder, history, store)
     fields: dict[str, Any] = {}
     if history.winner is not None:
         child = store.load(history.trials[history.winner].job_id)
+        _note_start(history, child.metrics)
         checkpoint = best_checkpoint(store, child.job_id) or child.checkpoint
         fields = {"metrics": child.metrics, "checkpoint": checkpoint, "best_child": child.job_id}
         results = {"action": record.action, "status": str(status), "results_dir": str(folder), **fields}
         write_atomically(folder / RESULTS_FILE, _as_json(results))
+    save_history(folder, history)
+    save_documents(folder, history, store)
     if store.load(record.job_id).status == JobStatus.CANCELED:  # by `automl stop` or `jobs cancel`, elsewhere
         store.update(record.job_id, **fields)
     else:
