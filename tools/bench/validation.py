@@ -42,7 +42,7 @@ def _ours(folders: list[Path], batch: int, workers: int) -> list[float]:
 
     network = build_recogniser(ModelSettings.of(Model()), 1).to(memory_format=torch.channels_last)
     transform = EvalTransform([0.485, 0.456, 0.406], [0.226], 224, 224)
-    precision = choose_precision("auto", choose_device(1, [0], ""), network)
+    precision = choose_precision("auto", choose_device(1, [0], ""), network, (3, 224, 224))
     embedder = Network(network, transform, torch.device("cpu"))
     times = [time.perf_counter()]
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"), evaluating(network):

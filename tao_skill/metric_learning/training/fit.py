@@ -49,7 +49,8 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
     with all_problems("train", spec):
         start = load_start(spec)
     sets = _load_sets(spec, processes)
-    precision = choose_precision(spec.train.precision, processes.device, start.recogniser)
+    image = (spec.model.input_channels, spec.model.input_height, spec.model.input_width)
+    precision = choose_precision(spec.train.precision, processes.device, start.recogniser, image)
     criterion = _criterion(spec, sets.train, start.seed, processes)
     module = TrainingModule(start.recogniser, criterion, spec, start.seed, processes.count)
     record = new_record(folder, spec.train, ModelSettings.of(spec.model), _transform_document(spec))

@@ -63,6 +63,7 @@ class TrainingModule(pl.LightningModule):
         self.epoch_step = 0
         self.average: AveragedModel | None = None
         self._average_state: dict[str, Any] | None = None
+        self._scaler_state: dict[str, Any] | None = None
         self._optimizer_states: list[dict[str, Any]] = []
         self._gradients: list[Tensor | None] = []
         self.rates: dict[str, float] = {}
@@ -127,6 +128,8 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Give back the optimizers' states and the gradients of when the training was interrupted."""
+        if (scaler := self._scaler()) is not None and self._scaler_state is not None:
+            scaler.load_state_dict(self._scaler_state)
         for optimizer, state in zip(self.trainer.optimizers, self._optimizer_states, strict=bool(self._gradients)):
             restore_optimizer(optimizer, state)
         for parameter, gradient in zip(self._learned(), self._gradients, strict=bool(self._gradients)):
@@ -192,6 +195,7 @@ class TrainingModule(pl.LightningModule):
             "loss": self.spec.train.loss.name,
             "criterion": self.criterion.state_dict(),
             "average": self._average(),
+            "scaler": scaler.state_dict() if (scaler := self._scaler()) is not None else None,
             "gradients": [parameter.grad for parameter in self._learned()],
             "optimizers": [optimizer.state_dict() for optimizer in self.trainer.optimizers],
         }
@@ -206,6 +210,7 @@ class TrainingModule(pl.LightningModule):
         self.collapse.resume(state["collapse"])
         self._resume_criterion(state)
         self._average_state = state.get("average")
+        self._scaler_state = state.get("scaler")
         self._optimizer_states = list(state["optimizers"])
         self._gradients = list(state["gradients"])
 
@@ -264,15 +269,27 @@ class TrainingModule(pl.LightningModule):
         )
 
     def _update(self) -> None:
-        limit = self.spec.train.clip_grad_norm
+        scaler, limit = self._scaler(), self.spec.train.clip_grad_norm
         if limit > 0:
-            nn.utils.clip_grad_norm_(self.recogniser.parameters(), limit)
+            # Gradients that were scaled, to be representable in fp16, are as much longer.
+            scale = scaler.get_scale() if scaler is not None else 1.0
+            nn.utils.clip_grad_norm_(self.recogniser.parameters(), limit * scale)
         for optimizer in self._optimizers():
-            optimizer.step()
+            if scaler is None:
+                optimizer.step()
+            else:
+                # Lightning would change the scale after each optimizer, while the next one's gradients have the old.
+                scaler.step(optimizer.optimizer)
             optimizer.zero_grad(set_to_none=True)
-
+        if scaler is not None:
+            scaler.update()
         if self.average is not None:
             self.average.update_parameters(self.recogniser)
+
+    def _scaler(self) -> torch.amp.GradScaler | None:
+        """Return what scales gradients in fp16; None in other formats."""
+        scaler: torch.amp.GradScaler | None = getattr(self.trainer.precision_plugin, "scaler", None)
+        return scaler
 
     def _average(self) -> dict[str, Any] | None:
         if self.average is None:
