@@ -13,7 +13,7 @@ from tao_skill.automl.space import SearchSpace
 from tao_skill.config.automl import AutoML
 from tao_skill.errors import NotAvailableError, Problem, UsageError
 
-__all__ = ["ALGORITHMS", "MULTI_FIDELITY", "algorithm_name", "make_searcher"]
+__all__ = ["ALGORITHMS", "LANGUAGE_MODEL", "MULTI_FIDELITY", "algorithm_name", "make_searcher"]
 
 # What each does, in a few words, for people and documents.
 ALGORITHMS: dict[str, str] = {
@@ -24,15 +24,16 @@ ALGORITHMS: dict[str, str] = {
     "bohb": "hyperband with values from a tree-structured Parzen estimator (Optuna)",
     "hyperband_es": "hyperband, and trials that no longer improve end as well",
     "pbt": "a population that trains on; the worst copy the best and change its values",
+    "llm": "a language model proposes (any OpenAI-compatible server); trials end early as with bayesian",
+    "hybrid": "a language model and the Gaussian process propose in turn, each learning from the other's trials",
 }
+LANGUAGE_MODEL = ("llm", "hybrid")
 MULTI_FIDELITY = ("hyperband", "asha", "bohb", "hyperband_es")
 _SHORT = {"b": "bayesian", "h": "hyperband", "hes": "hyperband_es", "tpe": "bohb", "r": "random"}
 _REFUSED = {
     "bfbo": ("brings no more than a Gaussian process with early stopping does", "bayesian"),
     "dehb": ("needs far more trials than fine-tuning can pay for, and no kept library of it is offered here", "bohb"),
     "autoresearch": ("lets a language model rewrite the program, which no run of a bank of skills may do", "bayesian"),
-    "llm": ("is not part of this version", "bayesian"),
-    "hybrid": ("is not part of this version", "bayesian"),
 }
 
 
@@ -77,6 +78,7 @@ def make_searcher(
 
     Raises:
         NotAvailableError: a package is missing that the algorithm needs.
+        SpecError: a language model is needed, and none is named.
     """
     name = algorithm_name(settings.automl_algorithm)
     if name == "pbt":
@@ -90,4 +92,12 @@ def make_searcher(
             f"The package {error.name} is not installed, which AutoML needs.",
             next_step="pip install 'tao-skill[automl]', or add --automl-policy off to train directly",
         ) from error
-    return OptunaSearcher(history, space, settings, baseline, folder=folder, acceptable=acceptable)
+    optuna = OptunaSearcher(history, space, settings, baseline, folder=folder, acceptable=acceptable)
+    if name not in LANGUAGE_MODEL:
+        return optuna
+    from tao_skill.automl.chat_settings import chat_settings
+    from tao_skill.automl.llm_searcher import LanguageModelSearcher
+
+    return LanguageModelSearcher(
+        optuna, history, space, settings, chat_settings(settings), acceptable=acceptable
+    )  # fmt: skip

@@ -31,6 +31,8 @@ _DRAWS = 3
 _RANDOM_DRAWS = 500
 _STARTUP_TRIALS = 5
 _NUMBER = "trial"
+# Where a language model proposes, Optuna does what it does by default: its turn in hybrid, and a fallback.
+_PROPOSES = {"llm": "bayesian", "hybrid": "bayesian"}
 
 
 class OptunaSearcher:
@@ -51,7 +53,8 @@ class OptunaSearcher:
         acceptable: Acceptable,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._name, self._history, self._space, self._settings = history.algorithm, history, space, settings
+        self._name = _PROPOSES.get(history.algorithm, history.algorithm)
+        self._history, self._space, self._settings = history, space, settings
         self._baseline, self._acceptable = dict(baseline), acceptable
         self._distributions = {one.key: _distribution(one) for one in space.parameters}
         self._trials: dict[int, optuna.Trial] = {}
@@ -62,9 +65,9 @@ class OptunaSearcher:
         """Return the baseline first, then what the sampler proposes."""
         number = len(self._history.trials)
         if number == 0:
-            return self._recommend(0, self._baseline, "baseline")
+            return self.recommend(0, self._baseline, "baseline")
         for _ in range(_DRAWS):
-            trial = self._draw()
+            trial = self._draw(self._name)
             values = self._decoded(trial.params)
             if not self._acceptable(values):
                 trial.set_user_attr(_NUMBER, number)
@@ -101,28 +104,32 @@ class OptunaSearcher:
         """Return none: no trial goes on from another one's checkpoint."""
         return set()
 
+    def why_over(self) -> str:
+        """Say why nothing is left to try."""
+        return f"no values were found that obey all rules ({self._history.rejected} were drawn)"
+
     def _at_random(self, number: int) -> Recommendation | None:
         """Return acceptable values drawn at random: a model that is not told of rules proposes the same again."""
         chance = random.Random(f"{self._settings.automl_seed}-{number}")
         for _ in range(_RANDOM_DRAWS):
             values = {one.key: one.draw(chance) for one in self._space.parameters}
             if not self._acceptable(values):
-                return self._recommend(number, values, "search")
+                return self.recommend(number, values, "search")
             self._history.rejected += 1
         return None
 
-    def _recommend(self, number: int, values: Mapping[str, Any], origin: str) -> Recommendation:
+    def recommend(self, number: int, values: Mapping[str, Any], origin: str) -> Recommendation:
         """Return values that are given, and let Optuna learn from them."""
         encoded = self._encoded(values)
         self._study.enqueue_trial(encoded or {})
-        trial = self._draw()
+        trial = self._draw("random" if encoded else self._name)  # nothing has to be thought about
         trial.set_user_attr(_NUMBER, number)
         self._trials[number] = trial
         return Recommendation(number, dict(values), self._history.full_epochs, origin)
 
-    def _draw(self) -> optuna.Trial:
+    def _draw(self, name: str) -> optuna.Trial:
         # A sampler for each draw, its seed from the draw's number: a search that goes on draws what it would have.
-        self._study.sampler = _sampler(self._name, self._settings.automl_seed + len(self._study.get_trials(False)))
+        self._study.sampler = _sampler(name, self._settings.automl_seed + len(self._study.get_trials(False)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return self._study.ask(self._distributions)
@@ -177,7 +184,7 @@ class OptunaSearcher:
     def _replay(self) -> None:
         """Write the journal anew from the history."""
         for trial in self._history.trials:
-            self._recommend(trial.number, trial.values, trial.origin)
+            self.recommend(trial.number, trial.values, trial.origin)
             for one in trial.reports:
                 if one.value is not None:
                     self.report(trial.number, one.epoch, one.value)

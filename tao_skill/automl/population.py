@@ -73,6 +73,10 @@ class PopulationSearcher:
         """Return the newest trial of each member."""
         return {trial.number for trial in self._newest()}
 
+    def why_over(self) -> str:
+        """Say why nothing is left to try."""
+        return "the population is trained to the end"
+
     def _may_go_on(self, trial: Trial, continued: set[int | None]) -> bool:
         is_over = trial.epochs >= self._history.full_epochs
         return not is_over and (trial.number not in continued or trial.state == "failed")

@@ -91,7 +91,7 @@ class Search:
             if len(history.trials) >= self._settings.automl_max_recommendations:
                 reason = f"all {len(history.trials)} trials are done"
             elif self._exhausted:
-                reason = "the algorithm has nothing more to try"
+                reason = self._searcher.why_over()
         if not reason:
             return False
         history.end_reason = reason

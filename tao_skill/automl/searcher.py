@@ -42,3 +42,6 @@ class Searcher(Protocol):
 
     def needed(self) -> set[int]:
         """Return the ended trials whose checkpoints later trials may go on from."""
+
+    def why_over(self) -> str:
+        """Say why nothing is left to try, after `ask` returned None with no trial running."""

@@ -16,7 +16,10 @@ class AutoML:
 
     automl_algorithm: Annotated[
         str,
-        parameter("Search algorithm: bayesian, random, hyperband, asha, bohb, pbt or hyperband_es.", title="Algorithm"),
+        parameter(
+            "Search algorithm: bayesian, random, hyperband, asha, bohb, pbt, hyperband_es, llm or hybrid.",
+            title="Algorithm",
+        ),
     ] = "bayesian"
     automl_max_recommendations: Annotated[
         int, parameter("Largest number of trials, the baseline among them.", title="Trials", ge=1)
@@ -118,3 +121,70 @@ class AutoML:
         parameter("Measure the winner on the data of evaluate, where they are given.", title="Final evaluation"),
     ] = True
     automl_seed: Annotated[int, parameter("Seed of the search's own choices.", title="Seed", ge=0)] = 0
+    llm_endpoint: Annotated[
+        str | None,
+        parameter(
+            "llm, hybrid: base URL of an OpenAI-compatible server; null: AUTOML_LLM_ENDPOINT. The key stands in "
+            "AUTOML_LLM_API_KEY of the environment and nowhere else.",
+            title="Language model: server",
+        ),
+    ] = None
+    llm_model: Annotated[
+        str | None,
+        parameter("llm, hybrid: name of the model; null: AUTOML_LLM_MODEL.", title="Language model"),
+    ] = None
+    llm_temperature: Annotated[
+        float | None,
+        parameter("llm, hybrid: null: AUTOML_LLM_TEMPERATURE, else 0.7.", title="Temperature", ge=0, le=2),
+    ] = None
+    llm_max_tokens: Annotated[
+        int | None,
+        parameter(
+            "llm, hybrid: tokens of an answer; null: AUTOML_LLM_MAX_TOKENS, else 4096.",
+            title="Tokens",
+            ge=64,
+            le=131072,
+        ),
+    ] = None
+    llm_timeout: Annotated[
+        float | None,
+        parameter(
+            "llm, hybrid: seconds of a request; null: AUTOML_LLM_TIMEOUT, else 60.",
+            title="Seconds of a request",
+            gt=0,
+            le=600,
+        ),
+    ] = None
+    llm_max_retries: Annotated[
+        int | None,
+        parameter(
+            "llm, hybrid: how often a request is sent again that the server failed on; null: AUTOML_LLM_MAX_RETRIES, "
+            "else 3.",
+            title="Requests sent again",
+            ge=0,
+            le=10,
+        ),
+    ] = None
+    llm_retry_delay: Annotated[
+        float | None,
+        parameter(
+            "llm, hybrid: seconds before the first of them, doubled each time; null: AUTOML_LLM_RETRY_DELAY, else 2.",
+            title="Delay",
+            ge=0,
+            le=60,
+        ),
+    ] = None
+    llm_max_invalid_answers: Annotated[
+        int,
+        parameter(
+            "llm, hybrid: invalid answers in a row after which the model is given up.", title="Invalid answers", ge=1
+        ),
+    ] = 5
+    llm_fallback: Annotated[
+        bool,
+        parameter(
+            "llm, hybrid: go on with the default algorithm where the model is given up or can't be asked; otherwise "
+            "the search ends and says so.",
+            title="Fallback",
+        ),
+    ] = False

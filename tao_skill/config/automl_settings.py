@@ -1,6 +1,7 @@
 """From what a user wrote about a search to settings that hold: aliases, refusals, and the nearest name for a typo."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
@@ -9,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from tao_skill.config.automl import AutoML
+from tao_skill.config.secrets import HIDDEN
 from tao_skill.errors import Problem, SpecError
 
 __all__ = ["SETTING_NAMES", "is_setting", "read_settings"]
@@ -25,6 +27,8 @@ _ALIASES = {
     "target_metric": "automl_target",
     "max_concurrent": "automl_max_concurrent",
     "metric_name": "metric",
+    "automl_llm_endpoint": "llm_endpoint",
+    "automl_llm_model": "llm_model",
     "optimization_direction": "direction",
 }
 # Settings of the peer that mean nothing here, each with what to do instead.
@@ -40,12 +44,13 @@ _REFUSED = {
     "automl_checkpoint_retention_strategy": "automl_keep_trials, the number of trials whose checkpoints are kept",
     "override_automl_disabled_params": "a parameter that the schema lets be searched",
 }
+_SECRET = re.compile(r"^(automl_)?llm_.*key|^api_key$", re.IGNORECASE)
 SETTING_NAMES: tuple[str, ...] = tuple(field.name for field in fields(AutoML))
 
 
 def is_setting(key: str) -> bool:
     """Say whether a key without dots is meant for the search and not for the spec."""
-    return key.startswith("automl_") or key in SETTING_NAMES or key in _ALIASES or key in _REFUSED
+    return key.startswith(("automl_", "llm_")) or key in SETTING_NAMES or key in _ALIASES or key in _REFUSED
 
 
 def read_settings(given: Mapping[str, Any]) -> AutoML:
@@ -58,7 +63,12 @@ def read_settings(given: Mapping[str, Any]) -> AutoML:
     problems: list[Problem] = []
     for name, value in given.items():
         known = _ALIASES.get(name, name)
-        if name in _REFUSED:
+        if _SECRET.search(name):
+            # Settings are written into the files of the search, and a command line into the shell's history.
+            problems.append(
+                Problem(name, HIDDEN, "nothing here: the key stands in AUTOML_LLM_API_KEY of the environment")
+            )
+        elif name in _REFUSED:
             problems.append(Problem(name, value, _REFUSED[name]))
         elif known not in SETTING_NAMES:
             problems.append(Problem(name, value, _nearest(name)))

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from tao_skill.automl.algorithms import algorithm_name
+from tao_skill.automl.algorithms import LANGUAGE_MODEL, algorithm_name
+from tao_skill.automl.chat_settings import chat_settings
 from tao_skill.automl.history import SearchHistory
 from tao_skill.automl.space import SearchSpace, build_space
 from tao_skill.bank.skill import Skill
@@ -62,6 +63,8 @@ def prepare_search(
         TaoSkillError: settings or ranges that can't be used, or nothing to search.
     """
     algorithm = algorithm_name(settings.automl_algorithm)
+    if algorithm in LANGUAGE_MODEL:
+        chat_settings(settings)  # before anything is spent
     form = TrialForm(skill, schema, _with_budget(skill, schema, spec, settings), explicit)
     metric = settings.metric or skill.metric
     if not metric:

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from tao_skill.config.yaml_text import dump_yaml
 
+
+def load(name: str) -> ModuleType:
+    """Load a neighbour of this file: tests are no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(name.removeprefix("automl_") + ".py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+chat = load("automl_chat_server")
 SCRIPT = '''
 """Train: the nearer rate is to 0.01 the better, and a little better each epoch."""
 import json, math, os, pathlib, signal, sys, time
@@ -122,3 +139,15 @@ def skill_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TAO_SKILL_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("TAO_RESULTS_ROOT", raising=False)
     return make_skill(tmp_path / "tiny-skill")
+
+
+@pytest.fixture
+def chat_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """A language model that answers well, unless a test changes `answer`; named in the environment."""
+    with chat.serve() as server:
+        monkeypatch.setenv("AUTOML_LLM_ENDPOINT", server.url)
+        monkeypatch.setenv("AUTOML_LLM_MODEL", "tiny")
+        monkeypatch.setenv("AUTOML_LLM_RETRY_DELAY", "0.01")
+        for name in ("API_KEY", "TEMPERATURE", "MAX_TOKENS", "TIMEOUT", "MAX_RETRIES"):
+            monkeypatch.delenv(f"AUTOML_LLM_{name}", raising=False)
+        yield server

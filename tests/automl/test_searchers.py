@@ -28,7 +28,7 @@ SPACE = SearchSpace(
 BASELINE = {"rate": 0.5, "batch": 16, "layers": 2}
 EPOCHS = 9
 # A Gaussian process takes its time for each proposal; its first five trials are drawn at random.
-FEW = {"bayesian": 7}
+FEW = {"bayesian": 7, "hybrid": 7}
 
 
 def none_wrong(values: Any) -> list[Problem]:
@@ -86,6 +86,7 @@ class Loop:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.usefixtures("chat_server")
 class TestEverySearcher:
     def test_the_baseline_is_the_first_trial_and_trained_to_the_end(self, algorithm: str, tmp_path: Path) -> None:
         loop = Loop(algorithm, tmp_path)
