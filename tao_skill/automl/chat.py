@@ -28,7 +28,7 @@ class BadAnswer(Exception):  # noqa: N818  # no failure of the server: what it s
     """The server answered, but not with a chat completion of the size that was asked for."""
 
 
-class _TryAgain(Exception):
+class _TryAgain(Exception):  # noqa: N818  # the caller does what it says
     """The server may answer later; after so many seconds, where it says so."""
 
     def __init__(self, why: str, after: float | None = None) -> None:

@@ -52,6 +52,10 @@ class SearchReport(_Document):
     largest_overhead: float | None = Field(
         description="Seconds of a trial that its program did not use, at most, the first of each worker left out."
     )
+    importance: dict[str, float] = Field(
+        default_factory=dict,
+        description="Share of each parameter in what makes a trial good; empty where the trials are too few to tell.",
+    )
 
 
 def best_rec(history: SearchHistory, checkpoints: dict[int, str]) -> BestRec:
@@ -76,7 +80,7 @@ def search_report(history: SearchHistory) -> SearchReport:
     warm = [trial.overhead_seconds for trial in history.trials[1:] if trial.ended and trial.attempts == 1]
     return SearchReport(
         history=history, baseline=first, best=best, gain=gain, seconds_per_epoch=seconds_per_epoch(history),
-        epochs=max(trained, 0), largest_overhead=max(warm, default=None),
+        epochs=max(trained, 0), largest_overhead=max(warm, default=None), importance=_importances(history),
     )  # fmt: skip
 
 
@@ -85,3 +89,11 @@ def _rec(trial: Trial, checkpoints: dict[int, str]) -> Rec:
         rec_id=trial.number, job_id=trial.job_id, status=trial.state, score=trial.best_value, specs=trial.values,
         observed_budget=trial.last_epoch, checkpoint_uri=checkpoints.get(trial.number),
     )  # fmt: skip
+
+
+def _importances(history: SearchHistory) -> dict[str, float]:
+    try:
+        from tao_skill.automl.importance import importances
+    except ModuleNotFoundError:  # a search may be looked at where none can run
+        return {}
+    return importances(history)

@@ -25,7 +25,7 @@ from tao_skill.run.publish import publishing
 from tao_skill.run.remote_jobs import refuse_foreign
 from tao_skill.run.request import RunRequest
 from tao_skill.run.result import RunResult, result_of
-from tao_skill.run.search_files import BEST_REC, HISTORY, REPORT, load_history, save_documents, save_history
+from tao_skill.run.search_files import BEST_REC, HISTORY, PAGE, REPORT, load_history, save_documents, save_history
 from tao_skill.run.search_job import run_search
 from tao_skill.run.stage import find_inputs, stage_inputs
 from tao_skill.storage.locate import redact
@@ -97,6 +97,7 @@ def summary(history: SearchHistory, record: JobRecord) -> dict[str, Any]:
         "disk_bound": history.disk_bound,
         "history": str(folder / HISTORY),
         "report": str(folder / REPORT),
+        "page": str(folder / PAGE),
         "best_rec": str(folder / BEST_REC),
     }
 

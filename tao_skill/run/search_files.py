@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from tao_skill.automl.documents import best_rec, search_report
 from tao_skill.automl.history import SearchHistory
+from tao_skill.automl.report_page import render_report
 from tao_skill.errors import CheckpointError, JobError, Problem
 from tao_skill.jobs.files import write_atomically
 from tao_skill.jobs.reconcile import action_folder
@@ -21,6 +22,7 @@ from tao_skill.run.parent_job import job_files
 __all__ = [
     "BEST_REC",
     "HISTORY",
+    "PAGE",
     "REPORT",
     "best_checkpoint",
     "is_search",
@@ -32,6 +34,7 @@ __all__ = [
 HISTORY = "search_history.json"
 BEST_REC = "best_rec.json"
 REPORT = "report.json"
+PAGE = "report.html"
 
 
 def is_search(record: JobRecord) -> bool:
@@ -64,11 +67,13 @@ def save_history(folder: Path, history: SearchHistory) -> None:
 
 
 def save_documents(folder: Path, history: SearchHistory, store: JobStore) -> None:
-    """Write what is made from the history: best_rec.json and report.json."""
+    """Write what is made from the history: best_rec.json, report.json and report.html."""
     found = {trial.number: best_checkpoint(store, trial.job_id) for trial in history.trials if trial.checkpoints_kept}
     checkpoints = {number: path for number, path in found.items() if path}
     _write(folder / BEST_REC, best_rec(history, checkpoints).model_dump(mode="json"))
-    _write(folder / REPORT, search_report(history).model_dump(mode="json"))
+    report = search_report(history)
+    _write(folder / REPORT, report.model_dump(mode="json"))
+    write_atomically(folder / PAGE, render_report(report))
 
 
 def best_checkpoint(store: JobStore, job_id: str) -> str:
