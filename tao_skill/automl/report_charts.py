@@ -189,10 +189,11 @@ def _end_of(name: str) -> str:
     return name if len(name) <= _NAME else f"…{name[-_NAME + 1 :]}"
 
 
-def _text(x: float, y: float, said: str, kind: str, anchor: str = "start", title: str = "") -> str:
+def _text(x: float, y: float, said: str, kind: str, anchor: str = "start", *, title: str = "") -> str:
     shown = f"<title>{escape(title)}</title>" if title else ""
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(said)}{shown}</text>'
 
 
 def _svg(height: int, title: str, parts: Sequence[str], width: int = _WIDTH) -> str:
-    return f'<svg viewBox="0 0 {width} {height}" role="group" aria-label="{escape(title, quote=True)}">{"".join(parts)}</svg>'
+    label = escape(title, quote=True)
+    return f'<svg viewBox="0 0 {width} {height}" role="group" aria-label="{label}">{"".join(parts)}</svg>'
