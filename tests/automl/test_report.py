@@ -1,0 +1,136 @@
+"""The report: importance, and one page that needs no network, in which nothing foreign comes alive."""
+
+from __future__ import annotations
+
+import html.parser
+import math
+import re
+
+import pytest
+
+from tao_skill.automl.documents import SearchReport, search_report
+from tao_skill.automl.history import Failure, SearchHistory, Trial
+from tao_skill.automl.importance import importances
+from tao_skill.automl.report_page import render_report
+from tao_skill.automl.report_scale import Axis, nice_range
+
+HOSTILE = "</title></style></script><script>alert(1)</script><img src=http://x/y onerror='a()'>\"\ud800\x00"
+
+
+def new_history(trials: int = 12, direction: str = "maximize") -> SearchHistory:
+    space = [
+        {"key": "fit.rate", "kind": "number", "low": 1e-5, "high": 1.0, "log": True, "default": 0.5, "reason": ""},
+        {"key": "fit.size", "kind": "integer", "low": 1, "high": 8, "log": False, "default": 2, "reason": ""},
+        {"key": "fit.kind", "kind": "choice", "choices": ["plain", HOSTILE], "weights": None, "default": "plain",
+         "reason": ""},
+    ]  # fmt: skip
+    history = SearchHistory(
+        job_id="job", skill="tiny", skill_dir="/skills/tiny", algorithm="random", metric="score", direction=direction,
+        full_epochs=3, settings={"automl_seed": 1}, space=space, started_at="2026-01-01T00:00:00Z",
+    )  # type: ignore[arg-type]  # fmt: skip
+    for number in range(trials):
+        values = {"fit.rate": 10.0 ** (-(number % 6)), "fit.size": number % 8 + 1, "fit.kind": "plain"}
+        trial = Trial(number=number, origin="search", values=values, epochs=3, state="complete")
+        for epoch in (1, 2, 3):
+            history.add_report(trial, epoch, -abs(math.log10(values["fit.rate"]) + 2) - 1 / epoch)
+        history.trials.append(trial)
+    best = history.best()
+    history.winner = None if best is None else best.number
+    return history
+
+
+class _Tags(html.parser.HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.rows: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+
+def test_importance_finds_what_mattered() -> None:
+    shares = importances(new_history(24))
+    assert next(iter(shares)) == "fit.rate"
+    assert sum(shares.values()) == pytest.approx(1.0)
+
+
+def test_importance_of_few_trials_or_of_equal_ones_is_not_told() -> None:
+    assert importances(new_history(3)) == {}
+    flat = new_history(10)
+    for trial in flat.trials:
+        trial.best_value = 1.0
+    assert importances(flat) == {}
+
+
+def test_values_outside_of_the_space_are_left_out_of_importance() -> None:
+    history = new_history(24)
+    history.trials[0].values["fit.rate"] = 99.0
+    assert next(iter(importances(history))) == "fit.rate"
+
+
+@pytest.mark.parametrize("trials", [0, 1, 2, 80])
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_a_page_has_a_row_for_each_trial_and_asks_no_network(trials: int, direction: str) -> None:
+    page = render_report(search_report(new_history(trials, direction)))
+    tags = _Tags(page)
+    assert len(re.findall(r'<tr id="trial-\d+"', page)) == trials
+    links = [value for name, value in tags.attributes if name in ("href", "src", "xlink:href", "action")]
+    assert all(str(link).startswith("#trial-") for link in links)
+    assert "url(" not in page
+    assert "@import" not in page
+    assert tags.tags.count("script") == 1
+    assert not any(name == "style" or name.startswith("on") for name, _ in tags.attributes)
+    assert len(page) < 300_000
+    assert "nan" not in re.sub(r"<script>.*?</script>", "", page.lower(), flags=re.DOTALL).split()
+
+
+def test_what_others_said_stays_text() -> None:
+    history = new_history(4)
+    history.skill = history.metric = history.end_reason = history.algorithm = HOSTILE
+    history.notes = [HOSTILE]
+    history.left_out = {HOSTILE: HOSTILE}
+    history.settings = {HOSTILE: HOSTILE}
+    history.final_evaluation = {"metrics": {HOSTILE: 1.0}, HOSTILE: HOSTILE}
+    history.space[0]["key"] = HOSTILE
+    history.trials[1].state, history.trials[1].failure = "failed", Failure(kind="data", message=HOSTILE)
+    history.trials[2].values = {HOSTILE: HOSTILE, "fit.kind": HOSTILE}
+    history.trials[2].origin = history.trials[2].reason = HOSTILE
+    report = SearchReport(
+        history=history, baseline=0.0, best=1.0, gain=1.0, seconds_per_epoch=1.0, epochs=3, largest_overhead=None,
+        importance={HOSTILE: 1.0},
+    )  # fmt: skip
+    page = render_report(report)
+    page.encode("utf-8")
+    tags = _Tags(page)
+    assert tags.tags.count("script") == 1
+    assert tags.tags.count("title") >= 1
+    assert "img" not in tags.tags
+    assert not any(name.startswith("on") or name == "src" for name, _ in tags.attributes)
+    assert "default-src 'none'" in page
+
+
+def test_failed_and_stopped_trials_tell_why() -> None:
+    history = new_history(4)
+    history.trials[1].state, history.trials[1].failure = "failed", Failure(kind="data", message="no images")
+    history.trials[2].state, history.trials[2].reason = "stopped", "hopeless after epoch 2"
+    page = render_report(search_report(history))
+    assert "data: no images" in page
+    assert "hopeless after epoch 2" in page
+    assert 'class="cross"' in page
+
+
+def test_places_on_axes() -> None:
+    assert Axis(1e-4, 1.0, log=True).place(1e-2) == pytest.approx(0.5)
+    assert Axis(choices=("a", "b")).place("b") == 0.75
+    assert Axis(choices=(False, 0)).place(0) == 0.75
+    assert Axis(0, 10).place(20) == 1.0
+    assert Axis(0, 10).place("x") is None
+    assert Axis(0, 10).place(math.nan) is None
+    alike = nice_range([3.0, 3.0])
+    assert alike.low < 3.0 < alike.high
+    assert len(nice_range([]).ticks()) > 1
+    assert next(said for _, said in Axis(1e-5, 1.0, log=True).ticks()) == "1e-05"
