@@ -85,7 +85,12 @@ def _of_answer(uri: str, error: Any) -> StorageError:  # noqa: PLR0911
     if code in _PASSING or status >= 500 or status == 429:
         return _passing(uri, f"the server answered {code or status}")
     if code in _DENIED or status in (401, 403):
-        return _error(uri, "access denied", "the permission to read (or write) it with these credentials")
+        # Who may not list a bucket gets the same answer for a name that does not exist.
+        expected = (
+            "the permission to read (or write) it with these credentials; without the right to list, this can also "
+        )
+        expected += "mean that there is no such name"
+        return _error(uri, "access denied", expected)
     return _error(uri, f"the server answered {code or status}", "an answer that can be understood")
 
 
