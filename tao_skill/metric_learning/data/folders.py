@@ -116,9 +116,14 @@ def read_image_file(path: str | Path | None, key: str) -> list[Path]:
         return [Path(path)]
     raise DataError(
         f"{key} can't be used",
-        problems=[Problem(key, None if path is None else str(path), "the path of an existing image file")],
+        problems=[Problem(key, None if path is None else str(path), _an_image(path))],
         next_step=f"correct {key}, or set inference.inference_input_type=image_folder for a folder",
     )
+
+
+def _an_image(path: str | Path | None) -> str:
+    hint = "; for a folder set inference.inference_input_type=image_folder"
+    return "the path of an existing image file" + (hint if path is not None and Path(path).is_dir() else "")
 
 
 def read_class_map(path: str | Path) -> dict[str, str]:
