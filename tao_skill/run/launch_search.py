@@ -10,6 +10,8 @@ from tao_skill.automl.history import SearchHistory
 from tao_skill.bank.skill import Skill, find_skill
 from tao_skill.config.automl_settings import read_settings
 from tao_skill.config.keys import flatten
+from tao_skill.config.secrets import without_secrets
+from tao_skill.config.yaml_text import dump_yaml
 from tao_skill.errors import JobError, Problem
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.reconcile import action_folder
@@ -22,11 +24,13 @@ from tao_skill.run.overrides import read_overrides
 from tao_skill.run.plan import RunPlan
 from tao_skill.run.prepare_search import PreparedSearch, new_history, prepare_search
 from tao_skill.run.publish import publishing
+from tao_skill.run.record import SPEC_FILE
 from tao_skill.run.remote_jobs import refuse_foreign
 from tao_skill.run.request import RunRequest
 from tao_skill.run.result import RunResult, result_of
 from tao_skill.run.search_files import BEST_REC, HISTORY, PAGE, REPORT, load_history, save_documents, save_history
 from tao_skill.run.search_job import run_search
+from tao_skill.run.signed_links import with_links
 from tao_skill.run.stage import find_inputs, stage_inputs
 from tao_skill.storage.locate import redact
 
@@ -69,8 +73,9 @@ def resume_search(store: JobStore, job_id: str) -> RunResult:
     settings = read_settings(history.settings)
     prepared = prepare_search(skill, skill.schema("train"), record.spec, explicit, settings)
     inputs = find_inputs(record.spec, skill.info.actions[record.action].inputs)
+    spec, inputs = with_links(record.spec, inputs, record)
     check_places(inputs, store)
-    prepared = prepared.on(stage_inputs(record.spec, inputs))
+    prepared = prepared.on(stage_inputs(spec, inputs))
     record = store.update(
         record.job_id, status=JobStatus.PENDING, reason="resumed", pid=None, process_start_time=None, **this_process()
     )
@@ -104,7 +109,7 @@ def summary(history: SearchHistory, record: JobRecord) -> dict[str, Any]:
 
 def _run(prepared: PreparedSearch, store: JobStore, record: JobRecord, history: SearchHistory) -> RunResult:
     excludes = prepared.skill.info.actions[record.action].upload_excludes
-    _save_first(record, history)
+    _save_first(prepared, record, history)
     with publishing(store, record, excludes):
         ended = run_search(prepared, store, record, history)
         if ended.status == JobStatus.COMPLETE and prepared.settings.run_final_evaluation:
@@ -117,11 +122,12 @@ def _run(prepared: PreparedSearch, store: JobStore, record: JobRecord, history: 
     return result.model_copy(update={"warnings": [*result.warnings, *history.notes]})
 
 
-def _save_first(record: JobRecord, history: SearchHistory) -> None:
+def _save_first(prepared: PreparedSearch, record: JobRecord, history: SearchHistory) -> None:
     """Write the history before the search begins: from then on it can be resumed."""
     folder = action_folder(record)
     folder.mkdir(parents=True, exist_ok=True)
     save_history(folder, history)
+    (folder / SPEC_FILE).write_text(dump_yaml(without_secrets(prepared.form.base)), encoding="utf-8")
 
 
 def _publish_trials(store: JobStore, history: SearchHistory, excludes: list[str]) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, TextIO
+from typing import TextIO
 
 from tao_skill.bank.skill import Skill, find_skill
-from tao_skill.config.keys import get_leaf, merge, nest
-from tao_skill.config.yaml_text import load_yaml
+from tao_skill.config.keys import merge, nest
 from tao_skill.errors import JobError, Problem
 from tao_skill.jobs.identity import this_process
-from tao_skill.jobs.reconcile import action_folder
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.check_places import check_places
@@ -18,11 +16,11 @@ from tao_skill.run.dispatch import trainer_command
 from tao_skill.run.inference_functions import Facts, Resolution, resolve_fields
 from tao_skill.run.launch_search import resume_search
 from tao_skill.run.parent_job import job_files
-from tao_skill.run.record import SPEC_FILE, CommandFor, run_recorded
-from tao_skill.run.redaction import is_redacted
+from tao_skill.run.record import CommandFor, run_recorded
 from tao_skill.run.remote_jobs import refuse_foreign
 from tao_skill.run.result import RunResult, result_of
 from tao_skill.run.search_files import is_search
+from tao_skill.run.signed_links import with_links
 from tao_skill.run.stage import find_inputs, stage_inputs
 
 __all__ = ["check_resumable", "resume_job"]
@@ -49,7 +47,7 @@ def resume_job(
     reason = f"resumed: {found.reason}"
     _log.info("job %s: %s", record.job_id, reason)
     inputs = find_inputs(spec, skill.info.actions[record.action].inputs)
-    spec, inputs = _with_links(spec, inputs, record)
+    spec, inputs = with_links(spec, inputs, record)
     check_places(inputs, store)
     staged = stage_inputs(spec, inputs)
     # PENDING with this process's name on it: a second `jobs resume` finds the job taken.
@@ -96,18 +94,3 @@ def _newest_checkpoint(skill: Skill, record: JobRecord) -> Resolution:
     for resolution in resolve_fields(rows, facts):
         return resolution
     raise JobError(f"Skill {skill.name} has no resume_model for {record.action}, so its jobs can't be resumed.")
-
-
-def _with_links(
-    spec: dict[str, Any], inputs: dict[str, list[str]], record: JobRecord
-) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """Put what was staged in place of signed links: records keep those without their secret part."""
-    gone = [key for key, uris in inputs.items() if any(is_redacted(uri) for uri in uris)]
-    if not gone:
-        return spec, inputs
-    staged = load_yaml((action_folder(record) / SPEC_FILE).read_text(encoding="utf-8"))
-    for key in gone:
-        held = get_leaf(staged, key, None)
-        spec = merge(spec, nest({key: held}))
-        inputs = inputs | {key: held if isinstance(held, list) else [str(held)]}
-    return spec, inputs

@@ -12,6 +12,7 @@ from typing import Any
 
 from tao_skill.automl.executor import End, Progress, Running
 from tao_skill.automl.history import Failure, Trial
+from tao_skill.config.secrets import without_secrets
 from tao_skill.config.yaml_text import dump_yaml
 from tao_skill.errors import Problem
 from tao_skill.jobs.identity import this_process
@@ -20,6 +21,7 @@ from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.preflight import read_gpus
 from tao_skill.run.program import Program
+from tao_skill.run.redaction import redacted
 from tao_skill.run.trial_end import checkpoint_bytes, conclude_trial, end_of, forget_checkpoints
 from tao_skill.run.trial_reports import ReportReader
 from tao_skill.run.trial_spec import ACTION, TrialForm, goes_on_from
@@ -184,11 +186,12 @@ class LocalSlots:
             parent = goes_on_from(source, self._store.folder(source) / ACTION)
         built = self._form.build(trial.values, trial.epochs, results_dir, goes_on_from(job_id, folder), parent)
         spec_file = folder / f"spec.{self._program.config_format}"
-        spec_file.write_text(_spec_text(built.spec, self._program.config_format), encoding="utf-8")
+        spec = without_secrets(built.spec)
+        spec_file.write_text(_spec_text(spec, self._program.config_format), encoding="utf-8")
         for name in ("error.json", "results.json"):
             (folder / name).unlink(missing_ok=True)
         facts: dict[str, Any] = {
-            "spec": built.spec, "command": self._program.command(spec_file), "pid": worker.pid,
+            "spec": redacted(spec), "command": self._program.command(spec_file), "pid": worker.pid,
             "process_start_time": worker.process_start_time, **this_process(),
         }  # fmt: skip
         if not known:

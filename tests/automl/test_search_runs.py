@@ -255,6 +255,18 @@ def test_a_stopped_search_keeps_what_it_found_and_can_go_on(tmp_path: Path, skil
     assert len(history(tmp_path, result).trials) == len(before.trials) + 1
 
 
+def test_a_trial_that_somebody_cancels_is_not_tried_again(tmp_path: Path, skill_dir: Path) -> None:
+    process = start(request(tmp_path, skill_dir, "seconds=0.3", automl_max_recommendations=2))
+    job_id = wait_for(tmp_path, 1, 1)
+    cancel_job(store(tmp_path), f"{job_id}-t000")
+    out, _ = process.communicate(timeout=60)
+    assert out.strip() == "COMPLETE"
+    first, second = load_history(store(tmp_path).load(job_id)).trials
+    assert (first.state, first.attempts, first.failure.message) == ("failed", 1, "its job was canceled")
+    assert second.state == "complete"
+    assert store(tmp_path).load(first.job_id).status == JobStatus.CANCELED
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_stop_a_search_in_order(tmp_path: Path, skill_dir: Path, number: int) -> None:
     process = start(request(tmp_path, skill_dir, "seconds=0.1", automl_max_recommendations=50))
