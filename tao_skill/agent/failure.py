@@ -99,7 +99,7 @@ def _next_call(error: TaoSkillError, tool: str, arguments: dict[str, Any]) -> Ca
             again = Call(tool=tool, arguments=arguments | policy, why="train with the values of the spec")
         case "spec_error" if any(key.startswith("dataset.") for key in keys) and _lacks_data(error, arguments):
             again = Call(tool="list_skills", why="its data_sources say what each action reads below data_root")
-        case "spec_error":
+        case "spec_error" if not set(keys) & set(arguments.get("automl") or ()):
             again = _schema_call(error, arguments)
         case "skill_error":
             again = Call(tool="list_skills", why="see which skills there are")
