@@ -83,11 +83,17 @@ def choose_precision(requested: str, device: Device, network: nn.Module, image: 
 
 
 def _gains_from_bf16(device: Device, network: nn.Module, image: tuple[int, int, int]) -> bool:
-    """Tell whether bf16 is computed by the hardware and faster than fp32: emulation never is."""
+    """Tell whether bf16 is computed by the hardware and faster than fp32: emulation never is.
+
+    Depthwise convolutions stay in fp32 on CPUs (`half.py`). What is left of a network that has many of them gains only
+    where the processor multiplies whole tiles.
+    """
     if device.accelerator == "gpu":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     found = torch.cpu.get_capabilities()
     can = bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))
+    if found.get("amx_bf16"):
+        return True
     return can and _share_of_grouped_convolutions(network, image) < _FEW_GROUPED
 
 

@@ -38,14 +38,15 @@ def _ours(folders: list[Path], batch: int, workers: int) -> list[float]:
     from tao_skill.metric_learning.device import choose_device, choose_precision
     from tao_skill.metric_learning.embed import embed_images
     from tao_skill.metric_learning.engines.torch_network import Network, evaluating
+    from tao_skill.metric_learning.half import HalfRecogniser
     from tao_skill.metric_learning.model.recogniser import ModelSettings, build_recogniser
 
     network = build_recogniser(ModelSettings.of(Model()), 1).to(memory_format=torch.channels_last)
     transform = EvalTransform([0.485, 0.456, 0.406], [0.226], 224, 224)
-    precision = choose_precision("auto", choose_device(1, [0], ""), network, (3, 224, 224))
-    embedder = Network(network, transform, torch.device("cpu"))
+    half = choose_precision("auto", choose_device(1, [0], ""), network, (3, 224, 224)) == "bf16-mixed"
     times = [time.perf_counter()]
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"), evaluating(network):
+    with evaluating(network):
+        embedder = Network(HalfRecogniser(network) if half else network, transform, torch.device("cpu"))
         for folder in folders:
             embed_images(embedder, sorted(folder.rglob("*.jpg")), batch_size=batch, workers=workers)
             times.append(time.perf_counter())

@@ -4,9 +4,11 @@ import logging
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
 from tao_skill.metric_learning.data.transforms import EvalTransform
 from tao_skill.metric_learning.engines.torch_network import Network, evaluating
+from tao_skill.metric_learning.half import HalfRecogniser
 from tao_skill.metric_learning.measure import RetrievalTask, embed_task, measure_embedded
 from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.retrieval.metrics import RetrievalMetrics
@@ -36,7 +38,10 @@ class EpochSampler(pl.Callback):
 
 
 class EpochReport(pl.Callback):
-    """Validate when it is time, and write one status line for each epoch with all its numbers."""
+    """Validate when it is time, and write one status line for each epoch with all its numbers.
+
+    With ``half`` validation computes in bfloat16, as the training does.
+    """
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class EpochReport(pl.Callback):
         checkpointing: Checkpointing,
         tracking: Tracking,
         processes: Processes,
+        half: bool = False,
     ) -> None:
         self.task = task
         self.transform = transform
@@ -58,6 +64,7 @@ class EpochReport(pl.Callback):
         self.checkpointing = checkpointing
         self.tracking = tracking
         self.processes = processes
+        self.half = half
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure the model that a new training starts from."""
@@ -106,7 +113,10 @@ class EpochReport(pl.Callback):
         recogniser = module.best_weights
         embed = SharedEmbedding(trainer, self.processes, module.spec.model.feat_dim)
         with evaluating(recogniser):
-            embedded = embed_task(Network(recogniser, self.transform, module.device), task, embed)
+            quick = self.half and module.device.type == "cpu"
+            network = HalfRecogniser(recogniser) if quick else recogniser
+            with torch.autocast(module.device.type, torch.bfloat16, enabled=self.half and not quick):
+                embedded = embed_task(Network(network, self.transform, module.device), task, embed)
         return measure_embedded(embedded, task, "val") if trainer.is_global_zero else None
 
 

@@ -1,0 +1,100 @@
+"""bfloat16 on CPUs: the same network, only quicker."""
+
+import copy
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from tao_skill.metric_learning.half import HalfRecogniser, is_depthwise, keep_depthwise_full
+from tao_skill.metric_learning.model.heads import LinearHead
+from tao_skill.metric_learning.model.recogniser import Recogniser
+
+
+def recogniser(name: str) -> Recogniser:
+    torch.manual_seed(0)
+    trunk = timm.create_model(name, num_classes=0)
+    network = Recogniser(
+        trunk, LinearHead(trunk.num_features if name.startswith("vit") else trunk.head_hidden_size, 16)
+    )
+    network.train()
+    with torch.no_grad():
+        for _ in range(3):  # batch statistics of its own
+            network(images(8))
+    return network.eval()
+
+
+def images(count: int) -> torch.Tensor:
+    return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(count))
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "mobilenetv4_conv_small"])
+def test_validation_in_half_gives_the_same_embeddings(name: str) -> None:
+    network = recogniser(name)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with torch.inference_mode():
+        expected, got = network(images(6)), HalfRecogniser(network)(images(6))
+    assert got.dtype == torch.float32
+    assert torch.nn.functional.cosine_similarity(expected, got).min() > 0.999
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def test_a_trunk_without_batch_normalisation_is_left_to_autocast() -> None:
+    torch.manual_seed(0)
+    trunk = nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = Recogniser(trunk, LinearHead(8, 4)).eval()
+    half = HalfRecogniser(network)
+    assert {parameter.dtype for parameter in half.trunk.parameters()} == {torch.float32}
+    with torch.inference_mode():
+        assert torch.nn.functional.cosine_similarity(network(images(6)), half(images(6))).min() > 0.999
+
+
+def test_a_trunk_that_cannot_be_traced_works_as_well() -> None:
+    class Curious(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            values: torch.Tensor = self.norm(self.conv(pixels)).mean(dim=(2, 3))
+            return values if values.sum() > 0 else values * 1  # a branch that depends on the input
+
+    network = Recogniser(Curious(), LinearHead(4, 4)).eval()
+    with torch.inference_mode():
+        assert HalfRecogniser(network)(images(5)).shape == (5, 4)
+
+
+def test_depthwise_convolutions_stay_in_full_precision_under_autocast() -> None:
+    network = recogniser("mobilenetv4_conv_small")
+    keep_depthwise_full(network)
+    keep_depthwise_full(network)
+    copied = copy.deepcopy(network)
+    seen: list[tuple[bool, torch.dtype, torch.dtype]] = []
+    for layer in copied.trunk.modules():
+        if isinstance(layer, nn.Conv2d):
+            plain = type(layer)
+            layer.register_forward_hook(
+                lambda module, inputs, output: seen.append((is_depthwise(module), inputs[0].dtype, output.dtype))
+            )
+            assert isinstance(layer, plain)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = copied.trunk(images(4))
+    depthwise = [kinds for kinds in seen if kinds[0]]
+    assert len(depthwise) > 5
+    assert {kinds[1:] for kinds in depthwise} == {(torch.bfloat16, torch.bfloat16)}
+    inside.float().sum().backward()
+    assert all(parameter.grad is not None for parameter in copied.trunk.parameters())
+    with torch.inference_mode():
+        # Without autocast nothing changes, and a copy for validation is made of the plain layers.
+        assert torch.equal(network(images(4)), copied(images(4)))
+        assert (
+            torch.nn.functional.cosine_similarity(network(images(4)), HalfRecogniser(network)(images(4))).min() > 0.999
+        )
+
+
+def test_grouped_convolutions_are_not_depthwise() -> None:
+    assert is_depthwise(nn.Conv2d(8, 16, 3, groups=8))
+    assert not is_depthwise(nn.Conv2d(8, 16, 3, groups=4))
+    assert not is_depthwise(nn.Conv2d(1, 16, 3))
+    assert not is_depthwise(nn.Linear(4, 4))
