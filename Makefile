@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup schemas format check test test-all demo clean
+.PHONY: help setup schemas format check test test-all demo bench clean
 
 help:  ## Say what each word does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ test-all: setup  ## Run all tests, the long ones too
 
 demo: setup  ## Train, evaluate and recognise on data made on the spot; ends with a table
 	$(BIN)/python -m tools.demo
+
+bench: setup  ## Measure how cost grows with size; writes references/benchmarks.md and its plot
+	$(BIN)/python -m tools.bench.growth
 
 clean:  ## Remove what was built, not the results
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

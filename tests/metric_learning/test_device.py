@@ -35,6 +35,13 @@ def test_bf16_is_chosen_where_it_is_faster() -> None:
     assert not lite.conv_stem._forward_hooks
 
 
+def test_bf16_is_chosen_where_whole_tiles_are_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Depthwise convolutions stay in fp32 there, and the rest gains enough."""
+    monkeypatch.setattr(device.torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    lite = timm.create_model("efficientnet_lite0", num_classes=0)
+    assert choose_precision("auto", CPU, lite, IMAGE) == "bf16-mixed"
+
+
 def test_emulated_bf16_is_not_chosen_but_given_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device.torch.cpu, "get_capabilities", lambda: {"avx2": True})
     network = timm.create_model("resnet10t", num_classes=0)
