@@ -53,6 +53,7 @@ def prepare(action: str, given: Mapping[str, Any]) -> ReadyModel:
 def _from_torch(action: str, given: Mapping[str, Any]) -> ReadyModel:
     model = load_model(action, given)
     section = getattr(model.spec, action)
+    assert section.engine in ("auto", "torch")  # a rule of the spec
     device = choose_device(section.num_gpus, section.gpu_ids, f"{action}.gpu_ids").torch_device
     embedder = TorchEmbedder(model.recogniser, model.facts, device, section.precision)
     return ReadyModel(model.spec, embedder, model.source, model.warnings, model.epoch)
@@ -75,5 +76,6 @@ def _from_engine(action: str, given: Mapping[str, Any], path: str) -> ReadyModel
     key = f"{action}.trt_engine"
     file = read_engine(path, key)
     spec, warnings = complete_spec(action, given, file.facts.settings(), path)
+    assert getattr(spec, action).engine in ("auto", "tensorrt")  # a rule of the spec
     embedder = TensorRTEmbedder(file, getattr(spec, action).gpu_ids[0], key)
     return ReadyModel(spec, embedder, str(Path(path).resolve()), warnings, None)
