@@ -76,3 +76,11 @@ def test_lists_and_optional_keys() -> None:  # R75
     assert fill_data_sources([row], "/d", {}) == ({"a.images": ["/d/x/test.tar.gz"]}, [])
     assert fill_data_sources([row], None, {}, optional=["a.images"]) == ({}, [])
     assert [problem.key for problem in fill_data_sources([row], None, {})[1]] == ["a.images"]
+
+
+def test_what_another_input_replaces_stays_open(skill: Skill) -> None:
+    replaced = ["dataset.val_dataset.reference"]
+    filled, missing = fill_data_sources(skill.data_source_rows("evaluate"), "/d", {}, replaced=replaced)
+    assert list(filled) == ["dataset.val_dataset.query"]
+    _, missing = fill_data_sources(skill.data_source_rows("evaluate"), None, {}, replaced=replaced)
+    assert [problem.key for problem in missing] == ["dataset.val_dataset.query"]

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -14,6 +15,7 @@ from tao_skill.config.keys import flatten
 from tao_skill.errors import JobError, SpecError, UsageError
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
+from tao_skill.metric_learning.gallery.store import Contents, Entry, ModelOfGallery, change_gallery
 from tao_skill.run.check_inputs import results_root_problems
 from tao_skill.run.dispatch import NOT_RUNNABLE
 from tao_skill.run.make_plan import plan_run
@@ -301,3 +303,17 @@ def test_a_results_root_that_cannot_be_written(tmp_path: Path) -> None:
         pytest.skip("root may write everywhere")
     tmp_path.chmod(0o500)
     assert [problem.key for problem in results_root_problems(tmp_path / "results")] == ["results_root"]
+
+
+@pytest.mark.usefixtures("skill")
+def test_a_gallery_takes_the_references_place(data_root: Path, tmp_path: Path) -> None:
+    contents = Contents.of(ModelOfGallery("abc", 2, "m.pth"), [Entry("c0", "/gone/0.png", "0")], np.ones((1, 2), "f4"))
+    change_gallery(tmp_path / "shop", lambda _: contents)
+    asked = [f"inference.checkpoint={weights(tmp_path)}", f"inference.gallery={tmp_path / 'shop'}"]
+    planned = plan(tmp_path, "inference", *asked, data_root=str(data_root))
+    assert planned.inputs["inference.gallery"] == [str(tmp_path / "shop")]
+    assert "dataset.val_dataset.reference" not in planned.inputs
+    assert "dataset.val_dataset.reference" not in planned.overrides
+    with pytest.raises(SpecError) as caught:
+        plan(tmp_path, "inference", asked[0], f"inference.gallery={tmp_path / 'none'}", data_root=str(data_root))
+    assert [problem.key for problem in caught.value.problems] == ["inference.gallery"]
