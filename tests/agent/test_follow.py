@@ -1,0 +1,63 @@
+"""Logs in pieces: bounded, and nothing of them is lost or told twice."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tao_skill.agent.call import call_tool
+from tao_skill.agent.desk import Desk
+from tao_skill.bank.skill import DEFAULT_SKILL
+from tao_skill.jobs.record import JobRecord
+from tao_skill.jobs.store import JobStore
+
+TEXTS = {
+    "long": b"".join(f"line {number} \xc3\xa4\n".encode() for number in range(9000)),
+    "no end": b"a\nb\nc",
+    "one huge line": b"x" * 200_000,
+    "bars": b"epoch 1\r 10%\r 100%\nepoch 2\r\n\n\n",
+    "empty": b"",
+    "no text": bytes(range(256)) * 10,
+}
+
+
+@pytest.fixture
+def job(folder: Path) -> Path:
+    where = folder / "results" / "j"
+    (where / "train").mkdir(parents=True)
+    JobStore(folder / "results").create(
+        JobRecord(job_id="j", skill=DEFAULT_SKILL, action="train", results_dir=str(where))
+    )
+    return where / "train" / "log.txt"
+
+
+def pages(first: dict[str, Any], desk: Desk) -> list[dict[str, Any]]:
+    found = []
+    arguments: dict[str, Any] | None = first
+    while arguments is not None:
+        page = call_tool("logs", arguments, desk).document
+        found.append(page)
+        assert len(page["lines"]) <= arguments.get("lines", 50)
+        assert sum(map(len, page["lines"])) < 100_000
+        arguments = page["next_call"]["arguments"] if page["next_call"] else None
+        assert len(found) < 2000
+    return found
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("lines", [7, 500])
+def test_all_of_a_log_comes_in_pieces_both_ways(name: str, lines: int, job: Path, desk: Desk) -> None:
+    text = TEXTS[name]
+    job.write_bytes(text)
+    back = pages({"job_id": "j", "lines": lines}, desk)[::-1]
+    forth = pages({"job_id": "j", "lines": lines, "after": 0}, desk)
+    for found in (back, forth):
+        assert found[0]["start"] == 0
+        assert found[-1]["end"] == found[-1]["size"] == len(text)
+        assert all(one["end"] == two["start"] for one, two in pairwise(found))
+
+
+def test_a_progress_bar_comes_as_its_last_state(job: Path, desk: Desk) -> None:
+    job.write_bytes(TEXTS["bars"])
+    assert call_tool("logs", {"job_id": "j"}, desk).document["lines"] == [" 100%", "epoch 2", "", ""]
