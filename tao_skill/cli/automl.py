@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tao_skill.cli.arguments import add_results_root
 from tao_skill.cli.outcome import Outcome
+from tao_skill.errors import UsageError
 
 if TYPE_CHECKING:
     from tao_skill.automl.history import SearchHistory
@@ -70,9 +71,15 @@ def _add(
 
 
 def _run(options: argparse.Namespace) -> Outcome:
-    from tao_skill.cli.run import run_request
+    from tao_skill.cli.run import request_of, run_request
+    from tao_skill.run.make_plan import plan_run
 
     options.action, options.automl_policy, options.request = "train", "on", None
+    plan = plan_run(request_of(options))
+    if plan.search is None:
+        raise UsageError(
+            f"{plan.skill} can't be searched: {plan.dispatch_reason}.", next_step="python -m tao_skill run train"
+        )
     return run_request(options)
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from tao_skill.bank.skill import Skill
 from tao_skill.config.schema import NETWORK_ARCH
 from tao_skill.errors import Problem, SkillError
+from tao_skill.run.dispatch import trainer_command
+from tao_skill.run.record import CommandFor
 
-__all__ = ["Program", "program_of"]
+__all__ = ["Program", "command_of", "program_of"]
 
 CONFIG_PATH = "{config_path}"
 
@@ -31,6 +33,13 @@ class Program:
     def command(self, spec_file: Path) -> list[str]:
         """Return the command line that runs it in a process of its own."""
         return [*([sys.executable, self.script] if self.script else []), *self.filled(spec_file)]
+
+
+def command_of(skill: Skill) -> CommandFor:
+    """Return what gives the command line of each action of a skill."""
+    if skill.info.network_arch == NETWORK_ARCH:
+        return trainer_command
+    return lambda action, spec_file: program_of(skill, action).command(spec_file)
 
 
 def program_of(skill: Skill, action: str) -> Program:

@@ -9,11 +9,12 @@ from tao_skill.bank.skill import find_skill
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.run.check_places import check_places
-from tao_skill.run.dispatch import AUTOML, trainer_command
+from tao_skill.run.dispatch import AUTOML
 from tao_skill.run.launch_search import launch_search
 from tao_skill.run.look_at_data import check_staged_data
 from tao_skill.run.make_plan import make_plan
 from tao_skill.run.plan import RunPlan
+from tao_skill.run.program import command_of
 from tao_skill.run.record import CommandFor, run_recorded
 from tao_skill.run.redaction import redacted
 from tao_skill.run.request import RunRequest
@@ -31,7 +32,7 @@ def run(
     *,
     job_id: str | None = None,
     echo: TextIO | None = None,
-    command_for: CommandFor = trainer_command,
+    command_for: CommandFor | None = None,
 ) -> RunResult:
     """Plan, bring the inputs here, start the action, and return how it ended.
 
@@ -57,7 +58,7 @@ def run(
         return launch_search(request, skill, plan, spec, store=store, record=record)
     _log.info("job %s: %s starts, results in %s", record.job_id, plan.action, plan.results_dir)
     ended = run_recorded(
-        store, record, spec, reason="the runner started it", command_for=command_for, echo=echo,
+        store, record, spec, reason="the runner started it", command_for=command_for or command_of(skill), echo=echo,
         upload_excludes=skill.info.actions[plan.action].upload_excludes,
     )  # fmt: skip
     return result_of(ended)

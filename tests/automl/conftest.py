@@ -118,6 +118,7 @@ description: A model that trains in no time.
 
 | Action | Spec Field | Inference Function | Meaning |
 |---|---|---|---|
+| train | `results_dir` | `output_dir` | folder of this job |
 | train | `resume` | `resume_model` | newest checkpoint of this job |
 | train (AutoML) | `resume` | `automl_resume_model` | newest checkpoint of the trial that this one continues |
 """

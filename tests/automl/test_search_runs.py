@@ -303,6 +303,13 @@ def test_the_plan_tells_the_search_and_writes_nothing(tmp_path: Path, skill_dir:
     assert not (tmp_path / "results").exists()
 
 
+def test_a_skill_of_another_bank_trains_directly_too(tmp_path: Path, skill_dir: Path) -> None:  # R21
+    result = run(request(tmp_path, skill_dir).model_copy(update={"automl_policy": "off", "automl": []}))
+    assert result.status == JobStatus.COMPLETE
+    assert result.search is None
+    assert result.metrics["score"] > 0
+
+
 def test_wrong_requests_cost_nothing(tmp_path: Path, skill_dir: Path) -> None:
     with pytest.raises(SpecError, match=r"fit\.rte"):
         run(request(tmp_path, skill_dir, "fit.rte=0.1"))
