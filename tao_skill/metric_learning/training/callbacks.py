@@ -112,6 +112,10 @@ class EpochReport(pl.Callback):
         """Embed with all processes, and compare in the first; the others get None."""
         recogniser = module.best_weights
         embed = SharedEmbedding(trainer, self.processes, module.spec.model.feat_dim)
+        if self.processes.count > 1:
+            # On CPUs each process has batch statistics of its own: the first one's are those that checkpoints hold.
+            for buffer in recogniser.buffers():
+                torch.distributed.broadcast(buffer, src=0)
         with evaluating(recogniser):
             quick = self.half and module.device.type == "cpu"
             network = HalfRecogniser(recogniser) if quick else recogniser

@@ -24,7 +24,7 @@ from tao_skill.metric_learning.model.recogniser import Recogniser
 from tao_skill.metric_learning.training.processes import _make_fit_for_several, find_processes, freeze_unused
 
 LIMIT = 600
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
 
 
 @pytest.fixture
