@@ -225,7 +225,8 @@ class Miner:
         Literal["multi_similarity", "triplet_margin", "batch_hard", "none"],
         parameter(
             "Miner: pairs that are hard beside the other pairs of their anchor (multi_similarity reads "
-            "train.optim.miner_function_margin), triplets that break a margin, each anchor's hardest positive and "
+            "train.optim.miner_function_margin; under the triplet loss it takes all pairs of a batch whose average "
+            "triplet still breaks the margin), triplets that break a margin, each anchor's hardest positive and "
             "negative, or all. "
             "Follows train.loss.name where only that is given: none for supcon, ntxent and circle.",
             title="Miner",

@@ -211,6 +211,15 @@ class Train(Devices):
             tao_type="categorical",
         ),
     ] = "auto"
+    embedder_refit: Annotated[
+        bool,
+        parameter(
+            "At each validation, also measure the embedder that linear discriminant analysis computes from the trained "
+            "trunk's features, and keep it in the best checkpoint where it recognises better than the trained one; "
+            "only for linear embedders that learn.",
+            title="Refit of the embedder",
+        ),
+    ] = True
     accumulate_batches: Annotated[
         int,
         parameter(
@@ -234,12 +243,13 @@ class Train(Devices):
         float,
         parameter(
             "Share of itself that a running average of the weights keeps at each update, such as 0.999; the first "
-            "updates count for more. Validation and checkpoints then use the average. 0 is no average.",
+            "updates count for more. Validation and checkpoints then use the average. 0 is no average, -1 is "
+            "automatic: an average over about half an epoch.",
             title="Decay of the weights' average",
-            ge=0.0,
+            ge=-1.0,
             le=0.999999,
         ),
-    ] = 0.0
+    ] = -1.0
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
         parameter(

@@ -22,6 +22,11 @@ class LinearHead(nn.Module):
         self.net = nn.Sequential(layer)
         self.last_linear = layer
 
+    @property
+    def in_features(self) -> int:
+        """Return trunk_dim."""
+        return self.last_linear.in_features
+
     @torch.no_grad()
     def start_from(self, weight: Tensor, bias: Tensor) -> None:
         """Take over a projection: weight (embed_dim, trunk_dim) and bias (embed_dim,)."""

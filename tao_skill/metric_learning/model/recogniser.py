@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from tao_skill.metric_learning.model.backbones import build_trunk, is_published_transformer, trunk_dim
 from tao_skill.metric_learning.model.heads import LinearHead, ResidualHead
@@ -38,6 +39,11 @@ class ModelSettings:
         return self.timm_name or self.backbone
 
 
+# What a residual branch of an untrained trunk counts beside its shortcut. Libraries start it at 0, which suits long
+# trainings: some hundred steps later the branches would still be asleep.
+BRANCH_SCALE = 0.3
+
+
 class Recogniser(nn.Module):
     """Map images (batch, channels, height, width) to embeddings (batch, feat_dim), not yet of unit length."""
 
@@ -69,6 +75,16 @@ def build_recogniser(settings: ModelSettings, seed: int | None = None, *, timm_p
             input_channels=settings.input_channels,
             timm_pretrained=timm_pretrained,
         )
+        if not timm_pretrained:
+            _wake_branches(trunk)
         features = trunk_dim(trunk, settings.input_channels, settings.input_height, settings.input_width)
         head = ResidualHead if is_published_transformer(settings.backbone, settings.timm_name) else LinearHead
         return Recogniser(trunk, head(features, settings.feat_dim))
+
+
+@torch.no_grad()
+def _wake_branches(trunk: nn.Module) -> None:
+    """Give residual branches that start as nothing a part in what the trunk computes."""
+    for layer in trunk.modules():
+        if isinstance(layer, _BatchNorm) and layer.affine:
+            layer.weight.masked_fill_(layer.weight == 0, BRANCH_SCALE)

@@ -3,7 +3,12 @@
 from torch import Tensor, nn
 from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
 
-__all__ = ["average_of", "decay_at"]
+__all__ = ["automatic_decay", "average_of", "decay_at"]
+
+
+def automatic_decay(updates: int) -> float:
+    """Return the decay with which an average reaches back over half an epoch of so many updates."""
+    return max(0.0, 1 - 2 / updates) if updates else 0.0
 
 
 def decay_at(update: int, decay: float) -> float:

@@ -1,22 +1,26 @@
 """What happens around the steps: validation, status lines, the progress bar."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
 from tao_skill.metric_learning.data.transforms import EvalTransform
 from tao_skill.metric_learning.engines.torch_network import Network, evaluating
 from tao_skill.metric_learning.half import HalfRecogniser
 from tao_skill.metric_learning.measure import RetrievalTask, embed_task, measure_embedded
+from tao_skill.metric_learning.model.recogniser import Recogniser
 from tao_skill.metric_learning.progress import Progress
-from tao_skill.metric_learning.retrieval.metrics import RetrievalMetrics
 from tao_skill.metric_learning.status import StatusLog
-from tao_skill.metric_learning.training.checkpointing import MONITOR, START_EPOCH, Checkpointing
+from tao_skill.metric_learning.training.checkpointing import MONITOR, START_EPOCH, Candidate, Checkpointing
 from tao_skill.metric_learning.training.data import SharedEmbedding, TrainingData
 from tao_skill.metric_learning.training.module import TrainingModule
 from tao_skill.metric_learning.training.processes import Processes
+from tao_skill.metric_learning.training.refit import Refit
 from tao_skill.metric_learning.training.tracking import Tracking
 
 __all__ = ["EpochReport", "EpochSampler", "ProgressBar"]
@@ -54,6 +58,7 @@ class EpochReport(pl.Callback):
         checkpointing: Checkpointing,
         tracking: Tracking,
         processes: Processes,
+        refit: Refit,
         half: bool = False,
     ) -> None:
         self.task = task
@@ -65,34 +70,34 @@ class EpochReport(pl.Callback):
         self.tracking = tracking
         self.processes = processes
         self.half = half
+        self.refit = refit
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure the model that a new training starts from."""
         assert isinstance(pl_module, TrainingModule)
         if self.task is None or pl_module.step > 0:
             return
-        measured = self._measure(self.task, trainer, pl_module)
+        measured = self._measure(pl_module.best_weights, self.task, trainer, pl_module)
         if measured is not None:
-            values, full = measured
+            values = measured.metrics
             # Under names of their own: these are no results of an epoch.
             self.status.running("Before training.", kpi={f"start {name}": value for name, value in values.items()})
             self.tracking.scalars(values, START_EPOCH, 0)
             log.info("before training  val P@1 %.4g", values[MONITOR])
-            self.checkpointing.keep_start(pl_module, values, full)
+            self.checkpointing.keep_start(pl_module, measured)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure retrieval on the validation sets and report the epoch."""
         assert isinstance(pl_module, TrainingModule)
-        epoch, measured = pl_module.epoch, None
+        epoch, found = pl_module.epoch, []
         warned = bool(pl_module.collapse.warning)
         kpi, collapsed = pl_module.end_epoch()
         if self.task is not None and ((epoch + 1) % self.interval == 0 or epoch + 1 == self.max_epoch):
-            measured = self._measure(self.task, trainer, pl_module)
+            found = self._validate(self.task, trainer, pl_module)
         if not trainer.is_global_zero:
             return
-        values, full = measured or ({}, None)
-        kpi |= values
-        self.checkpointing.take(kpi, full)
+        self.checkpointing.take(kpi, found)
+        kpi |= self.checkpointing.best_of(found).metrics if found else {}
         self.status.running(
             f"Epoch {epoch} is done." + (" Its embeddings have collapsed: nearly all are alike." if collapsed else ""),
             epoch=epoch,
@@ -106,22 +111,38 @@ class EpochReport(pl.Callback):
             self.status.running(pl_module.collapse.warning)
             log.warning("%s", pl_module.collapse.warning)
 
+    def _validate(self, task: RetrievalTask, trainer: pl.Trainer, module: TrainingModule) -> list[Candidate]:
+        """Measure the trained recogniser and, where there is one, the one with a computed embedder."""
+        trained = module.best_weights
+        offered = [trained]
+        if trunk_dim := self.refit.features_of(trained):
+            features = SharedEmbedding(trainer, self.processes, trunk_dim)
+            with self._network(Recogniser(trained.trunk, nn.Identity()), module.device) as network:
+                offered.append(self.refit(trained, network, features))
+        measured = [self._measure(recogniser, task, trainer, module) for recogniser in offered]
+        return [candidate for candidate in measured if candidate is not None]
+
     def _measure(
-        self, task: RetrievalTask, trainer: pl.Trainer, module: TrainingModule
-    ) -> tuple[dict[str, float], RetrievalMetrics] | None:
+        self, recogniser: Recogniser, task: RetrievalTask, trainer: pl.Trainer, module: TrainingModule
+    ) -> Candidate | None:
         """Embed with all processes, and compare in the first; the others get None."""
-        recogniser = module.best_weights
         embed = SharedEmbedding(trainer, self.processes, module.spec.model.feat_dim)
+        with self._network(recogniser, module.device) as network:
+            embedded = embed_task(network, task, embed)
+        if not trainer.is_global_zero:
+            return None
+        return Candidate(recogniser, *measure_embedded(embedded, task, "val"))
+
+    @contextmanager
+    def _network(self, recogniser: Recogniser, device: torch.device) -> Iterator[Network]:
+        """Put a recogniser in evaluation mode and the number format of the training."""
         if self.processes.count > 1:
             # On CPUs each process has batch statistics of its own: the first one's are those that checkpoints hold.
             for buffer in recogniser.buffers():
                 torch.distributed.broadcast(buffer, src=0)
-        with evaluating(recogniser):
-            quick = self.half and module.device.type == "cpu"
-            network = HalfRecogniser(recogniser) if quick else recogniser
-            with torch.autocast(module.device.type, torch.bfloat16, enabled=self.half and not quick):
-                embedded = embed_task(Network(network, self.transform, module.device), task, embed)
-        return measure_embedded(embedded, task, "val") if trainer.is_global_zero else None
+        quick = self.half and device.type == "cpu"
+        with evaluating(recogniser), torch.autocast(device.type, torch.bfloat16, enabled=self.half and not quick):
+            yield Network(HalfRecogniser(recogniser) if quick else recogniser, self.transform, device)
 
 
 def _line(epoch: int, max_epoch: int, kpi: dict[str, float]) -> str:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,14 @@ from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from tao_skill.config.train import Train
 from tao_skill.errors import Problem, SpecError
 from tao_skill.metric_learning.model.checkpoint import HEADER, TRAINING, header, save_atomically
-from tao_skill.metric_learning.model.recogniser import ModelSettings
-from tao_skill.metric_learning.retrieval.metrics import ClassMetrics, RetrievalMetrics
+from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser
+from tao_skill.metric_learning.retrieval.metrics import RetrievalMetrics
 from tao_skill.metric_learning.retrieval.open_set import choose_rejection
 from tao_skill.metric_learning.retrieval.report import public_names, write_per_class_csv
 from tao_skill.metric_learning.training.module import EPOCH_MEANS, TrainingModule
 from tao_skill.metric_learning.training.record import CheckpointEntry, CheckpointRecord
 
-__all__ = ["BEST_NAME", "MONITOR", "START_EPOCH", "Checkpointing", "new_record"]
+__all__ = ["BEST_NAME", "MONITOR", "START_EPOCH", "Candidate", "Checkpointing", "new_record"]
 
 MONITOR = "val Precision at Rank 1"  # R25
 BEST_NAME = "model_best.pth"
@@ -42,6 +43,15 @@ def new_record(folder: Path, train: Train, model: ModelSettings, transform: dict
     return CheckpointRecord(folder=folder, monitor=monitor, mode=mode, model=model.document(), transform=transform)
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A recogniser that a checkpoint may hold, and what validation says of it; None: nothing was validated."""
+
+    recogniser: Recogniser | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    retrieval: RetrievalMetrics | None = None
+
+
 class Checkpointing(Checkpoint):
     """Write model_epoch_EEE_step_SSSSS.pth at intervals and at the end, and model_best.pth after better validations.
 
@@ -57,22 +67,29 @@ class Checkpointing(Checkpoint):
         self.model_name = model_name
         # What the next checkpoint says of recognising, beside its weights.
         self.recognition: dict[str, Any] = {"class_names": list(class_names)}
-        self.metrics: dict[str, float] = {}
-        self.per_class: list[ClassMetrics] = []
-        self.rejection: dict[str, Any] | None = None
+        # The recogniser as it was trained, which periodic checkpoints hold, and the best one there is.
+        self.trained = self.chosen = Candidate()
 
-    def take(self, metrics: dict[str, float], retrieval: RetrievalMetrics | None) -> None:
-        """Take the metrics of the epoch that ends, by which its checkpoints are judged; None: nothing was validated."""
-        self.metrics = metrics
-        self.per_class = retrieval.per_class if retrieval is not None else []
-        rejection = choose_rejection(retrieval, self.train.false_accept_rate) if retrieval is not None else None
-        self.rejection = rejection.document() if rejection is not None else None
+    def take(self, means: dict[str, float], measured: Sequence[Candidate]) -> None:
+        """Take the epoch that ends: its means, and what validation measured, the trained recogniser first."""
+        judged = [replace(one, metrics=means | one.metrics) for one in measured]
+        self.trained = judged[0] if judged else Candidate(metrics=means)
+        self.chosen = self.best_of(judged) if judged else self.trained
 
-    def keep_start(self, module: TrainingModule, metrics: dict[str, float], retrieval: RetrievalMetrics) -> None:
+    def best_of(self, candidates: Sequence[Candidate]) -> Candidate:
+        """Return the candidate with the best monitored metric, the first of several."""
+        value, best = candidates[0].metrics.get(self.record.monitor), candidates[0]
+        for one in candidates[1:]:
+            other = one.metrics.get(self.record.monitor)
+            if value is not None and other is not None and self.record.better(other, value):
+                value, best = other, one
+        return best
+
+    def keep_start(self, module: TrainingModule, start: Candidate) -> None:
         """Take the model that training starts from as the best so far: it may be hard to beat."""
-        self.take(metrics, retrieval)
+        self.take({}, [start])
         self._keep_best(module, START_EPOCH)
-        self.take({}, None)
+        self.take({}, [])
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Write a checkpoint after every so many steps, where the interval counts steps."""
@@ -98,35 +115,41 @@ class Checkpointing(Checkpoint):
         self._keep_best(module, module.epoch)
         if due:
             self._write_periodic(module, epoch_is_done=True)
-        self.take({}, None)
+        self.take({}, [])
 
     def _write_periodic(self, module: TrainingModule, epoch_is_done: bool) -> None:
         name = f"model_epoch_{module.epoch:03d}_step_{module.step:05d}.pth"
-        self._write(module, name, {TRAINING: module.training_state(epoch_is_done)}, module.epoch)
+        self._write(module, name, self.trained, module.epoch, {TRAINING: module.training_state(epoch_is_done)})
         older = [entry.file for entry in self.record.checkpoints if entry.kind == "periodic" and entry.file != name]
-        self._note(module, name, "periodic", module.epoch)
+        self._note(module, name, "periodic", module.epoch, self.trained)
         if self.train.checkpointer.replace_periodic:
             self.record.forget(older)
 
-    def _header(self, module: TrainingModule, epoch: int) -> dict[str, Any]:
+    def _header(self, module: TrainingModule, epoch: int, candidate: Candidate) -> dict[str, Any]:
+        rejection = self._rejection(candidate)
         return header(
             model_name=self.model_name,
             model=self.record.model,
             transform=self.record.transform,
-            recognition=self.recognition | ({"rejection": self.rejection} if self.rejection else {}),
+            recognition=self.recognition | ({"rejection": rejection} if rejection else {}),
             epoch=epoch,
             step=module.step,
-            metrics=self.metrics,
+            metrics=candidate.metrics,
         )
 
+    def _rejection(self, candidate: Candidate) -> dict[str, Any] | None:
+        retrieval = candidate.retrieval
+        rejection = choose_rejection(retrieval, self.train.false_accept_rate) if retrieval is not None else None
+        return rejection.document() if rejection is not None else None
+
     def _keep_best(self, module: TrainingModule, epoch: int) -> None:
-        value = self.metrics.get(self.record.monitor)
+        value = self.chosen.metrics.get(self.record.monitor)
         if value is None:
             return
         if self.record.better(value, self.record.best_value):
-            self._write(module, BEST_NAME, {}, epoch)
+            self._write(module, BEST_NAME, self.chosen, epoch)
             self.record.best = BEST_NAME
-            self._note(module, BEST_NAME, "best", epoch)
+            self._note(module, BEST_NAME, "best", epoch, self.chosen)
             self._write_per_class()
         if self.train.checkpointer.enable_topk and epoch != START_EPOCH:
             self._keep_top_k(module, epoch)
@@ -134,8 +157,9 @@ class Checkpointing(Checkpoint):
     def _write_per_class(self) -> None:
         """Keep the table of classes that belongs to the best checkpoint, and no other."""
         path = self.record.folder / "per_class.csv"
-        if self.per_class and self.train.report_accuracy_per_class:
-            write_per_class_csv(path, self.per_class)
+        per_class = self.chosen.retrieval.per_class if self.chosen.retrieval is not None else []
+        if per_class and self.train.report_accuracy_per_class:
+            write_per_class_csv(path, per_class)
         else:
             path.unlink(missing_ok=True)
 
@@ -146,11 +170,11 @@ class Checkpointing(Checkpoint):
             dirpath=folder, filename=settings.filename, auto_insert_metric_name=settings.auto_insert_metric_name
         )
         named.FILE_EXTENSION = ".pth"
-        values: dict[str, Any] = {**self.metrics, "epoch": epoch, "step": module.step}
+        values: dict[str, Any] = {**self.chosen.metrics, "epoch": epoch, "step": module.step}
         path = Path(named.format_checkpoint_name(values))
         name = path.name if folder == self.record.folder else str(path)
-        self._write(module, name, {}, epoch)
-        self._note(module, name, "top", epoch)
+        self._write(module, name, self.chosen, epoch)
+        self._note(module, name, "top", epoch, self.chosen)
         ranked = sorted(
             (entry for entry in self.record.checkpoints if entry.kind == "top"),
             key=lambda entry: entry.metrics.get(self.record.monitor, float("-inf")),
@@ -158,14 +182,18 @@ class Checkpointing(Checkpoint):
         )
         self.record.forget([entry.file for entry in ranked[settings.save_top_k :]])
 
-    def _write(self, module: TrainingModule, name: str, more: dict[str, Any], epoch: int) -> None:
-        weights = {f"recogniser.{key}": value for key, value in module.best_weights.state_dict().items()}
-        content = {HEADER: self._header(module, epoch), "state_dict": weights, **more}
+    def _write(
+        self, module: TrainingModule, name: str, candidate: Candidate, epoch: int, more: dict[str, Any] | None = None
+    ) -> None:
+        recogniser = candidate.recogniser or module.best_weights
+        weights = {f"recogniser.{key}": value for key, value in recogniser.state_dict().items()}
+        content = {HEADER: self._header(module, epoch, candidate), "state_dict": weights, **(more or {})}
         save_atomically(content, self.record.folder / name)
 
-    def _note(self, module: TrainingModule, name: str, kind: str, epoch: int) -> None:
+    def _note(self, module: TrainingModule, name: str, kind: str, epoch: int, candidate: Candidate) -> None:
         size = (self.record.folder / name).stat().st_size
-        self.record.add(CheckpointEntry(name, kind, epoch, module.step, size, dict(self.metrics), self.rejection))
+        metrics, rejection = dict(candidate.metrics), self._rejection(candidate)
+        self.record.add(CheckpointEntry(name, kind, epoch, module.step, size, metrics, rejection))
 
 
 def _training(module: pl.LightningModule) -> TrainingModule:

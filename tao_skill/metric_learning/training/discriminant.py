@@ -10,7 +10,10 @@ directions of largest scatter. It is linear discriminant analysis with a shrunke
 import torch
 from torch import Tensor
 
-__all__ = ["discriminant_projection"]
+__all__ = ["MOST_IMAGES", "discriminant_projection", "shuffled"]
+
+# Enough to estimate the covariance of some thousand features, and few enough to be quick beside an epoch.
+MOST_IMAGES = 4096
 
 # Share of the mean variance that is added to every direction: less fits the known classes more closely, more keeps
 # what tells unknown ones apart.
@@ -40,6 +43,12 @@ def discriminant_projection(features: Tensor, labels: Tensor, embed_dim: int) ->
     weight = torch.zeros(embed_dim, width, dtype=torch.float64)
     weight[: len(projection)] = projection
     return weight.float(), -(weight @ mean).float()
+
+
+def shuffled(num_images: int, seed: int) -> list[int]:
+    """Return the indices of all images in an order that depends on the seed alone."""
+    order: list[int] = torch.randperm(num_images, generator=torch.Generator().manual_seed(seed)).tolist()
+    return order
 
 
 def _within_class_covariance(values: Tensor, labels: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from tao_skill.metric_learning.training.data import TrainingData, all_pixels, un
 from tao_skill.metric_learning.training.module import TrainingModule
 from tao_skill.metric_learning.training.processes import Processes, find_processes, fit_together
 from tao_skill.metric_learning.training.record import CheckpointRecord
+from tao_skill.metric_learning.training.refit import Refit
 from tao_skill.metric_learning.training.start import Warmup, load_start
 from tao_skill.metric_learning.training.tracking import Tracking
 
@@ -61,6 +62,7 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
         module.resume(start.checkpoint.training)
         record.take_over()
     data = TrainingData(spec, sets, module, processes)
+    module.steps_per_epoch = len(data.sampler)
     unseen = unseen_warning(sets.train, data.sampler, spec.train.num_epochs)
     if unseen:
         log.warning("%s", unseen)
@@ -136,6 +138,7 @@ def _fit(
         tracking=tracking,
         processes=processes,
         half=precision == "bf16-mixed",
+        refit=Refit(spec, data.sets.train, data.pixels, module.seed),
     )
     torch.backends.cudnn.benchmark = train.cudnn.benchmark
     torch.backends.cudnn.deterministic = train.cudnn.deterministic

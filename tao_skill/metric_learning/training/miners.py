@@ -6,36 +6,56 @@ import torch
 from pytorch_metric_learning import miners
 from pytorch_metric_learning.utils.loss_and_miner_utils import get_all_pairs_indices
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from tao_skill.config.train import Train
 
-__all__ = ["PersistentMiner", "build_miner"]
+__all__ = ["PersistentMiner", "build_miner", "mean_gap"]
 
 # Anchors, positives, negatives; or anchors and positives, anchors and negatives.
 Indices = tuple[Tensor, ...]
 
 
 class PersistentMiner(nn.Module):
-    """Mine with a miner and, where it finds nothing to learn from, take all pairs.
+    """Mine with a miner once the classes are apart, and take all pairs before and where the miner finds nothing.
 
-    A batch without a hard pair would have a loss of exactly 0 and teach nothing, although the smooth loss can still
-    push classes apart.
+    While the average triplet of a batch breaks the margin, hard pairs are the rule: to have lost least by them, all
+    embeddings need only become alike, and hard mining from random weights ends there. All pairs push classes apart
+    first. A batch without a hard pair would have a loss of exactly 0 and teach nothing, although the smooth loss can
+    still push classes apart.
     """
 
-    def __init__(self, miner: nn.Module) -> None:
+    def __init__(self, miner: nn.Module, margin: float = 0.0) -> None:
         super().__init__()
         self.miner = miner
+        self.margin = margin
 
     def forward(
         self, embeddings: Tensor, labels: Tensor, ref_emb: Tensor | None = None, ref_labels: Tensor | None = None
     ) -> Indices:
         """Return indices into the batch (batch, embed_dim) and the references, which are the batch if not given."""
+        everything: Indices = get_all_pairs_indices(labels, ref_labels)
+        if self.margin and mean_gap(embeddings, ref_emb, everything) < self.margin:
+            return everything
         found: Indices = self.miner(embeddings, labels, ref_emb, ref_labels)
         with_positive, with_negative = (found[0], found[0]) if len(found) == 3 else (found[0], found[2])
         if torch.isin(with_positive, with_negative).any():
             return found
-        everything: Indices = get_all_pairs_indices(labels, ref_labels)
         return everything
+
+
+@torch.no_grad()
+def mean_gap(embeddings: Tensor, references: Tensor | None, pairs: Indices) -> float:
+    """Return how much farther negatives are than positives on average (unit vectors, L2); nan without either.
+
+    ``pairs`` are anchors and positives, anchors and negatives, as indices into embeddings (batch, embed_dim) and
+    references (count, embed_dim), which are the embeddings if not given.
+    """
+    unit = normalize(embeddings, dim=1)
+    others = unit if references is None else normalize(references, dim=1)
+    distances = torch.cdist(unit, others)
+    anchors, positives, other_anchors, negatives = pairs
+    return float(distances[other_anchors, negatives].mean() - distances[anchors, positives].mean())
 
 
 def build_miner(train: Train) -> nn.Module | None:
@@ -47,4 +67,9 @@ def build_miner(train: Train) -> nn.Module | None:
         ),
         "batch_hard": miners.BatchHardMiner,
     }
-    return PersistentMiner(kinds[train.miner.name]()) if train.miner.name in kinds else None
+    if train.miner.name not in kinds:
+        return None
+    # Who asks for another miner or loss wants just that; other losses have no margin of this meaning either.
+    waits = train.loss.name == "triplet" and train.miner.name == "multi_similarity"
+    margin = train.optim.triplet_loss_margin if waits else 0.0
+    return PersistentMiner(kinds[train.miner.name](), margin)

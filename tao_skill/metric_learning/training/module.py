@@ -13,7 +13,7 @@ from tao_skill.config.actions import TrainSpec
 from tao_skill.errors import CheckpointError, JobError, Problem
 from tao_skill.metric_learning.model.pretrained import starts_pretrained
 from tao_skill.metric_learning.model.recogniser import Recogniser
-from tao_skill.metric_learning.training.average import average_of
+from tao_skill.metric_learning.training.average import automatic_decay, average_of
 from tao_skill.metric_learning.training.collapse import CollapseWatch, EpochSums
 from tao_skill.metric_learning.training.criterion import Criterion
 from tao_skill.metric_learning.training.optimizers import (
@@ -61,6 +61,7 @@ class TrainingModule(pl.LightningModule):
         self.start_epoch = 0
         self.step = 0
         self.epoch_step = 0
+        self.steps_per_epoch = 0  # told once the batches are known
         self.average: AveragedModel | None = None
         self._average_state: dict[str, Any] | None = None
         self._scaler_state: dict[str, Any] | None = None
@@ -119,6 +120,8 @@ class TrainingModule(pl.LightningModule):
         # Weights and memory are copied from the first process; what stands beside them has to be told.
         self.criterion.set_extra_state(strategy.broadcast(self.criterion.get_extra_state()))
         decay = self.spec.train.weights_average_decay
+        if decay < 0:
+            decay = automatic_decay(self.steps_per_epoch // self.accumulated)
         if decay > 0:
             self.average = average_of(self.recogniser, decay)
         if self._average_state is not None:

@@ -22,15 +22,13 @@ from tao_skill.metric_learning.model.heads import LinearHead
 from tao_skill.metric_learning.model.pretrained import load_weights, start_recogniser, starts_pretrained
 from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser, build_recogniser
 from tao_skill.metric_learning.training.criterion import Criterion
-from tao_skill.metric_learning.training.discriminant import discriminant_projection
+from tao_skill.metric_learning.training.discriminant import MOST_IMAGES, discriminant_projection, shuffled
 
 __all__ = ["Start", "Warmup", "load_start"]
 
 log = logging.getLogger(__name__)
 _RESUME_KEY = "train.resume_training_checkpoint_path"
 _BATCH = 64
-# Enough to estimate the covariance of some thousand features, and few enough to be quick beside an epoch.
-_MOST_IMAGES = 4096
 _CALIBRATION_IMAGES = 512
 
 
@@ -93,7 +91,7 @@ class Warmup:
     ) -> None:
         self.spec, self.images, self.transform, self.device = spec, images, transform, device
         self._pixels = pixels
-        self._order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).tolist()
+        self._order = shuffled(len(images), seed)
 
     def start_embedder(self, recogniser: Recogniser) -> None:
         """Set the embedder to the discriminant projection of the trunk's features, unless the spec says otherwise."""
@@ -107,18 +105,17 @@ class Warmup:
         recogniser.to(self.device)
         if not starts_pretrained(model):
             self._calibrate(recogniser.trunk)
-        chosen = self._order[:_MOST_IMAGES]
+        chosen = self._order[:MOST_IMAGES]
         with evaluating(recogniser):
             features = self._embed(recogniser.trunk, chosen)
         labels = torch.from_numpy(self.images.labels[chosen])
-        weight, bias = discriminant_projection(features, labels, model.feat_dim)
-        head.start_from(weight, bias)
+        head.start_from(*discriminant_projection(features, labels, model.feat_dim))
         log.info("The embedder starts as the discriminant projection of %d training images.", len(chosen))
 
     def start_criterion(self, recogniser: Recogniser, criterion: Criterion) -> None:
         """Fill the cross-batch memory, without which the first step would have no negatives; place class vectors."""
         if criterion.memory is not None or criterion.has_weights:
-            chosen = self._order[: criterion.memory.memory_size if criterion.memory is not None else _MOST_IMAGES]
+            chosen = self._order[: criterion.memory.memory_size if criterion.memory is not None else MOST_IMAGES]
             with evaluating(recogniser):
                 embeddings = self._embed(recogniser.to(self.device), chosen)
             criterion.start_from(embeddings, torch.from_numpy(self.images.labels[chosen]))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tao_skill.config.keys import nest
 from tao_skill.metric_learning.actions import run_action
-from tao_skill.metric_learning.training.average import average_of, decay_at
+from tao_skill.metric_learning.training.average import automatic_decay, average_of, decay_at
 
 
 def train(spec: dict[str, Any], folder: Path, **changes: Any) -> dict[str, Any]:
@@ -50,9 +50,14 @@ def test_decay_climbs_to_what_was_asked_for() -> None:
     assert values[-1] == 0.9
 
 
+@pytest.mark.parametrize(("updates", "decay"), [(0, 0.0), (1, 0.0), (2, 0.0), (4, 0.5), (60, 1 - 1 / 30)])
+def test_automatic_decay_reaches_back_half_an_epoch(updates: int, decay: float) -> None:
+    assert automatic_decay(updates) == pytest.approx(decay)
+
+
 def test_checkpoints_hold_the_average_and_validation_measures_it(spec: dict[str, Any], tmp_path: Path) -> None:
     fast = {"train__optim__warmup_factor": 1.0, "train__optim__trunk__base_lr": 1e-2}
-    train(spec, tmp_path / "plain", **fast)
+    train(spec, tmp_path / "plain", train__weights_average_decay=0, **fast)
     result = train(spec, tmp_path / "averaged", train__weights_average_decay=0.9, **fast)
     plain, averaged = periodic(tmp_path / "plain")[-1], periodic(tmp_path / "averaged")[-1]
     left = averaged["training"]["average"]["weights"]

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from pytorch_metric_learning.utils.loss_and_miner_utils import get_all_pairs_indices
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from tao_skill.config.loss import Miner
+from tao_skill.config.loss import Loss, Miner
 from tao_skill.config.train import Train
-from tao_skill.metric_learning.training.miners import build_miner
+from tao_skill.metric_learning.training.miners import build_miner, mean_gap
 
 LABELS = [0, 0, 0, 1, 1, 1]
 
@@ -63,3 +64,29 @@ def test_where_nothing_is_hard_all_pairs_are_kept(name: str) -> None:
     anchors, _, with_negative, _ = miner(easy, torch.tensor(LABELS))
     assert len(anchors) == 6 * 2
     assert len(with_negative) == 6 * 3
+
+
+@pytest.mark.parametrize(("apart", "waits"), [(0.2, True), (1.0, False)])
+def test_hard_pairs_wait_until_the_average_triplet_keeps_the_margin(apart: float, waits: bool) -> None:
+    angles = torch.tensor([-0.05, 0.0, 0.05, 0.2, apart, 1.05 * apart])  # the fourth is hard
+    vectors = torch.stack([angles.cos(), angles.sin()], dim=1)
+    far = distances(vectors)
+    positives = [far[a][b] for a in range(6) for b in range(6) if a != b and LABELS[a] == LABELS[b]]
+    negatives = [far[a][b] for a in range(6) for b in range(6) if LABELS[a] != LABELS[b]]
+    gap = sum(negatives) / len(negatives) - sum(positives) / len(positives)
+    assert (gap < Train().optim.triplet_loss_margin) == waits
+    assert mean_gap(vectors, None, get_all_pairs_indices(torch.tensor(LABELS))) == pytest.approx(gap, abs=1e-5)
+    assert (mined_by(Train(), vectors) == 18) == waits
+
+
+def test_other_losses_mine_from_the_start() -> None:
+    angles = torch.tensor([0.0, 1.0, 2.0, 0.5, 1.5, 2.5])  # neighbours are of the other class
+    mixed = torch.stack([angles.cos(), angles.sin()], dim=1)
+    assert mined_by(Train(loss=Loss(name="multi_similarity")), mixed) < mined_by(Train(), mixed) == 18
+
+
+def mined_by(train: Train, vectors: Tensor) -> int:
+    """Return how many negative pairs are mined."""
+    miner = build_miner(train)
+    assert miner is not None
+    return len(miner(vectors, torch.tensor(LABELS))[2])
