@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tao_skill.cli.main import main
-from tao_skill.errors import NotAvailableError, SpecError
+from tao_skill.errors import SpecError
 
 
 @pytest.fixture(autouse=True)
@@ -36,11 +36,12 @@ def test_a_dry_run_for_people(data_root: str, capsys: pytest.CaptureFixture[str]
     assert "Nothing was written" in out
 
 
-def test_automl_is_refused_with_the_way_out(tmp_path: Path, data_root: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "train", "--json", "--data-root", data_root]) == NotAvailableError.exit_code
-    error = json.loads(capsys.readouterr().out)["error"]
-    assert "tao-run-automl" in error["message"]
-    assert "--automl-policy off" in error["next_step"]
+def test_training_goes_to_automl_by_default(
+    tmp_path: Path, data_root: str, capsys: pytest.CaptureFixture[str]
+) -> None:  # R16 R19
+    assert main(["run", "train", "--dry-run", "--json", "--data-root", data_root]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["automl_policy"], plan["dispatch"]) == ("on", "tao-run-automl")
     assert list(tmp_path.iterdir()) == []
 
 
