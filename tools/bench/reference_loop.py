@@ -67,7 +67,7 @@ def build(network: str) -> tuple[nn.Module, nn.Module]:
         import timm
 
         trunk = timm.create_model(network, num_classes=0)
-        features = trunk(torch.zeros(1, 3, 64, 64)).shape[1]
+        features = trunk.eval()(torch.zeros(1, 3, 64, 64)).shape[1]
     return trunk, nn.Linear(features, FEAT_DIM)
 
 
