@@ -1,7 +1,7 @@
 """A warm worker: one process that runs trial after trial, so that what they import is imported once.
 
-It reads tasks as JSON lines from stdin and answers each with one on stdout. A script runs inside this process, under
-the name `__main__`, with its output in the trial's log; a command runs in a process of its own. ``{"stop": id}``
+It reads tasks as JSON lines from stdin and answers each with one on stdout. A script or a module runs inside this
+process, under the name `__main__`, with its output in the trial's log; a command runs in a process of its own. ``{"stop": id}``
 interrupts a task like Ctrl-C does. When stdin ends, the runner is gone, and so are this process and all its children.
 """
 
@@ -83,11 +83,14 @@ class _Worker:
     def _execute(self, task: dict[str, Any]) -> tuple[int, str]:
         if "command" in task:
             return self._command(task["command"])
-        script = task["script"]
         arguments, path = sys.argv, list(sys.path)
-        sys.argv, sys.path[:0] = [script, *task["args"]], [str(Path(script).parent)]
         try:
-            runpy.run_path(script, run_name="__main__")
+            if "module" in task:
+                sys.argv = [task["module"], *task["args"]]
+                runpy.run_module(task["module"], run_name="__main__")
+            else:
+                sys.argv, sys.path[:0] = [task["script"], *task["args"]], [str(Path(task["script"]).parent)]
+                runpy.run_path(task["script"], run_name="__main__")
         except SystemExit as end:
             code = _exit_code(end)
             return code, STOPPED if code == 130 else ENDED

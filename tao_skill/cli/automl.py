@@ -26,7 +26,7 @@ _EXAMPLES = """examples:
 
 def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
-    from tao_skill.cli.run import add_train_options
+    from tao_skill.cli.run import add_platform, add_train_options
 
     parser = commands.add_parser(
         "automl",
@@ -54,7 +54,8 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     _add(verbs, parents, "status", "where a search stands, and its best trial so far", _status)
     _add(verbs, parents, "report", "all trials of a search, and where its files are", _report)
     _add(verbs, parents, "stop", "end a search; what it found is kept", _stop)
-    _add(verbs, parents, "resume", "go on with a search that was stopped or killed", _resume)
+    resume = _add(verbs, parents, "resume", "go on with a search that was stopped or killed", _resume)
+    add_platform(resume)
 
 
 def _add(
@@ -63,11 +64,12 @@ def _add(
     name: str,
     says: str,
     call: Callable[[argparse.Namespace], Outcome],
-) -> None:
-    parser = verbs.add_parser(name, help=says, description=f"AutoML: {says}.", parents=parents)
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=says, description=f"AutoML: {says}.", parents=parents)
     parser.add_argument("job_id", metavar="JOB", help="job of the search")
     add_results_root(parser)
     parser.set_defaults(call=call)
+    return parser
 
 
 def _run(options: argparse.Namespace) -> Outcome:
@@ -183,12 +185,12 @@ def _stop(options: argparse.Namespace) -> Outcome:
 
 def _resume(options: argparse.Namespace) -> Outcome:
     from tao_skill.cli.progress import show_log
-    from tao_skill.cli.run import result_outcome
+    from tao_skill.cli.run import platform_settings, result_outcome
     from tao_skill.run.launch_search import resume_search
     from tao_skill.run.results_root import open_store
 
     show_log("debug" in options)
-    return result_outcome(resume_search(open_store(options.results_root), options.job_id))
+    return result_outcome(resume_search(open_store(options.results_root), options.job_id, platform_settings(options)))
 
 
 def _number(value: float | None) -> str:

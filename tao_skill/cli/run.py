@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tao_skill.run.request import RunRequest
     from tao_skill.run.result import RunResult
 
-__all__ = ["add_to", "add_train_options", "request_of", "result_outcome", "run_request", "search_lines"]
+__all__ = ["add_platform", "add_to", "add_train_options", "request_of", "result_outcome", "run_request", "search_lines"]
 
 _EXAMPLES = """examples:
   python -m tao_skill run train --data-root /data --automl-policy off
@@ -50,6 +50,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
         "--automl", metavar="SETTING", nargs="+", action="extend", default=[],
         help="settings of the search, for train, such as automl_max_recommendations=10",
     )  # fmt: skip
+    add_platform(parser)
     parser.add_argument("--data-root", metavar="URI", help="where the skill's data sources lie")
     add_results_root(parser)
     parser.add_argument("--parent-job-id", metavar="ID", help="job whose model this run starts from")
@@ -59,6 +60,20 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force-parent", action="store_true", help="take a parent job that is not COMPLETE")
     parser.add_argument("--yes", action="store_true", help="start a search without asking, at a terminal too")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop; nothing is written")
+
+
+def add_platform(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where the trials of a search run."""
+    parser.add_argument(
+        "--platform", choices=["local", "ray"], help="where trials of a search run: here, or on a Ray cluster"
+    )
+    parser.add_argument("--ray-address", metavar="ADDRESS", help="ray: auto (default), HOST:PORT, or local")
+
+
+def platform_settings(options: argparse.Namespace) -> dict[str, str]:
+    """Return the settings of a search that those options stand for."""
+    given = {"automl_platform": options.platform, "automl_ray_address": options.ray_address}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def request_of(options: argparse.Namespace) -> RunRequest:
@@ -75,7 +90,7 @@ def request_of(options: argparse.Namespace) -> RunRequest:
         parent_checkpoint=options.parent_checkpoint,
         force_parent=options.force_parent,
         automl_policy=options.automl_policy,
-        automl=options.automl,
+        automl=[*options.automl, *([platform] if (platform := platform_settings(options)) else [])],
         request=options.request,
     )
 

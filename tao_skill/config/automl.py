@@ -188,3 +188,26 @@ class AutoML:
             title="Fallback",
         ),
     ] = False
+    automl_platform: Annotated[
+        Literal["local", "ray"],
+        parameter("Where trials run: processes of this machine, or a Ray cluster.", title="Platform"),
+    ] = "local"
+    automl_ray_address: Annotated[
+        str,
+        parameter(
+            "ray: address of the cluster's head; auto: the cluster that this machine belongs to; local: one that is "
+            "started for this search.",
+            title="Ray: address",
+        ),
+    ] = "auto"
+    automl_trial_cpus: Annotated[
+        float, parameter("ray: processors that a trial needs.", title="Ray: processors of a trial", gt=0)
+    ] = 1.0
+    automl_trial_gpus: Annotated[
+        float | None,
+        parameter(
+            "ray: GPUs that a trial needs; null: what the spec's train.num_gpus says where the cluster has any.",
+            title="Ray: GPUs of a trial",
+            ge=0,
+        ),
+    ] = None

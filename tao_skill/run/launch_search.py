@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from tao_skill.automl.documents import search_report
@@ -18,6 +20,7 @@ from tao_skill.jobs.reconcile import action_folder
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.check_places import check_places
+from tao_skill.run.cluster_needs import refuse_unshared
 from tao_skill.run.final_evaluation import evaluate_winner
 from tao_skill.run.make_plan import search_settings
 from tao_skill.run.overrides import read_overrides
@@ -46,14 +49,18 @@ def launch_search(
     """Search for the values of a planned training, whose ``spec`` has local paths, and return how it ended."""
     given = read_overrides(request.overrides, skill.info.spec_shorthand_keys, request.data_root)
     settings = search_settings(request, given)
-    prepared = prepare_search(skill, skill.schema("train"), plan.spec, plan.overrides, settings).on(spec)
+    prepared = prepare_search(skill, skill.schema("train"), plan.spec, plan.overrides, settings)
+    # Nodes of a cluster bring the inputs to themselves.
+    prepared = prepared.on(plan.spec if settings.automl_platform == "ray" else spec)
     history = new_history(prepared, record.job_id)
     history.data_root = redact(request.data_root) if request.data_root else None
     return _run(prepared, store, record, history)
 
 
-def resume_search(store: JobStore, job_id: str) -> RunResult:
+def resume_search(store: JobStore, job_id: str, changes: Mapping[str, Any] | None = None) -> RunResult:
     """Go on with a search that broke off: trials that ran start again from their newest checkpoints.
+
+    ``changes`` are settings that it goes on with, such as another platform.
 
     Raises:
         JobError: no such search, or one that is running or complete.
@@ -70,12 +77,15 @@ def resume_search(store: JobStore, job_id: str) -> RunResult:
     skill = find_skill(history.skill_dir)
     flat = flatten(record.spec)
     explicit = {key: flat.get(key) for key, source in record.provenance.items() if source in _GIVEN}
-    settings = read_settings(history.settings)
+    settings = read_settings(history.settings | dict(changes or {}))
+    history.settings = asdict(settings)
     prepared = prepare_search(skill, skill.schema("train"), record.spec, explicit, settings)
     inputs = find_inputs(record.spec, skill.info.actions[record.action].inputs)
     spec, inputs = with_links(record.spec, inputs, record)
     check_places(inputs, store)
-    prepared = prepared.on(stage_inputs(spec, inputs))
+    refuse_unshared(settings, store, inputs)
+    if settings.automl_platform == "local":
+        prepared = prepared.on(stage_inputs(spec, inputs))
     record = store.update(
         record.job_id, status=JobStatus.PENDING, reason="resumed", pid=None, process_start_time=None, **this_process()
     )

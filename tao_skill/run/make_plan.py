@@ -17,6 +17,7 @@ from tao_skill.jobs.store import JobStore
 from tao_skill.run.check_inputs import input_problems, results_root_problems
 from tao_skill.run.checkpoint_files import read_record
 from tao_skill.run.child_settings import ChildSettings, take_from_checkpoint
+from tao_skill.run.cluster_needs import refuse_unshared
 from tao_skill.run.data_sources import fill_data_sources
 from tao_skill.run.dispatch import AUTOML, choose_dispatch
 from tao_skill.run.inference_functions import Facts, Files, Resolution, resolve_fields
@@ -92,6 +93,10 @@ def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | 
     inputs = find_inputs(spec, input_keys)
     gpus = get_leaf(spec, f"{request.action}.num_gpus", 1)
     search = _search(request, skill, form, given, spec) if dispatch.target == AUTOML else None
+    if request.automl and search_settings(request, given).automl_platform == "ray":
+        if search is None:
+            raise _no_search_for_ray(dispatch.reason)
+        refuse_unshared(search_settings(request, given), store, inputs)
     warnings = [dispatch.warning or form.trouble, *(one.warning for one in fields), *assembled.warnings]
     if job_id is None:
         warnings.append(_not_looked_at(inputs, store))
@@ -178,6 +183,14 @@ def _search(
 
     settings = search_settings(request, given)
     return prepare_search(skill, form.schema, spec, given.values, settings).document()
+
+
+def _no_search_for_ray(reason: str) -> UsageError:
+    return UsageError(
+        "Only a search over trainings runs on a Ray cluster.",
+        problems=[Problem("--platform", "ray", f"local: this run is no search ({reason})")],
+        next_step="leave --platform out, or let train search",
+    )
 
 
 def search_settings(request: RunRequest, given: Overrides) -> AutoML:

@@ -45,12 +45,9 @@ def run_search(prepared: PreparedSearch, store: JobStore, record: JobRecord, his
             record.job_id, status=JobStatus.RUNNING, reason="the search starts", pid=os.getpid(),
             process_start_time=started, **this_process(),
         )  # fmt: skip
-        slots = LocalSlots(
-            prepared.form, prepared.program, store, record, metric=prepared.metric,
-            slots=prepared.settings.automl_max_concurrent,
-        )  # fmt: skip
         try:
-            _search(prepared, store, record, history, slots)
+            with _slots(prepared, store, record) as slots:
+                _search(prepared, store, record, history, slots)
         except (Stopped, KeyboardInterrupt) as asked:
             reason = str(asked) or "interrupted"
             _conclude(store, record, history, JobStatus.CANCELED, f"{reason}; what was found is kept")
@@ -58,9 +55,26 @@ def run_search(prepared: PreparedSearch, store: JobStore, record: JobRecord, his
             known = error if isinstance(error, TaoSkillError) else InternalError(f"{type(error).__name__}: {error}")
             store.update(record.job_id, status=JobStatus.ERROR, reason=known.message, error=known.document())
             raise
-        finally:
-            slots.close()
     return store.load(record.job_id)
+
+
+@contextmanager
+def _slots(prepared: PreparedSearch, store: JobStore, record: JobRecord) -> Iterator[Executor]:
+    """Hold what trials run on."""
+    if prepared.settings.automl_platform == "ray":
+        from tao_skill.run.ray_slots import ray_slots
+
+        with ray_slots(prepared, store, record) as on_cluster:
+            yield on_cluster
+        return
+    here = LocalSlots(
+        prepared.form, prepared.program, store, record, metric=prepared.metric,
+        slots=prepared.settings.automl_max_concurrent,
+    )  # fmt: skip
+    try:
+        yield here
+    finally:
+        here.close()
 
 
 def _search(

@@ -12,10 +12,11 @@ from typing import Any
 
 from tao_skill.automl.executor import End, Progress, Running
 from tao_skill.automl.history import Failure, Trial
+from tao_skill.automl.warm_worker import WarmWorker, Worker
 from tao_skill.config.secrets import without_secrets
 from tao_skill.config.yaml_text import dump_yaml
 from tao_skill.errors import Problem
-from tao_skill.jobs.identity import this_process
+from tao_skill.jobs.identity import process_start_time, this_process
 from tao_skill.jobs.reconcile import LOG_FILE, action_folder
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
@@ -25,7 +26,6 @@ from tao_skill.run.redaction import redacted
 from tao_skill.run.trial_end import checkpoint_bytes, conclude_trial, end_of, forget_checkpoints
 from tao_skill.run.trial_reports import ReportReader
 from tao_skill.run.trial_spec import ACTION, TrialForm, goes_on_from
-from tao_skill.run.warm_worker import WarmWorker
 
 __all__ = ["LocalSlots", "trial_job_id"]
 
@@ -42,7 +42,7 @@ def trial_job_id(search_id: str, number: int) -> str:
 @dataclass
 class _Slot:
     env: dict[str, str]
-    worker: WarmWorker | None = None
+    worker: Worker | None = None
     busy: bool = False
 
 
@@ -52,7 +52,7 @@ class _RunningTrial:
 
     slots: LocalSlots
     slot: _Slot
-    worker: WarmWorker
+    worker: Worker
     trial: Trial
     folder: Path
     reader: ReportReader
@@ -133,14 +133,19 @@ class LocalSlots:
             return _DoneTrial(ReportReader(folder, self._metric, trial.epochs), folder)
         reader = ReportReader(folder, self._metric, trial.epochs)
         spec_file = folder / f"spec.{self._program.config_format}"
-        task: dict[str, Any] = {"id": trial.number, "log": str(folder / LOG_FILE)}
-        if self._program.script:
-            task |= {"script": self._program.script, "args": self._program.filled(spec_file)}
-        else:
-            task |= {"command": self._program.command(spec_file)}
         slot.busy = True
-        worker.give(task)
+        worker.give({"id": trial.number, "log": str(folder / LOG_FILE), **self.work(spec_file)})
         return _RunningTrial(self, slot, worker, trial, folder, reader, since)
+
+    def work(self, spec_file: Path) -> dict[str, Any]:
+        """Return what a worker has to run for a spec."""
+        if self._program.script:
+            return {"script": self._program.script, "args": self._program.filled(spec_file)}
+        return {"command": self._program.command(spec_file)}
+
+    def new_worker(self, env: Mapping[str, str], log: Path) -> Worker:
+        """Return a worker that is ready, or will be."""
+        return WarmWorker(env, log)
 
     def was_canceled(self, trial: Trial) -> bool:
         """Say whether somebody ended the trial's job from elsewhere."""
@@ -165,12 +170,12 @@ class LocalSlots:
                 slot.worker.kill()
                 slot.worker = None
 
-    def _worker_of(self, slot: _Slot) -> WarmWorker:
+    def _worker_of(self, slot: _Slot) -> Worker:
         if slot.worker is None or slot.worker.exit_code is not None:
-            slot.worker = WarmWorker(slot.env, action_folder(self._search) / WORKER_LOG)
+            slot.worker = self.new_worker(slot.env, action_folder(self._search) / WORKER_LOG)
         return slot.worker
 
-    def _prepare(self, trial: Trial, worker: WarmWorker) -> tuple[JobRecord, Path]:
+    def _prepare(self, trial: Trial, worker: Worker) -> tuple[JobRecord, Path]:
         """Write the trial's record and its spec; a trial that goes on keeps its folder."""
         job_id = trial_job_id(self._search.job_id, trial.number)
         trial.job_id = job_id
@@ -190,9 +195,10 @@ class LocalSlots:
         spec_file.write_text(_spec_text(spec, self._program.config_format), encoding="utf-8")
         for name in ("error.json", "results.json"):
             (folder / name).unlink(missing_ok=True)
+        started = process_start_time(worker.pid) if worker.pid is not None else None
         facts: dict[str, Any] = {
             "spec": redacted(spec), "command": self._program.command(spec_file), "pid": worker.pid,
-            "process_start_time": worker.process_start_time, **this_process(),
+            "process_start_time": started, **this_process(),
         }  # fmt: skip
         if not known:
             provenance = dict(self._search.provenance) | built.provenance

@@ -12,14 +12,35 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tao_skill.errors import JobError
-from tao_skill.jobs.identity import process_start_time
 
-__all__ = ["WarmWorker"]
+__all__ = ["WarmWorker", "Worker"]
 
 _START_SECONDS = 60
+
+
+class Worker(Protocol):
+    """A worker, here or elsewhere; ``pid`` is None where the process is not of this machine."""
+
+    pid: int | None
+
+    def give(self, task: Mapping[str, Any]) -> None:
+        """Hand over a task."""
+
+    def stop(self, task_id: int) -> None:
+        """Interrupt a task, as Ctrl-C would."""
+
+    def answer(self) -> dict[str, Any] | None:
+        """Return the answer of the task that ended; None while it runs."""
+
+    @property
+    def exit_code(self) -> int | None:
+        """Return how the worker itself ended; None while it lives."""
+
+    def kill(self) -> None:
+        """End the worker and all that it started, at once."""
 
 
 class WarmWorker:
@@ -31,8 +52,7 @@ class WarmWorker:
                 [sys.executable, "-m", "tao_skill.automl.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=errors, env=dict(env), start_new_session=True, text=True, encoding="utf-8",
             )  # fmt: skip
-        self.pid = self._process.pid
-        self.process_start_time = process_start_time(self.pid)
+        self.pid: int | None = self._process.pid
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
         try:
@@ -64,7 +84,7 @@ class WarmWorker:
     def kill(self) -> None:
         """End the worker and all that it started, at once."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:

@@ -1,0 +1,71 @@
+"""One trial on a node of a cluster: bring its inputs to this node, then run the skill's program.
+
+Called by a worker as ``SPEC SKILL``, in its own process, so that imports are paid once.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tao_skill.bank.skill import find_skill
+from tao_skill.config.yaml_text import dump_yaml, load_yaml
+from tao_skill.errors import TaoSkillError
+from tao_skill.run.program import Program, program_of
+from tao_skill.run.record import ERROR_FILE
+from tao_skill.run.stage import find_inputs, stage_inputs
+from tao_skill.run.trial_spec import ACTION
+
+__all__ = ["run_here"]
+
+
+def run_here(spec_file: Path, skill: str) -> None:
+    """Run a trial whose spec may name inputs of elsewhere.
+
+    Raises:
+        TaoSkillError: its inputs or its skill can't be had here; written into the trial's folder as well.
+        SystemExit: how a program ended that is a command.
+    """
+    try:
+        found = find_skill(skill)
+        program = program_of(found, ACTION)
+        local = _staged(spec_file, list(found.info.actions[ACTION].inputs))
+    except TaoSkillError as error:
+        (spec_file.parent / ERROR_FILE).write_text(json.dumps(error.document(), default=str), encoding="utf-8")
+        raise
+    if program.script:
+        sys.argv, sys.path[:0] = [program.script, *program.filled(local)], [str(Path(program.script).parent)]
+        runpy.run_path(program.script, run_name="__main__")
+        return
+    raise SystemExit(_command(program, local))
+
+
+def _staged(spec_file: Path, input_keys: list[str]) -> Path:
+    """Return the spec with paths of this node; the file itself where it holds nothing else."""
+    text = spec_file.read_text(encoding="utf-8")
+    spec = json.loads(text) if spec_file.suffix == ".json" else load_yaml(text)
+    staged = stage_inputs(spec, find_inputs(spec, input_keys))
+    if staged == spec:
+        return spec_file
+    local = spec_file.with_stem(f"{spec_file.stem}.{platform.node()}")
+    local.write_text(json.dumps(staged) if spec_file.suffix == ".json" else dump_yaml(staged), encoding="utf-8")
+    return local
+
+
+def _command(program: Program, spec_file: Path) -> int:
+    child = subprocess.Popen(program.command(spec_file), stdin=subprocess.DEVNULL)
+    try:
+        return child.wait()
+    except KeyboardInterrupt:  # the search stops it: at its last checkpoint, as on one machine
+        child.send_signal(signal.SIGINT)
+        child.wait()
+        raise
+
+
+if __name__ == "__main__":
+    run_here(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,72 @@
+"""Where trials run on a Ray cluster: slots like those of one machine, whose workers are actors on its nodes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tao_skill.automl.ray_cluster import RayWorker, check_nodes, cluster_gpus, connected
+from tao_skill.automl.warm_worker import Worker
+from tao_skill.bank.skill import DEFAULT_SKILL
+from tao_skill.config.keys import flatten
+from tao_skill.jobs.reconcile import action_folder
+from tao_skill.jobs.record import JobRecord
+from tao_skill.jobs.store import JobStore
+from tao_skill.run.prepare_search import PreparedSearch
+from tao_skill.run.slots import LocalSlots
+
+__all__ = ["RaySlots", "ray_slots"]
+
+_log = logging.getLogger(__name__)
+_TOKEN = ".results_root_is_shared"
+
+
+class RaySlots(LocalSlots):
+    """Implements `Executor`; a trial's needs are those of its actor, its inputs are staged on its node."""
+
+    def __init__(
+        self, prepared: PreparedSearch, store: JobStore, search: JobRecord, *, cpus: float, gpus: float
+    ) -> None:
+        super().__init__(
+            prepared.form, prepared.program, store, search, metric=prepared.metric,
+            slots=prepared.settings.automl_max_concurrent,
+        )  # fmt: skip
+        self._skill, self._cpus, self._gpus = prepared.skill, cpus, gpus
+
+    def new_worker(self, env: Mapping[str, str], log: Path) -> Worker:
+        """Return a worker; the environment is that of its node."""
+        del env
+        return RayWorker(self._cpus, self._gpus, log)
+
+    def work(self, spec_file: Path) -> dict[str, Any]:
+        """Return what a worker has to run: each node has the bank's own skill, others are read where they lie."""
+        skill = self._skill.name if self._skill.name == DEFAULT_SKILL else str(self._skill.directory)
+        return {"module": "tao_skill.run.node_trial", "args": [str(spec_file), skill]}
+
+
+@contextmanager
+def ray_slots(prepared: PreparedSearch, store: JobStore, search: JobRecord) -> Iterator[RaySlots]:
+    """Hold the connection to the cluster, and the slots on it.
+
+    Raises:
+        NotAvailableError: no Ray, no cluster, or none that can run trials.
+    """
+    settings = prepared.settings
+    with connected(settings.automl_ray_address):
+        gpus = settings.automl_trial_gpus
+        if gpus is None:
+            wanted = flatten(prepared.form.base).get("train.num_gpus", 1)
+            gpus = float(wanted) if cluster_gpus() and isinstance(wanted, int | float) else 0.0
+        token = action_folder(search) / _TOKEN
+        token.write_text(search.job_id, encoding="utf-8")
+        room = check_nodes(settings.automl_trial_cpus, gpus, token)
+        if room < settings.automl_max_concurrent:
+            _log.warning("The cluster has room for %d trials at once; the others wait for it.", room)
+        slots = RaySlots(prepared, store, search, cpus=settings.automl_trial_cpus, gpus=gpus)
+        try:
+            yield slots
+        finally:
+            slots.close()
