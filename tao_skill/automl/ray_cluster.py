@@ -119,6 +119,7 @@ class RayWorker:
         self._answer: dict[str, Any] | None = None
         self._code: int | None = None
         self._looking: Any = None
+        self.is_placed = False  # whether a node has room for it and has started it
 
     def give(self, task: Mapping[str, Any]) -> None:
         """Hand over a task; it begins as soon as a node has room."""
@@ -155,6 +156,7 @@ class RayWorker:
         looking, self._looking = self._looking, None
         try:
             self._answer, self._code = self._ray.get(looking)
+            self.is_placed = True
         except self._ray.exceptions.RayError:
             self._code = -signal.SIGKILL
 

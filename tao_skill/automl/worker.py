@@ -1,8 +1,9 @@
 """A warm worker: one process that runs trial after trial, so that what they import is imported once.
 
 It reads tasks as JSON lines from stdin and answers each with one on stdout. A script or a module runs inside this
-process, under the name `__main__`, with its output in the trial's log; a command runs in a process of its own. ``{"stop": id}``
-interrupts a task like Ctrl-C does. When stdin ends, the runner is gone, and so are this process and all its children.
+process, under the name `__main__`, with its output in the trial's log; a command runs in a process of its own.
+``{"stop": id}`` interrupts a task like Ctrl-C does. When stdin ends, the runner is gone, and so are this process and
+all its children.
 """
 
 from __future__ import annotations

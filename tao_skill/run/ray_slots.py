@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tao_skill.automl.executor import End
 from tao_skill.automl.ray_cluster import RayWorker, check_nodes, cluster_gpus, connected
 from tao_skill.automl.warm_worker import Worker
 from tao_skill.bank.skill import DEFAULT_SKILL
@@ -16,7 +17,7 @@ from tao_skill.jobs.reconcile import action_folder
 from tao_skill.jobs.record import JobRecord
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.prepare_search import PreparedSearch
-from tao_skill.run.slots import LocalSlots
+from tao_skill.run.slots import LocalSlots, RunningTrial
 
 __all__ = ["RaySlots", "ray_slots"]
 
@@ -45,6 +46,14 @@ class RaySlots(LocalSlots):
         """Return what a worker has to run: each node has the bank's own skill, others are read where they lie."""
         skill = self._skill.name if self._skill.name == DEFAULT_SKILL else str(self._skill.directory)
         return {"module": "tao_skill.run.node_trial", "args": [str(spec_file), skill]}
+
+    def take_end(self, running: RunningTrial, end: End) -> None:
+        """Free the slot, and its place on the cluster where another worker waits for one: a node may be lost."""
+        super().take_end(running, end)
+        waiting = any(isinstance(one.worker, RayWorker) and not one.worker.is_placed for one in self._slots if one.busy)
+        if waiting and running.slot.worker is not None:
+            running.slot.worker.kill()
+            running.slot.worker = None
 
 
 @contextmanager

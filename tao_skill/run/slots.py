@@ -27,7 +27,7 @@ from tao_skill.run.trial_end import checkpoint_bytes, conclude_trial, end_of, fo
 from tao_skill.run.trial_reports import ReportReader
 from tao_skill.run.trial_spec import ACTION, TrialForm, goes_on_from
 
-__all__ = ["LocalSlots", "trial_job_id"]
+__all__ = ["LocalSlots", "RunningTrial", "trial_job_id"]
 
 # After so many seconds a trial that was asked to end is killed.
 GRACE_SECONDS = 30.0
@@ -40,18 +40,18 @@ def trial_job_id(search_id: str, number: int) -> str:
 
 
 @dataclass
-class _Slot:
+class Slot:
     env: dict[str, str]
     worker: Worker | None = None
     busy: bool = False
 
 
 @dataclass
-class _RunningTrial:
+class RunningTrial:
     """A trial in a slot; implements `Running`."""
 
     slots: LocalSlots
-    slot: _Slot
+    slot: Slot
     worker: Worker
     trial: Trial
     folder: Path
@@ -112,7 +112,7 @@ class LocalSlots:
     ) -> None:
         self._form, self._program, self._store, self._search = form, program, store, search
         self._metric = metric
-        self._slots = [_Slot(env) for env in _environments(slots)]
+        self._slots = [Slot(env) for env in _environments(slots)]
 
     @property
     def slots(self) -> int:
@@ -126,7 +126,8 @@ class LocalSlots:
     def start(self, trial: Trial) -> Running:
         """Start a trial in a free slot."""
         since = time.monotonic()
-        slot = next(one for one in self._slots if not one.busy)
+        # One with a worker that is warm, where there is one.
+        slot = min((one for one in self._slots if not one.busy), key=lambda one: one.worker is None)
         worker = self._worker_of(slot)
         record, folder = self._prepare(trial, worker)
         if record.status == JobStatus.COMPLETE:
@@ -135,7 +136,7 @@ class LocalSlots:
         spec_file = folder / f"spec.{self._program.config_format}"
         slot.busy = True
         worker.give({"id": trial.number, "log": str(folder / LOG_FILE), **self.work(spec_file)})
-        return _RunningTrial(self, slot, worker, trial, folder, reader, since)
+        return RunningTrial(self, slot, worker, trial, folder, reader, since)
 
     def work(self, spec_file: Path) -> dict[str, Any]:
         """Return what a worker has to run for a spec."""
@@ -155,7 +156,7 @@ class LocalSlots:
         """Delete a trial's checkpoints; its record and its numbers stay."""
         forget_checkpoints(self._store, trial.job_id)
 
-    def take_end(self, running: _RunningTrial, end: End) -> None:
+    def take_end(self, running: RunningTrial, end: End) -> None:
         """Free the slot and write down how the trial ended."""
         running.slot.busy = False
         if end.state == "failed" or running.killed or running.worker.exit_code is not None:
@@ -170,7 +171,7 @@ class LocalSlots:
                 slot.worker.kill()
                 slot.worker = None
 
-    def _worker_of(self, slot: _Slot) -> Worker:
+    def _worker_of(self, slot: Slot) -> Worker:
         if slot.worker is None or slot.worker.exit_code is not None:
             slot.worker = self.new_worker(slot.env, action_folder(self._search) / WORKER_LOG)
         return slot.worker
