@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import platform
 import signal
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from tao_skill.errors import NotAvailableError, Problem
 __all__ = ["RayWorker", "check_nodes", "cluster_gpus", "connected"]
 
 _NODE_SECONDS = 120
+_CONNECT_SECONDS = 10
 _EXTRA = "pip install 'tao-skill[automl,ray]' on every node"
 
 
@@ -43,6 +45,7 @@ def connected(address: str) -> Iterator[None]:
         ) from error
     if address.startswith("ray://"):
         raise _no_cluster(address, "the search itself has to run on a node of the cluster")
+    _refuse_silent(address)
     options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "namespace": "tao-skill"}
     if address == "local":
         options |= {"include_dashboard": False, "object_store_memory": 100 * 2**20}
@@ -177,6 +180,17 @@ class _Host:
     def look(self) -> tuple[dict[str, Any] | None, int | None]:
         answer = self._worker.answer()
         return answer, None if answer is not None else self._worker.exit_code
+
+
+def _refuse_silent(address: str) -> None:
+    """Refuse an address where nobody listens: Ray itself would try it for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, f"nobody listens at {address} ({error})") from error
 
 
 def _ray() -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +105,7 @@ def test_what_no_node_can_give_is_told(tmp_path: Path, skill_dir: Path) -> None:
         search(tmp_path, request(tmp_path, skill_dir, automl_trial_cpus=64))
 
 
-@pytest.mark.long
 def test_without_a_cluster_the_message_says_how_to_start_one(tmp_path: Path, skill_dir: Path) -> None:
-    begin = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "tao_skill", "automl", "run", "--skill", str(skill_dir), "--platform", "ray",
          "--ray-address", "127.0.0.1:1", "--results-root", str(tmp_path / "r"), "--json"],
@@ -116,7 +113,6 @@ def test_without_a_cluster_the_message_says_how_to_start_one(tmp_path: Path, ski
     )  # fmt: skip
     assert done.returncode == NotAvailableError.exit_code, done.stderr
     assert "ray start --head" in json.loads(done.stdout)["error"]["next_step"]
-    assert time.monotonic() - begin < 190
 
 
 def test_without_ray_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
