@@ -183,7 +183,13 @@ class _Host:
 
 
 def _refuse_silent(address: str) -> None:
-    """Refuse an address where nobody listens: Ray itself would try it for minutes."""
+    """Refuse an address where nobody listens: Ray itself would try it for minutes.
+
+    With auto, Ray takes the address from the environment, or from a file that a cluster which was killed leaves behind.
+    """
+    if address == "auto":
+        left = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")
+        address = os.environ.get("RAY_ADDRESS", "") or (left.read_text().strip() if left.is_file() else "")
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         return
