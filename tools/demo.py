@@ -19,10 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from tools.demo_data.layout import DATA_SET, write_archives
-from tools.demo_data.sheet import Tile, first_of_each_class, write_sheet
+from tools.demo_data.sheet import Tile, first_of_each_class, pictures, write_sheet
 from tools.demo_data.tasks import Task, tasks
 
 TOPK = 3
@@ -119,14 +117,17 @@ class Steps:
         answers = [json.loads(line) for line in result.read_text(encoding="utf-8").splitlines()]
         # Spread evenly, not picked.
         chosen = [answers[(2 * place + 1) * len(answers) // (2 * SHOWN)] for place in range(SHOWN)]
-        known = first_of_each_class(self.data_root / DATA_SET / "unknown_classes" / "reference.tar.gz")
+        data = self.data_root / DATA_SET / "unknown_classes"
+        known = first_of_each_class(data / "reference.tar.gz")
+        # Images of an archive are named by their path inside it.
+        queries = pictures(data / "test.tar.gz", [answer["path"] for answer in chosen])
         lines, rows = [], []
         for answer in chosen:
             path, matches = Path(answer["path"]), answer["matches"]
             truth = path.parent.name
             named = ", ".join(f"{match['label']} ({match['distance']:.2f})" for match in matches)
             lines.append(f"{truth}/{path.name} -> {named}")
-            row: list[Tile] = [(Image.open(path), "white")]
+            row: list[Tile] = [(queries[answer["path"]], "white")]
             row += [(known[match["label"]], "green" if match["label"] == truth else "red") for match in matches]
             rows.append(row)
         write_sheet(self.sheet, rows)

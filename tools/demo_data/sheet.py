@@ -27,6 +27,18 @@ def first_of_each_class(archive: Path) -> dict[str, Image.Image]:
     return found
 
 
+def pictures(archive: Path, names: Iterable[str]) -> dict[str, Image.Image]:
+    """Return pictures of an archive by their `class/file` names."""
+    wanted, found = set(names), {}
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            name = "/".join(Path(member.name).parts[-2:])
+            file = tar.extractfile(member) if name in wanted else None
+            if file is not None:
+                found[name] = Image.open(io.BytesIO(file.read())).convert("RGB")
+    return found
+
+
 def write_sheet(path: Path, rows: Iterable[Sequence[Tile]]) -> None:
     """Write rows of pictures, each in a frame, as one PNG."""
     lines = list(rows)
