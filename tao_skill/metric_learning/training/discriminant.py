@@ -10,10 +10,11 @@ directions of largest scatter. It is linear discriminant analysis with a shrunke
 import torch
 from torch import Tensor
 
-__all__ = ["MOST_IMAGES", "discriminant_projection", "shuffled"]
+__all__ = ["BATCH", "MOST_IMAGES", "discriminant_projection", "shuffled"]
 
 # Enough to estimate the covariance of some thousand features, and few enough to be quick beside an epoch.
 MOST_IMAGES = 4096
+BATCH = 64  # images embedded at once
 
 # Share of the mean variance that is added to every direction: less fits the known classes more closely, more keeps
 # what tells unknown ones apart.

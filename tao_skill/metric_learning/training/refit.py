@@ -15,11 +15,9 @@ from tao_skill.metric_learning.engines.embedder import Embeds
 from tao_skill.metric_learning.measure import EmbedsImages
 from tao_skill.metric_learning.model.heads import LinearHead
 from tao_skill.metric_learning.model.recogniser import Recogniser
-from tao_skill.metric_learning.training.discriminant import MOST_IMAGES, discriminant_projection, shuffled
+from tao_skill.metric_learning.training.discriminant import BATCH, MOST_IMAGES, discriminant_projection, shuffled
 
 __all__ = ["Refit"]
-
-_BATCH = 64
 
 
 class Refit:
@@ -45,6 +43,6 @@ class Refit:
         """
         head = deepcopy(recogniser.embedder)
         assert isinstance(head, LinearHead)
-        features = embed(trunk, self._paths, batch_size=_BATCH, workers=self._workers, pixels=self._pixels)
+        features = embed(trunk, self._paths, batch_size=BATCH, workers=self._workers, pixels=self._pixels)
         head.start_from(*discriminant_projection(features, self._labels, self._embed_dim))
         return Recogniser(recogniser.trunk, head)

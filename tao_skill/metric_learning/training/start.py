@@ -22,13 +22,12 @@ from tao_skill.metric_learning.model.heads import LinearHead
 from tao_skill.metric_learning.model.pretrained import load_weights, start_recogniser, starts_pretrained
 from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser, build_recogniser
 from tao_skill.metric_learning.training.criterion import Criterion
-from tao_skill.metric_learning.training.discriminant import MOST_IMAGES, discriminant_projection, shuffled
+from tao_skill.metric_learning.training.discriminant import BATCH, MOST_IMAGES, discriminant_projection, shuffled
 
 __all__ = ["Start", "Warmup", "load_start"]
 
 log = logging.getLogger(__name__)
 _RESUME_KEY = "train.resume_training_checkpoint_path"
-_BATCH = 64
 _CALIBRATION_IMAGES = 512
 
 
@@ -136,7 +135,7 @@ class Warmup:
         return embed_images(
             Network(network, self.transform, self.device),
             [self.images.paths[index] for index in chosen],
-            batch_size=_BATCH,
+            batch_size=BATCH,
             workers=self.spec.dataset.workers,
             pixels=self._pixels,
         )
