@@ -6,7 +6,7 @@ from pydantic.dataclasses import dataclass
 
 from tao_skill.config.parameter import SECTION, parameter
 
-__all__ = ["Input", "Model"]
+__all__ = ["Backbone", "Input", "Model"]
 
 SMALLEST_SIDE, LARGEST_SIDE = 16, 4096
 

@@ -48,11 +48,12 @@ def load_model(action: str, given: Mapping[str, Any]) -> LoadedModel:
     checkpoint = read_checkpoint(path, key) if is_given(path) else None
     spec, warnings = complete_spec(action, given, _known(checkpoint), path)
     settings = ModelSettings.of(spec.model)
-    recogniser, source = _recogniser(spec, settings, checkpoint, key)
+    recogniser, source, more = _recogniser(spec, settings, checkpoint, key)
     mean, std = tuple(spec.dataset.pixel_mean), tuple(spec.dataset.pixel_std)
     fingerprint = model_fingerprint(recogniser.state_dict(), settings, mean, std)
     facts = ModelFacts(settings, mean, std, fingerprint, checkpoint.recognition if checkpoint else {})
-    return LoadedModel(spec, recogniser.eval(), facts, source, warnings, checkpoint.epoch if checkpoint else None)
+    epoch = checkpoint.epoch if checkpoint else None
+    return LoadedModel(spec, recogniser.eval(), facts, source, [*warnings, *more], epoch)
 
 
 def complete_spec(action: str, given: Mapping[str, Any], known: Mapping[str, Any], path: Any) -> tuple[Any, list[str]]:
@@ -86,13 +87,15 @@ def _known(checkpoint: Checkpoint | None) -> dict[str, Any]:
     return known | {f"dataset.{name}": value for name, value in checkpoint.transform.items()}
 
 
-def _recogniser(spec: Any, settings: ModelSettings, checkpoint: Checkpoint | None, key: str) -> tuple[Recogniser, str]:
-    if checkpoint is not None:
-        recogniser, notes = load_recogniser(checkpoint, settings, key)
-        for note in notes:
-            log.info("%s", note)
-        source = str(Path(checkpoint.path).resolve())
-    else:
-        recogniser = start_recogniser(settings, spec.model, _UNTRAINED_SEED)
-        source = "pretrained weights, without training"
-    return recogniser, source
+def _recogniser(
+    spec: Any, settings: ModelSettings, checkpoint: Checkpoint | None, key: str
+) -> tuple[Recogniser, str, list[str]]:
+    """Return the recogniser, where its weights are from, and warnings of what no file filled."""
+    if checkpoint is None:
+        recogniser, reports = start_recogniser(settings, spec.model, _UNTRAINED_SEED)
+        partial = [str(report) for report in reports if report.is_partial]
+        return recogniser, "pretrained weights, without training", partial
+    recogniser, notes = load_recogniser(checkpoint, settings, key)
+    for note in notes:
+        log.info("%s", note)
+    return recogniser, str(Path(checkpoint.path).resolve()), []

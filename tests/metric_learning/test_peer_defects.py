@@ -2,30 +2,29 @@
 
 import csv
 import json
-import threading
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from tao_skill.config.keys import nest
+from tao_skill.config.model import Backbone
 from tao_skill.config.optim import Optim
 from tao_skill.config.schema import template
 from tao_skill.config.typed import typed_spec
+from tao_skill.config.yaml_text import dump_yaml
 from tao_skill.errors import CheckpointError, DataError
 from tao_skill.metric_learning.actions import run_action
 from tao_skill.metric_learning.data.sampler import PKBatchSampler
 from tao_skill.metric_learning.data.transforms import EvalTransform
-from tao_skill.metric_learning.device import choose_device
 from tao_skill.metric_learning.model.recogniser import ModelSettings, build_recogniser
 from tao_skill.metric_learning.retrieval.metrics import retrieval_metrics
 from tao_skill.metric_learning.retrieval.report import metric_names, write_per_class_csv
-from tao_skill.metric_learning.training import data as training_data
-from tao_skill.metric_learning.training.data import SharedEmbedding
 from tao_skill.metric_learning.training.module import TrainingModule
 from tao_skill.metric_learning.training.schedule import rate_factor
 
@@ -108,55 +107,59 @@ def test_8_5_validation_has_an_interval_of_its_own(spec: dict[str, Any], tmp_pat
     assert [entry["step"] for entry in entries(tmp_path)] == [7, 14, 15]
 
 
-def test_8_6_each_process_draws_whole_classes_of_its_own() -> None:
+@pytest.fixture(scope="module")
+def watched(task: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> list[list[dict[str, Any]]]:
+    """Return what each of two processes drew and embedded in a training with a validation before and after."""
+    folder = tmp_path_factory.mktemp("watched")
+    settings = {
+        "dataset.train_dataset": str(task["train"]),
+        "dataset.val_dataset.reference": str(task["reference"]),
+        "dataset.val_dataset.query": str(task["query"]),
+        "dataset.workers": 0,
+        "dataset.num_instance": 2,
+        "model.timm_name": "test_vit",
+        "model.input_width": 32,
+        "model.input_height": 32,
+        "model.feat_dim": 16,
+        "train.batch_size": 4,
+        "train.num_epochs": 1,
+        "train.cpu_processes": 2,
+        "wandb.enable": False,
+        "results_dir": str(folder / "results"),
+    }
+    (folder / "spec.yaml").write_text(dump_yaml(nest(settings)))
+    program = Path(__file__).parent / "watched_training.py"
+    done = subprocess.run(
+        [sys.executable, str(program), str(folder), "train", "-e", str(folder / "spec.yaml"), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    files = [folder / f"rank-{rank}.jsonl" for rank in range(2)]
+    return [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
+
+
+def test_8_6_each_process_draws_whole_classes_of_its_own(watched: list[list[dict[str, Any]]]) -> None:
     """There Lightning shuffles the images of several processes, and no batch keeps its classes."""
-    labels = np.repeat(np.arange(12), 6)
-    samplers = [PKBatchSampler(labels, 8, 4, seed=1, rank=rank, world_size=2) for rank in range(2)]
-    for step in zip(*samplers, strict=True):
-        counts = [Counter(int(labels[index]) for index, _ in batch) for batch in step]
-        assert all(set(count.values()) == {4} and len(count) == 2 for count in counts)
-        assert not set(counts[0]) & set(counts[1])
+    first, second = ([line["drawn"] for line in lines if "drawn" in line] for lines in watched)
+    assert len(first) == len(second) == 3  # 24 images, 4 in each process
+    for one, other in zip(first, second, strict=True):
+        assert all(set(Counter(labels).values()) == {2} and len(set(labels)) == 2 for labels in (one, other))
+        assert not set(one) & set(other)
 
 
-class Meeting:
-    """Two processes, as threads, and what joins their tensors: enough of a trainer to embed with."""
-
-    def __init__(self, rank: int, parts: list[Tensor], barrier: threading.Barrier) -> None:
-        self.global_rank, self.parts, self.barrier = rank, parts, barrier
-        self.strategy, self.root_device = self, torch.device("cpu")
-
-    def all_gather(self, part: Tensor) -> Tensor:
-        self.parts[self.global_rank] = part
-        self.barrier.wait()
-        return torch.stack(self.parts)
-
-
-def test_8_7_all_processes_embed_for_validation(task: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_8_7_all_processes_embed_for_validation(watched: list[list[dict[str, Any]]], task: dict[str, Path]) -> None:
     """There the first one does, while the others wait."""
-    paths = sorted(task["query"].rglob("*.png"))[:11]
-    worked: dict[str, list[Path]] = {}
-
-    def embed(_: Any, own: list[Path], **__: Any) -> Tensor:
-        worked[threading.current_thread().name] = list(own)
-        return torch.tensor([[float(paths.index(path)), 1.0] for path in own])
-
-    monkeypatch.setattr(training_data, "embed_images", embed)
-    processes = type("Two", (), {"count": 2, "per_machine": 2})()
-    parts, barrier = [torch.zeros(0)] * 2, threading.Barrier(2)
-    found: dict[int, Tensor] = {}
-
-    def run(rank: int) -> None:
-        shared = SharedEmbedding(Meeting(rank, parts, barrier), processes, embed_dim=2)  # type: ignore[arg-type]
-        found[rank] = shared(None, paths, batch_size=4, workers=0)  # type: ignore[arg-type]
-
-    threads = [threading.Thread(target=run, args=(rank,), name=str(rank)) for rank in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    assert worked == {"0": paths[:6], "1": paths[6:]}
-    for embeddings in found.values():
-        assert embeddings[:, 0].tolist() == list(range(11))
+    images = {str(path) for name in ("reference", "query") for path in task[name].rglob("*.png")}
+    shares = []
+    for lines in watched:
+        # What stands behind the last step is the validation of the trained model.
+        last = max(number for number, line in enumerate(lines) if "drawn" in line)
+        shares.append({path for line in lines[last:] for path in line.get("embedded", ())} & images)
+    assert [len(share) for share in shares] == [9, 9]
+    assert shares[0] | shares[1] == images
 
 
 def test_8_8_micro_and_macro_means_have_names_of_their_own(tmp_path: Path) -> None:
@@ -175,14 +178,14 @@ def test_8_8_micro_and_macro_means_have_names_of_their_own(tmp_path: Path) -> No
     assert {name: float(value) for name, value in told.items() if value} == {"a": 1.0, "c": 0.0}
 
 
-@pytest.mark.parametrize("backbone", ["fan_tiny", "resnet_50"])
+@pytest.mark.parametrize("backbone", get_args(Backbone))
 def test_8_9_feat_dim_is_honoured_by_every_head(backbone: str) -> None:
     """There FAN and ViT give embeddings as wide as their trunk."""
     model = typed_spec("train", nest({"model.backbone": backbone, "model.feat_dim": 24})).model
-    model.input_width = model.input_height = 64
-    recogniser = build_recogniser(ModelSettings.of(model), seed=0).eval()
-    with torch.inference_mode():
-        assert recogniser(torch.zeros(1, 3, 64, 64)).shape == (1, 24)
+    model.input_width, model.input_height = 84, 56
+    with torch.device("meta"):  # shapes alone, without weights
+        recogniser = build_recogniser(ModelSettings.of(model), seed=0).eval()
+        assert recogniser(torch.zeros(2, 3, 56, 84)).shape == (2, 24)
 
 
 def test_8_10_width_and_height_are_in_the_right_order() -> None:
@@ -247,6 +250,13 @@ def drawn_in(sampler: PKBatchSampler, epoch: int) -> list[int]:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")
-def test_8_15_no_gpu_is_needed() -> None:
+def test_8_15_no_gpu_is_needed(spec: dict[str, Any], tmp_path: Path) -> None:
     """There train, evaluate and inference stop without one."""
-    assert choose_device(1, [0], "train.gpu_ids").accelerator == "cpu"  # as all trainings of these tests show
+    gpus = {"train.num_gpus": 1, "train.gpu_ids": [0]}  # as the skill's text has it
+    checkpoint = train(spec, tmp_path, {"train.num_epochs": 1} | gpus)["checkpoint"]
+    data = {key: value for key, value in spec.items() if key.startswith("dataset.val_dataset")} | {"dataset.workers": 0}
+    given = {"evaluate.checkpoint": checkpoint, "evaluate.num_gpus": 1, "evaluate.gpu_ids": [0]}
+    assert run_action("evaluate", nest(data | given), results_dir=tmp_path)["num_queries"] == 12
+    given = {"inference.checkpoint": checkpoint, "inference.input_path": spec["dataset.val_dataset.query"]}
+    reference = {"dataset.val_dataset.reference": spec["dataset.val_dataset.reference"], "dataset.workers": 0}
+    assert run_action("inference", nest(reference | given), results_dir=tmp_path)["num_images"] == 12

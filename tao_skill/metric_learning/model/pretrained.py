@@ -1,8 +1,8 @@
 """Fits the weights of a file to a network, and reports what fitted."""
 
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,10 @@ from tao_skill.metric_learning.model.weight_file import HEADER, read_file, tenso
 __all__ = ["LoadReport", "load_pretrained", "load_weights", "start_recogniser", "starts_pretrained"]
 
 log = logging.getLogger(__name__)
-# What training programs put before a tensor's name; the longest that helps is taken off.
-_WRAPPERS = ("", "recogniser.", "model.", "module.", "backbone.", "model.module.", "model.backbone.")
-_PARTS = (
-    ("trunk.", "embedder."),
-    ("0.", "1."),
-    ("model.trunk.", "model.embedder."),
-    ("model.0.", "model.1."),
-    ("recogniser.trunk.", "recogniser.embedder."),
-)
+# What training programs put before a tensor's name; what makes most names fit is taken off.
+_WRAPPERS = ("", "recogniser.", "model.", "module.", "model.module.", "module.model.")
+# Names of trunk and embedder within a whole model.
+_PARTS = (("trunk.", "embedder."), ("0.", "1."))
 # A classifier's weight and bias may stand behind the trunk's tensors.
 _CLASSIFIER_TENSORS = 2
 # A file that fills less than this share of a part is of another model, though some names agree by chance.
@@ -35,7 +30,7 @@ _LEAST_SHARE = 0.1
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Which tensors of a network a file filled."""
+    """Which tensors of a network a file filled; ``mismatched`` says of each which shape it has, and which it needs."""
 
     file: str
     part: str
@@ -43,13 +38,17 @@ class LoadReport:
     loaded: int
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
-    mismatched: list[str] = field(default_factory=list)
+    mismatched: dict[str, str] = field(default_factory=dict)
     adapted: list[str] = field(default_factory=list)
 
     @property
-    def level(self) -> int:
-        """Return how loudly to log the report: a part that stays partly random deserves a warning."""
-        return logging.WARNING if self.missing or self.mismatched else logging.INFO
+    def is_partial(self) -> bool:
+        """Tell whether something of the part stays random, of which a user should be warned."""
+        return bool(self.missing or self.mismatched)
+
+    def document(self) -> dict[str, Any]:
+        """Return the whole report as plain data."""
+        return asdict(self)
 
     def __str__(self) -> str:
         counts = f"{self.loaded} tensors loaded by {self.how}"
@@ -57,10 +56,14 @@ class LoadReport:
             ("adapted to the input", self.adapted),
             ("missing", self.missing),
             ("unexpected", self.unexpected),
-            ("of another shape", self.mismatched),
+            ("of another shape", [f"{name} {shapes}" for name, shapes in self.mismatched.items()]),
         )
         rest = [f"{len(found)} {what} ({_some(found)})" for what, found in names if found]
         return f"{self.file} -> {self.part}: {', '.join([counts, *rest])}"
+
+
+def _size(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a number"
 
 
 def _some(names: list[str]) -> str:
@@ -73,21 +76,24 @@ def starts_pretrained(model: Model) -> bool:
     return model.timm_pretrained or any(is_given(path) for path in paths)
 
 
-def start_recogniser(settings: ModelSettings, model: Model, seed: int) -> Recogniser:
+def start_recogniser(settings: ModelSettings, model: Model, seed: int) -> tuple[Recogniser, list[LoadReport]]:
     """Build a recogniser with the weights that a spec's `model` section gives; the rest depends on the seed.
+
+    What was loaded is logged, and returned.
 
     Raises:
         SpecError, NotAvailableError, CheckpointError: it can't be built, or a file of weights can't be used.
     """
     recogniser = build_recogniser(settings, seed, timm_pretrained=model.timm_pretrained)
-    for report in load_pretrained(
+    reports = load_pretrained(
         recogniser,
         model=model.pretrained_model_path,
         trunk=model.pretrained_trunk_path,
         embedder=model.pretrained_embedder_path,
-    ):
-        log.log(report.level, "%s", report)
-    return recogniser
+    )
+    for report in reports:
+        log.log(logging.WARNING if report.is_partial else logging.INFO, "%s", report)
+    return recogniser, reports
 
 
 def load_pretrained(
@@ -142,9 +148,10 @@ def load_weights(
     fitting = _fitting(own, renamed)
     if len(fitting) < enough:
         found_little = f"fills only {len(fitting)} of {len(own)} tensors of" if fitting else "has no tensor that fits"
+        other = "; those of a trunk alone go to model.pretrained_trunk_path" if part == "model" else ""
         raise CheckpointError(
             f"{file} {found_little} the {part}.",
-            problems=[Problem(key, str(file), f"weights of this {part}, which has tensors such as {_some(list(own))}")],
+            problems=[Problem(key, str(file), f"weights of this {part}, which has {_some(list(own))}{other}")],
         )
     network.load_state_dict(fitting, strict=False)
     return LoadReport(
@@ -154,7 +161,11 @@ def load_weights(
         loaded=len(fitting),
         missing=[name for name in own if name not in renamed],
         unexpected=[name for name in renamed if name not in own],
-        mismatched=[name for name in renamed if name in own and name not in fitting],
+        mismatched={
+            name: f"{_size(value)}, not {_size(own[name])}"
+            for name, value in renamed.items()
+            if name in own and name not in fitting
+        },
         adapted=[name for name in fitting if fitting[name] is not found[name]],
     )
 
@@ -181,17 +192,16 @@ def _fitting(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[s
 
 def _best_names(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
     """Return the tensors under the names that match most of the network's own."""
-    candidates = [_without_prefix(tensors, prefix) for prefix in _prefixes(part)]
     if part == "model":
-        candidates += [_both_parts(tensors, trunk, embedder) for trunk, embedder in _PARTS]
+        candidates = [
+            _both_parts(tensors, wrapper + trunk, wrapper + embedder)
+            for wrapper in _WRAPPERS
+            for trunk, embedder in _PARTS
+        ]
+    else:
+        inner = ("", "backbone.", *(trunk if part == "trunk" else embedder for trunk, embedder in _PARTS))
+        candidates = [_without_prefix(tensors, wrapper + name) for wrapper in _WRAPPERS for name in inner]
     return max(candidates, key=lambda renamed: len(_fitting(own, renamed)))
-
-
-def _prefixes(part: str) -> Iterable[str]:
-    if part == "model":
-        return _WRAPPERS
-    own = (trunk if part == "trunk" else embedder for trunk, embedder in _PARTS)
-    return (*_WRAPPERS, *own)
 
 
 def _without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -199,8 +209,15 @@ def _without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Ten
 
 
 def _both_parts(tensors: Mapping[str, Tensor], trunk: str, embedder: str) -> dict[str, Tensor]:
-    parts = (("trunk.", _without_prefix(tensors, trunk)), ("embedder.", _without_prefix(tensors, embedder)))
-    return {f"{prefix}{name}": value for prefix, found in parts for name, value in found.items()}
+    """Return tensors under this project's names for both parts; others, which belong to neither, keep theirs."""
+    return {
+        f"trunk.{name.removeprefix(trunk)}"
+        if name.startswith(trunk)
+        else f"embedder.{name.removeprefix(embedder)}"
+        if name.startswith(embedder)
+        else name: value
+        for name, value in tensors.items()
+    }
 
 
 def _by_order(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -22,6 +23,9 @@ HEADER = "tao_skill"
 
 # PyTorch's own switch, which TAO's documentation tells users to set for their trusted checkpoints.
 UNSAFE_VARIABLE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+# How the safe loader words what it refuses. What runs commands it never takes, whoever is trusted.
+_BLOCKED = "unsupported"
+_OBJECT = re.compile(r"(?:Unsupported global:|unsupported) GLOBAL (\S+)")
 _TRUE = {"1", "y", "yes", "true"}
 
 
@@ -71,21 +75,25 @@ def _pickled(file: Path, key: str) -> Any:
 
 
 def _refused(file: Path, key: str, error: Exception) -> CheckpointError:
-    marker = "Unsupported global: GLOBAL "
-    found = str(error).partition(marker)[2].split(" ")[0].strip()
-    if not found:
+    found = _OBJECT.search(str(error))
+    if found is None:
         return _unreadable(file, key, error)
+    name, is_blocked = found[1], found[0].startswith(_BLOCKED)
     return CheckpointError(
-        f"{file} was refused: it holds the Python object {found}, and loading such objects can run any code.",
+        f"{file} was refused: it holds the Python object {name}, and loading such objects can run any code.",
         problems=[Problem(key, str(file), "tensors and plain data only, as this project writes them")],
-        next_step=f"if you trust where the file comes from: {UNSAFE_VARIABLE}=1 before the same command",
+        next_step="leave this file alone: no program of weights needs that object"
+        if is_blocked
+        else f"if you trust where the file comes from: {UNSAFE_VARIABLE}=1 before the same command",
     )
 
 
 def _unreadable(file: Path, key: str, error: Exception) -> CheckpointError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    # What is no pickle ends in the first byte that means nothing to the loader.
+    reason = "" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
     problem = Problem(key, str(file), "a whole .pth or .safetensors file")
-    return CheckpointError(f"{file} is damaged or no file of weights: {reason}", problems=[problem])
+    told = f": {reason}" if reason else ""
+    return CheckpointError(f"{file} is damaged or no file of weights{told}.", problems=[problem])
 
 
 def tensors_in(content: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -80,8 +80,10 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
             _fit(module, data, record, status=status, tracking=tracking, precision=precision)
     if not processes.is_first:
         return {"warnings": []}
+    partial = [str(report) for report in start.loaded if report.is_partial]
     more = [warning for warning in (unseen, module.collapse.warning) if warning]
-    return _results(spec, record, folder, [*sets.warnings, *more])
+    results = _results(spec, record, folder, [*partial, *sets.warnings, *more])
+    return results | {"pretrained": [report.document() for report in start.loaded]}
 
 
 def _load_sets(spec: TrainSpec, processes: Processes) -> CheckedSets:

@@ -3,7 +3,7 @@
 import logging
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -19,7 +19,12 @@ from tao_skill.metric_learning.embed import embed_images
 from tao_skill.metric_learning.engines.torch_network import Network, evaluating
 from tao_skill.metric_learning.model.checkpoint import Checkpoint, read_checkpoint
 from tao_skill.metric_learning.model.heads import LinearHead
-from tao_skill.metric_learning.model.pretrained import load_weights, start_recogniser, starts_pretrained
+from tao_skill.metric_learning.model.pretrained import (
+    LoadReport,
+    load_weights,
+    start_recogniser,
+    starts_pretrained,
+)
 from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser, build_recogniser
 from tao_skill.metric_learning.training.criterion import Criterion
 from tao_skill.metric_learning.training.discriminant import BATCH, MOST_IMAGES, discriminant_projection, shuffled
@@ -33,11 +38,15 @@ _CALIBRATION_IMAGES = 512
 
 @dataclass(frozen=True)
 class Start:
-    """The recogniser, the seed of all that follows, and the checkpoint that is resumed, if one is."""
+    """The recogniser, the seed of all that follows, and the checkpoint that is resumed, if one is.
+
+    ``loaded`` tells what files of pretrained weights filled.
+    """
 
     recogniser: Recogniser
     seed: int
     checkpoint: Checkpoint | None
+    loaded: list[LoadReport] = field(default_factory=list)
 
 
 def load_start(spec: TrainSpec) -> Start:
@@ -52,8 +61,8 @@ def load_start(spec: TrainSpec) -> Start:
         return _resumed(str(path), settings)
     # A seed of -1 asks for a new one each time; it is kept in the checkpoints.
     seed = spec.train.seed if spec.train.seed >= 0 else random.SystemRandom().randrange(2**32)
-    recogniser = start_recogniser(settings, spec.model, seed)
-    return Start(recogniser.to(memory_format=torch.channels_last), seed, None)
+    recogniser, loaded = start_recogniser(settings, spec.model, seed)
+    return Start(recogniser.to(memory_format=torch.channels_last), seed, None, loaded)
 
 
 def _resumed(path: str, settings: ModelSettings) -> Start:

@@ -1,12 +1,14 @@
 """The loss, and the memory of earlier batches."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from tao_skill.config.loss import Loss, Miner
 from tao_skill.config.optim import Optim
 from tao_skill.config.train import Train
 from tao_skill.metric_learning.training.criterion import Criterion, build_criterion, memory_size
@@ -108,3 +110,28 @@ def test_easy_batch_still_teaches_with_the_memory() -> None:
     easy.start_from(torch.tensor([[-1.0, 0, 0, 0]] * 4), torch.ones(4, dtype=torch.long))
     near = torch.tensor([[1.0, 0, 0, 0], [1, 0.01, 0, 0]])
     assert 0 < float(easy(near, torch.zeros(2, dtype=torch.long))) < 0.3
+
+
+@pytest.mark.parametrize("memory", [0, 12])
+@pytest.mark.parametrize("miner", get_args(Miner.__annotations__["name"].__args__[0]))
+@pytest.mark.parametrize("loss", get_args(Loss.__annotations__["name"].__args__[0]))
+def test_every_loss_goes_with_every_miner_and_memory(loss: str, miner: str, memory: int) -> None:
+    for kind in ("hard", "semihard", "all") if miner == "triplet_margin" else ("all",):
+        train = Train(
+            batch_size=6,
+            cross_batch_memory_size=memory,
+            loss=Loss(name=loss),  # type: ignore[arg-type]
+            miner=Miner(name=miner, triplet_kind=kind),  # type: ignore[arg-type]
+        )
+        built = build_criterion(train, num_instance=2, num_images=24, num_classes=6, embed_dim=4, seed=0)
+        vectors = embeddings(6).requires_grad_()
+        optimizer = torch.optim.SGD([vectors, *built.loss.parameters()], lr=1e-3)
+        for labels in ([0, 0, 1, 1, 2, 2], [3, 3, 4, 4, 5, 5]):
+            before = vectors.detach().clone()
+            value = built(vectors, torch.tensor(labels))
+            value.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            assert 0 < value.detach().item() < math.inf
+            assert vectors.isfinite().all()
+            assert not torch.equal(vectors.detach(), before)

@@ -167,7 +167,7 @@ def test_killed_training_goes_on_to_the_same_weights(spec: dict[str, Any], tmp_p
         [sys.executable, "-m", "tao_skill.cli.ml_recog", "train", "-e", str(file)], stderr=subprocess.DEVNULL
     )
     saved = folder / "train" / "checkpoints.json"
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while time.monotonic() < until and not (saved.is_file() and len(json.loads(saved.read_text())["checkpoints"]) > 3):
         time.sleep(0.02)
     os.kill(child.pid, signal.SIGKILL)
@@ -339,6 +339,19 @@ def test_pretrained_trunk_keeps_its_statistics(spec: dict[str, Any], tmp_path: P
     statistics = [name for name in before if name.endswith(("running_mean", "running_var"))]
     assert statistics
     assert all(torch.equal(before[name], after[name]) for name in statistics)
+
+
+def test_results_tell_what_a_file_of_weights_filled(spec: dict[str, Any], tmp_path: Path) -> None:
+    assert train(spec, tmp_path / "a", train__num_epochs=1)["pretrained"] == []
+    content = weights(tmp_path / "a" / "train" / "model_best.pth")
+    content = {name.removeprefix("recogniser."): value for name, value in content.items()}
+    del content["embedder.last_linear.bias"], content["embedder.net.0.bias"]
+    torch.save(content | {"neck": torch.zeros(1)}, tmp_path / "part.pth")
+    result = train(spec, tmp_path / "b", model__pretrained_model_path=str(tmp_path / "part.pth"), train__num_epochs=1)
+    (report,) = result["pretrained"]
+    assert (report["loaded"], report["unexpected"]) == (len(content), ["neck"])
+    assert set(report["missing"]) == {"embedder.last_linear.bias", "embedder.net.0.bias"}
+    assert any("2 missing" in warning for warning in result["warnings"])
 
 
 @pytest.mark.parametrize(("start", "better"), [("discriminant", True), ("random", False)])

@@ -164,6 +164,7 @@ def test_lost_process_is_told_and_nobody_waits_for_it(plain: dict[str, Any], tmp
     status = tmp_path / "run" / "train" / "status.json"
     until = time.monotonic() + LIMIT
     while time.monotonic() < until and not (status.is_file() and "Epoch 1 is done" in status.read_text()):
+        assert first.poll() is None, first.communicate()
         time.sleep(0.05)
     (second,) = children(first.pid)
     os.kill(first.pid if whom == "first" else second, signal.SIGKILL)
