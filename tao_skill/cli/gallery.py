@@ -157,10 +157,17 @@ def _info(options: argparse.Namespace) -> Outcome:
 
 
 def _summary(document: dict[str, Any]) -> str:
-    return (
+    text = (
         f"{document['gallery']}: {document['num_images']} images of {document['num_classes']} classes, "
         f"{document['embed_dim']}-d, changed {document['changed_at']}"
     )
+    shared = document["images_of_several_classes"]
+    if shared["count"]:
+        text += (
+            f"\n{shared['count']} images are there under several class names, such as {' = '.join(shared['some'][0])};"
+        )
+        text += " remove those that are wrong or old: gallery remove --label"
+    return text
 
 
 def _warnings(document: dict[str, Any]) -> str:

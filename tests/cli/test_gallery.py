@@ -90,7 +90,12 @@ def test_what_people_read(gallery: Path, shop: Path, model: Path, capsys: pytest
     assert main(["gallery", "info", "--gallery", str(gallery)]) == 0
     told = capsys.readouterr().out
     assert "6 images of 3 classes" in told
+    assert "several class names" not in told
     assert str(model) in told
+    # A class that got a new name, while the old one is still there.
+    renamed = ["gallery", "add", "--gallery", str(gallery), "--label", "prune", "--images", str(shop / "plum")]
+    assert main([*renamed, *QUICK]) == 0
+    assert "2 images are there under several class names, such as plum = prune" in capsys.readouterr().out
 
 
 def test_a_distance_makes_strangers_unknown(gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -185,6 +185,11 @@ def _check_pair(
         return reference, query
     if reference.root.resolve() == query.root.resolve():
         findings.warnings.append(f"{query.key} is the same folder as {reference.key}: every query finds itself")
+    elif shared := {*map(os.path.abspath, query.paths)} & {*map(os.path.abspath, reference.paths)}:
+        findings.warnings.append(
+            f"{query.key}: {counted(len(shared), 'image is', 'images are')} in {reference.key} too, where "
+            f"{'it finds itself' if len(shared) == 1 else 'they find themselves'}: {name_some(sorted(shared), 3)}"
+        )
     missing, hint = name_differences(query.classes, reference.classes)
     if len(missing) == len(query.classes):
         expected = f"class names of {reference.key}, which are {name_some(reference.classes, 5)}; not one is in both"

@@ -133,8 +133,7 @@ def _save(
 ) -> Contents | None:
     """Put those entries that have a vector into the gallery, beside what others have put there in the meantime."""
 
-    def change(contents: Contents | None) -> Contents:
-        old = None if replace else contents
+    def change(old: Contents | None) -> Contents:
         if old is not None:
             old.check_model(model.fingerprint, folder, "--gallery")
         there = {(entry.label, entry.sha256) for entry in old.entries} if old is not None else set()
@@ -144,4 +143,4 @@ def _save(
             return Contents.of(model, ready, added)
         return Contents.of(old.model, [*old.entries, *ready], np.concatenate([old.embeddings, added]))
 
-    return change_gallery(folder, change)
+    return change_gallery(folder, change, forget=replace)

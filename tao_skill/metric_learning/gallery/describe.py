@@ -9,6 +9,8 @@ from tao_skill.metric_learning.gallery.store import Contents, read_gallery
 
 __all__ = ["describe_gallery"]
 
+_SHOWN = 10
+
 
 def describe_gallery(folder: Path, contents: Contents | None = None) -> dict[str, Any]:
     """Return what is in a gallery, and which model it belongs to.
@@ -17,11 +19,13 @@ def describe_gallery(folder: Path, contents: Contents | None = None) -> dict[str
         DataError: there is no gallery, or it is damaged.
     """
     contents = contents if contents is not None else read_gallery(folder)
+    shared = contents.shared_images()
     return {
         "gallery": str(folder),
         "num_images": len(contents.entries),
         "num_classes": len(contents.classes()),
         "classes": contents.classes(),
+        "images_of_several_classes": {"count": len(shared), "some": shared[:_SHOWN]},
         "embed_dim": contents.model.embed_dim,
         "model": contents.model.source,
         "fingerprint": contents.model.fingerprint,

@@ -88,6 +88,13 @@ class Contents:
             counts[entry.label] = counts.get(entry.label, 0) + 1
         return counts
 
+    def shared_images(self) -> list[list[str]]:
+        """Return, for each image that is there under several labels, these labels: all but one are wrong, or old."""
+        labels: dict[str, list[str]] = {}
+        for entry in self.entries:
+            labels.setdefault(entry.sha256, []).append(entry.label)
+        return [several for several in labels.values() if len(several) > 1]
+
     def check_model(self, fingerprint: str, folder: Path, key: str) -> None:
         """Refuse another model than the gallery's.
 
@@ -146,11 +153,14 @@ def _steadily(folder: Path, key: str, read: Callable[[Path, Mapping[str, Any]], 
             raise _damaged(folder, key, str(error)) from error
 
 
-def change_gallery(folder: Path, change: Callable[[Contents | None], Contents | None]) -> Contents | None:
+def change_gallery(
+    folder: Path, change: Callable[[Contents | None], Contents | None], *, forget: bool = False
+) -> Contents | None:
     """Replace what a gallery holds by what ``change`` makes of it, while no other process changes it.
 
-    ``change`` gets None where there is no gallery yet. Returns the new contents, or None where ``change`` returns None,
-    which leaves everything as it is.
+    ``change`` gets None where there is no gallery yet, or where ``forget`` asks for a new one whatever is there, also
+    where that is damaged. Returns the new contents, or None where ``change`` returns None, which leaves everything as
+    it is.
 
     Raises:
         StorageError: the folder can't be written, or another process keeps it locked.
@@ -161,7 +171,7 @@ def change_gallery(folder: Path, change: Callable[[Contents | None], Contents | 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / _LOCK, timeout=_LOCK_SECONDS):
-            new = change(read_gallery(folder) if find_gallery(folder) else None)
+            new = change(read_gallery(folder) if find_gallery(folder) and not forget else None)
             if new is None:
                 return None
             version = uuid.uuid4().hex[:12]

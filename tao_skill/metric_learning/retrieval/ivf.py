@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import math
 import warnings
 from collections.abc import Callable
@@ -82,6 +83,7 @@ class IvfIndex:
         cells = max(1, min(round(4 * math.sqrt(len(vectors))), len(vectors) // _POINTS_PER_CELL))
         index = faiss.index_factory(vectors.shape[1], f"IVF{cells},Flat", faiss.METRIC_INNER_PRODUCT)
         index.cp.max_points_per_centroid = _TRAINING_POINTS_PER_CELL
+        index.cp.min_points_per_centroid = 1  # of few points there is one cell, about which nobody needs a warning
         index.train(vectors)
         index.add(vectors)
         return cls(index)
@@ -183,6 +185,8 @@ def _with_index(queries: Tensor, references: Tensor, k: int, index: IvfIndex, re
 
 
 def _faiss() -> Any:
+    # It tells everybody which processor features it looks for.
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             # SWIG's types lack a module name, which newer Pythons complain of.

@@ -149,7 +149,7 @@ def check_k(k: int, gallery: int, key: str = "topk") -> None:
         raise UsageError(
             "There are fewer reference images than neighbours asked for.",
             problems=[problem],
-            next_step=f"set {key} to {gallery} or less, or add images to dataset.val_dataset.reference",
+            next_step=f"set {key} to {gallery} or less, or add reference images",
         )
 
 

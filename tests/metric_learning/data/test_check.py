@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +198,11 @@ def test_inference_images_are_checked_too(read: Callable[..., ImageSet], tmp_pat
 def test_query_and_reference_in_one_folder_is_a_warning(read: Callable[..., ImageSet]) -> None:
     both = read({"a": 2}, REFERENCE)
     assert "every query finds itself" in retrieval_check(both, both).warnings[0]
+
+
+def test_queries_that_are_references_too_are_counted(read: Callable[..., ImageSet], tmp_path: Path) -> None:
+    query = read({"a": 2, "b": 2}, QUERY)
+    gallery = replace(query.without({query.paths[0]}), root=tmp_path / "gallery", key=REFERENCE)
+    (warning,) = retrieval_check(gallery, query).warnings
+    assert "3 images are in dataset.val_dataset.reference too, where they find themselves" in warning
+    assert str(query.paths[1]) in warning

@@ -60,6 +60,7 @@ def test_one_file_under_two_labels_is_embedded_once_and_is_two_images(
     assert read_gallery(tmp_path).classes() == {label: 1, "other": 1}
     assert add(tmp_path, [("third", path)], embedder).embedded == 0
     assert read_gallery(tmp_path).classes() == {label: 1, "other": 1, "third": 1}
+    assert read_gallery(tmp_path).shared_images() == [sorted([label, "other", "third"])]
 
 
 def test_another_model_is_refused_unless_the_gallery_is_overwritten(
@@ -75,6 +76,18 @@ def test_another_model_is_refused_unless_the_gallery_is_overwritten(
     found = read_gallery(tmp_path)
     assert len(found.entries) == 3
     assert found.model.fingerprint == stranger.facts.fingerprint
+
+
+def test_a_damaged_gallery_is_built_again_as_its_error_says(tmp_path: Path, images: Images, embedder: Any) -> None:
+    add(tmp_path, images, embedder)
+    next(tmp_path.glob("entries-*")).write_text("[")
+    with pytest.raises(DataError, match="damaged") as raised:
+        add(tmp_path, images, embedder)
+    assert "--overwrite" in raised.value.next_step
+    add(tmp_path, images[:3], embedder, overwrite=True)
+    (tmp_path / "gallery.json").write_text("{")
+    add(tmp_path, images, embedder, overwrite=True)
+    assert len(read_gallery(tmp_path).entries) == 12
 
 
 def test_what_was_embedded_is_kept_while_work_goes_on(
