@@ -36,7 +36,7 @@ def build_trunk(
     Its weights are random or, with ``timm_pretrained``, those that timm publishes for it.
 
     Raises:
-        SpecError: timm has no model of that name, or no weights for it.
+        SpecError: timm has no model of that name, or no weights for it, or it can't take images of that size.
         NotAvailableError: timm's weights can't be fetched from this machine.
     """
     name = timm_name or _RESIDUAL.get(backbone, "")
@@ -55,11 +55,18 @@ def is_published_transformer(backbone: str, timm_name: str) -> bool:
 
 
 def trunk_dim(trunk: nn.Module, input_channels: int, input_height: int, input_width: int) -> int:
-    """Return the number of features that a trunk really puts out, by asking it: its attributes differ by family."""
+    """Return the number of features that a trunk really puts out, by asking it: its attributes differ by family.
+
+    Raises:
+        SpecError: it takes no images of that size, or puts out no vectors.
+    """
     was_training = trunk.training
     trunk.eval()
-    with torch.no_grad():
-        features = trunk(torch.zeros(1, input_channels, input_height, input_width))
+    try:
+        with torch.no_grad():
+            features = trunk(torch.zeros(1, input_channels, input_height, input_width))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise _wrong_size(trunk, input_height, input_width, error) from error
     trunk.train(was_training)
     if features.ndim != 2:
         raise SpecError(
@@ -69,6 +76,21 @@ def trunk_dim(trunk: nn.Module, input_channels: int, input_height: int, input_wi
             ],
         )
     return int(features.shape[1])
+
+
+def _wrong_size(trunk: nn.Module | None, height: int, width: int, error: Exception) -> SpecError:
+    """Word what a trunk says of a size that it can't take; transformers want whole patches."""
+    patch = getattr(getattr(trunk, "patch_embed", None), "patch_size", None) or (1, 1)
+    sides = (("model.input_width", width, patch[1]), ("model.input_height", height, patch[0]))
+    problems = [
+        Problem(key, side, f"a multiple of {step}, such as {-(-side // step) * step}")
+        for key, side, step in sides
+        if side % step
+    ]
+    return SpecError(
+        f"The trunk takes no images of {width} x {height} pixels: {' '.join(str(error).split())[:200]}",
+        problems=problems or [Problem(key, side, "a size that the trunk takes") for key, side, _ in sides],
+    )
 
 
 def _vit_large(input_size: tuple[int, int], input_channels: int) -> nn.Module:
@@ -103,6 +125,8 @@ def _timm_trunk(name: str, input_size: tuple[int, int], input_channels: int, pre
         raise _no_weights(name)
     try:
         trunk: nn.Module = timm.create_model(name, **settings)
+    except AssertionError as error:
+        raise _wrong_size(None, *input_size, error) from error
     except (OSError, httpx.HTTPError) as error:
         if not pretrained:
             raise

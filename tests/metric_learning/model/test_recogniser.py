@@ -89,3 +89,12 @@ def test_unknown_timm_name_names_near_ones() -> None:
     with pytest.raises(SpecError) as raised:
         build_trunk(backbone="resnet_50", timm_name="resnet5O", input_width=32, input_height=32, input_channels=3)
     assert "resnet50" in raised.value.problems[0].expected
+
+
+def test_a_size_that_the_trunk_can_not_take_is_explained() -> None:
+    with pytest.raises(SpecError, match="no images of 65 x 48 pixels") as raised:
+        build_recogniser(ModelSettings("resnet_50", "test_vit", 65, 48, 3, 8))
+    (problem,) = raised.value.problems
+    assert (problem.key, problem.expected) == ("model.input_width", "a multiple of 16, such as 80")
+    with pytest.raises(SpecError, match="no images of 64 x 50 pixels"):  # refused while it is built
+        build_recogniser(ModelSettings("resnet_50", "xcit_nano_12_p16_224", 64, 50, 3, 8))
