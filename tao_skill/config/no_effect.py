@@ -40,6 +40,8 @@ def _idle_everywhere(action: str, spec: Any) -> Iterator[tuple[str, str]]:
     if action in ("evaluate", "inference"):
         if getattr(spec, action).num_nodes > 1:
             yield f"{action}.num_nodes", "this action runs on one machine"
+        if getattr(spec, action).num_gpus > 1:
+            yield f"{action}.num_gpus", f"this action computes on one GPU, the first of {action}.gpu_ids"
         if is_given(getattr(spec, action).gallery):
             yield "dataset.val_dataset.reference", f"the images of {action}.gallery are the reference"
 

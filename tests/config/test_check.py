@@ -143,6 +143,15 @@ def test_setting_without_effect_is_named(changes: dict[str, Any], key: str) -> N
     assert "secret" not in " ".join(said)
 
 
+@pytest.mark.parametrize("action", ["evaluate", "inference"])
+def test_actions_that_take_one_gpu_say_so(action: str) -> None:
+    data = {"dataset.val_dataset.reference": "/r", "dataset.val_dataset.query": "/q", "inference.input_path": "/i"}
+    given = {key: value for key, value in data.items() if key.startswith((action, "dataset"))}
+    devices = {f"{action}.num_gpus": 2, f"{action}.num_nodes": 2, f"{action}.checkpoint": "/c.pth"}
+    _, said = build_spec(action, nest(given | devices))
+    assert [line.partition(" ")[0] for line in said] == [f"{action}.num_gpus", f"{action}.num_nodes"]
+
+
 def test_gpu_ids_follow_num_gpus() -> None:  # R51 R52
     spec, _ = build_spec("train", merge(nest(DATA), nest({"train.num_gpus": 2})))
     assert spec.train.gpu_ids == [0, 1]
