@@ -98,7 +98,8 @@ def _plan(request: PlanRequest, desk: Desk, store: JobStore, job_id: str | None)
     check_request({"data_root": request.data_root}, request.skill, desk.roots)
     skill = find_skill(request.skill)
     # Before anything is looked at: whether a path exists is no business of whoever may not go there.
-    given = read_overrides([request.overrides], skill.info.spec_shorthand_keys, request.data_root).values
+    shorthands = skill.shorthands(request.action, flatten(skill.template(request.action)).keys())
+    given = read_overrides([request.overrides], shorthands, request.data_root).values
     check_spec_places(skill, given, desk.roots)
     check_plain({f"automl.{key}": value for key, value in request.automl.items()})
     sources, _ = fill_data_sources(skill.data_source_rows(request.action), request.data_root, given)

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tao_skill.errors import Problem, SkillError, UsageError
 
 DEFAULT_SKILL = "tao-train-metric-learning-recognition"
 SKILL_INFO = Path("references") / "skill_info.yaml"
+DEPLOY_INFO = "references/tao-deploy-*.skill_info.yaml"
 REGENERATE = "make schemas (in a checkout), or reinstall tao-skill"
 
 
@@ -87,6 +89,20 @@ class Skill:
             wanted = action + AUTOML_SUFFIX
             rows |= {row.spec_field: row for row in self.inference if row.action == wanted}
         return list(rows.values())
+
+    def shorthands(self, action: str, known: Collection[str]) -> dict[str, str]:
+        """Return the spec key that each short name stands for in ``action``, whose own keys ``known`` holds.
+
+        Facts of the deploy side come on top of the skill's. A name for a key of another action stands for the same
+        leaf of this one, where it has one: ``batch_size`` is the batch size of the action that runs.
+        """
+        named = dict(self.info.spec_shorthand_keys)
+        for path in sorted(self.directory.glob(DEPLOY_INFO)):
+            facts = load_skill_info(path)
+            if action in facts.actions:
+                named |= facts.spec_shorthand_keys
+        own = {name: f"{action}.{key.rpartition('.')[2]}" for name, key in named.items() if key not in known}
+        return named | {name: key for name, key in own.items() if key in known}
 
     def _check_action(self, action: str) -> None:
         if action not in self.info.actions:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tao_skill.cli.arguments import add_action, add_results_root, add_skill
 from tao_skill.cli.outcome import Outcome, exit_code_of
-from tao_skill.errors import StorageError, UsageError
+from tao_skill.errors import Problem, StorageError, UsageError
 
 if TYPE_CHECKING:
     from tao_skill.run.plan import RunPlan
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_platform", "add_to", "add_train_options", "request_of", "result_outcome", "run_request", "search_lines"]
 
+# Actions with a setting `force`.
+_OVERWRITE = ("export", "gen_trt_engine")
 _EXAMPLES = """examples:
   python -m tao_skill run train --data-root /data --automl-policy off
   python -m tao_skill run train --overrides num_epochs=30 dataset.train_dataset=/data/train --dry-run --json
@@ -38,6 +40,7 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     add_action(parser)
     add_train_options(parser)
     parser.add_argument("--automl-policy", metavar="on|off", help="whether train goes to AutoML (default: on)")
+    parser.add_argument("--force", action="store_true", help="export, gen_trt_engine: overwrite files that are there")
     parser.add_argument("--request", metavar="TEXT", help='the user\'s words, such as "plain training, no HPO"')
     parser.set_defaults(call=run_request)
 
@@ -83,7 +86,7 @@ def request_of(options: argparse.Namespace) -> RunRequest:
     return RunRequest(
         action=options.action,
         skill=options.skill,
-        overrides=options.overrides,
+        overrides=[*options.overrides, *(_forced(options.action) if "force" in options and options.force else [])],
         data_root=options.data_root,
         results_root=options.results_root,
         parent_job_id=options.parent_job_id,
@@ -93,6 +96,21 @@ def request_of(options: argparse.Namespace) -> RunRequest:
         automl=[*options.automl, *([platform] if (platform := platform_settings(options)) else [])],
         request=options.request,
     )
+
+
+def _forced(action: str) -> list[str]:
+    """Return what --force stands for.
+
+    Raises:
+        UsageError: the action overwrites nothing.
+    """
+    if action not in _OVERWRITE:
+        raise UsageError(
+            "--force lets files be overwritten that an action names.",
+            problems=[Problem("--force", action, f"an action that has such files: {' or '.join(_OVERWRITE)}")],
+            next_step=f"python -m tao_skill run {action}, without --force",
+        )
+    return [f"{action}.force=true"]
 
 
 def run_request(options: argparse.Namespace) -> Outcome:

@@ -46,6 +46,15 @@ class Int8:
             le=1,
         ),
     ] = 0.005
+    max_float_layers: Annotated[
+        int,
+        parameter(
+            "Most convolutions and matrix products that may stay in floating point, the most sensitive first, where "
+            "INT8 throughout loses too much; 0 lets the export fail instead.",
+            title="Float layers",
+            ge=0,
+        ),
+    ] = 16
 
 
 @dataclass(config=SECTION)
@@ -96,6 +105,16 @@ class Calibration:
     cal_batches: Annotated[
         int, parameter("Number of calibration batches.", title="Calibration batches", ge=1, popular=True)
     ] = 1
+    min_cosine: Annotated[
+        float,
+        parameter(
+            "Least mean cosine between the INT8 and the FP32 model's embeddings of the calibration images; below it no "
+            "engine is built.",
+            title="Least cosine",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.95
 
 
 @dataclass(config=SECTION)

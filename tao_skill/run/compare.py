@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from tao_skill.bank.skill import find_skill
-from tao_skill.config.keys import get_leaf
-from tao_skill.errors import JobError, NotAvailableError, Problem, SpecError
-from tao_skill.jobs.reconcile import action_folder, read_object
-from tao_skill.jobs.record import JobRecord, JobStatus
-from tao_skill.jobs.store import JobStore
+from tao_skill.errors import NotAvailableError, SpecError
 from tao_skill.run.data_sources import fill_data_sources
+from tao_skill.run.exported_files import exported_files
 from tao_skill.run.results_root import open_store
 from tao_skill.run.stage import stage_all
 
@@ -33,17 +29,16 @@ def compare_engines(
 ) -> dict[str, Any]:
     """Return the comparison of all engines that can run here, as a document.
 
-    The parent is an export job, or the job that built an engine from one. Images are those of ``evaluate`` in the
-    skill's table, below ``data_root``, unless ``reference`` and ``query`` are given.
+    The parent is an export job, or the job that built an engine from one; it may have worked on another machine.
+    Images are those of ``evaluate`` in the skill's table, below ``data_root``, unless ``reference`` and ``query`` are
+    given.
 
     Raises:
         JobError: no such job, or one that exported nothing.
         SpecError: images are missing.
         NotAvailableError: torch isn't installed.
     """
-    store = open_store(results_root)
-    record = store.reconcile(store.load(parent_job_id))
-    files = _files(store, record)
+    record, files = exported_files(open_store(results_root), parent_job_id)
     given = {key: value for key, value in ((_REFERENCE, reference), (_QUERY, query)) if value}
     skill = find_skill(record.skill)
     filled, missing = fill_data_sources(skill.data_source_rows("evaluate"), data_root, given)
@@ -54,7 +49,10 @@ def compare_engines(
             next_step="add --data-root URI, or --reference FOLDER --query FOLDER",
         )
     images = {**filled, **given}
-    local = stage_all([images[_REFERENCE], images[_QUERY]])
+    # An engine runs only where it was built: it is looked for here, never fetched.
+    fetched = [kind for kind in files if kind != "engine"]
+    local = stage_all([images[_REFERENCE], images[_QUERY], *(files[kind] for kind in fetched)])
+    files |= dict(zip(fetched, local[2:], strict=True))
     try:
         from tao_skill.metric_learning.compare.compare import compare
     except ModuleNotFoundError as error:
@@ -65,28 +63,3 @@ def compare_engines(
             next_step="pip install 'tao-skill[train,deploy]'",
         ) from error
     return {"job_id": record.job_id, **compare(files, local[0], local[1], batches=batches, rounds=rounds)}
-
-
-def _files(store: JobStore, record: JobRecord) -> dict[str, str]:
-    """Return the model's files by kind, from an export job, or from an engine's job and the export it started from."""
-    if record.status != JobStatus.COMPLETE:
-        raise JobError(
-            f"Job {record.job_id} is {record.status}, not COMPLETE.",
-            problems=[Problem("--parent-job-id", record.job_id, "a job that is COMPLETE")],
-        )
-    if record.action == "gen_trt_engine" and record.parent_job:
-        engine = get_leaf(record.spec, "gen_trt_engine.trt_engine")
-        return _files(store, store.load(record.parent_job)) | {"engine": str(engine)}
-    if record.action != "export":
-        raise JobError(
-            f"Job {record.job_id} is a job of {record.action}, which makes no ONNX file.",
-            problems=[Problem("--parent-job-id", record.job_id, "a job of export, or of gen_trt_engine")],
-            next_step=f"python -m tao_skill run export --parent-job-id {record.job_id}",
-        )
-    report = read_object(action_folder(record) / "export.json") or {}
-    files = {"checkpoint": report.get("source"), "onnx": report.get("onnx_file"), "int8": report.get("int8_file")}
-    known = {kind: str(path) for kind, path in files.items() if path}
-    absent = [Problem(kind, path, "a file that is there") for kind, path in known.items() if not Path(path).is_file()]
-    if absent or "checkpoint" not in known:
-        raise JobError(f"Files of job {record.job_id} are gone.", problems=absent, next_step="export again")
-    return known

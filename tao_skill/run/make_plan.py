@@ -72,7 +72,8 @@ def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | 
         TaoSkillError: what can't be run, with everything that is wrong.
     """
     form = _read_form(skill, request.action)
-    given = read_overrides(request.overrides, skill.info.spec_shorthand_keys, request.data_root)
+    shorthands = skill.shorthands(request.action, flatten(form.template).keys())
+    given = read_overrides(request.overrides, shorthands, request.data_root)
     policy = resolve_policy(request.automl_policy, given.automl_policy, request.request)
     dispatch = choose_dispatch(request.action, policy, skill.info.automl_enabled, form.trouble)
     parent = find_parent(store, request.parent_job_id, request.force_parent) if request.parent_job_id else None

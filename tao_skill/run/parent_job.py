@@ -14,7 +14,7 @@ from tao_skill.run.remote_jobs import remote_folder
 from tao_skill.run.results_root import open_store
 from tao_skill.storage.locate import is_remote
 
-__all__ = ["find_parent", "job_files"]
+__all__ = ["find_job", "find_parent", "job_files"]
 
 # Files that a job's own spec names as what it makes.
 _OUTPUT_KEYS = {"export": "export.onnx_file", "gen_trt_engine": "gen_trt_engine.trt_engine"}
@@ -26,10 +26,7 @@ def find_parent(store: JobStore, job_id: str, force: bool) -> Files:
     Raises:
         JobError: no such job, or one that is not COMPLETE while ``force`` is not set.
     """
-    if is_remote(job_id):
-        root, _, job_id = job_id.rstrip("/").rpartition("/")
-        store = open_store(root)
-    asked = store.reconcile(store.load(job_id))
+    store, asked = find_job(store, job_id)
     record = _with_model(store, asked)
     # A search that is complete vouches for its best child, even for one that its wall clock stopped.
     if JobStatus.COMPLETE not in (asked.status, record.status) and not force:
@@ -40,6 +37,18 @@ def find_parent(store: JobStore, job_id: str, force: bool) -> Files:
         )
     elsewhere = remote_folder(store, record.job_id)
     return job_files(record) if elsewhere is None else _files_elsewhere(record, f"{elsewhere}/{record.action}")
+
+
+def find_job(store: JobStore, job_id: str) -> tuple[JobStore, JobRecord]:
+    """Return a job and the store it is in; ``job_id`` may also be the URI of a job's folder on a server.
+
+    Raises:
+        JobError: no such job.
+    """
+    if is_remote(job_id):
+        root, _, job_id = job_id.rstrip("/").rpartition("/")
+        store = open_store(root)
+    return store, store.reconcile(store.load(job_id))
 
 
 def job_files(record: JobRecord) -> Files:

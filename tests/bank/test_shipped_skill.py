@@ -10,6 +10,7 @@ from tao_skill.bank.documents import front_matter
 from tao_skill.bank.location import bank_root
 from tao_skill.bank.skill import find_skill
 from tao_skill.bank.skill_info import load_skill_info
+from tao_skill.config.keys import flatten
 from tao_skill.config.leaves import known_keys
 
 SKILL = find_skill()
@@ -160,6 +161,30 @@ def test_deploy_facts_agree_with_the_main_ones() -> None:  # R5 R6 R73 R75
     assert all(name.startswith("references/spec_template_deploy_") for name in deploy.spec_templates.values())
     ordered = TEXT.index("references/tao-deploy-metric-learning-recognition.md")
     assert "first" in TEXT[ordered : ordered + 60]
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        ("train", {"batch_size": "train.batch_size", "num_epochs": "train.num_epochs"}),
+        ("evaluate", {"batch_size": "evaluate.batch_size", "trt_engine": "evaluate.trt_engine"}),
+        ("inference", {"infer_batch_size": "inference.batch_size", "batch_size": "inference.batch_size"}),
+        ("export", {"batch_size": "export.batch_size", "feat_dim": "model.feat_dim"}),
+        (
+            "gen_trt_engine",
+            {
+                "trt_data_type": "gen_trt_engine.tensorrt.data_type",
+                "trt_engine": "gen_trt_engine.trt_engine",
+                "batch_size": "gen_trt_engine.batch_size",
+                "cal_batch_size": "gen_trt_engine.tensorrt.calibration.cal_batch_size",
+                "cal_batches": "gen_trt_engine.tensorrt.calibration.cal_batches",
+            },
+        ),
+    ],
+)
+def test_short_names_stand_for_keys_of_the_action_that_runs(action: str, expected: dict[str, str]) -> None:  # R73
+    found = SKILL.shorthands(action, flatten(SKILL.template(action)).keys())
+    assert {name: found[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize("phrase", ["turn off AutoML", "disable AutoML", "no HPO", "plain training"])

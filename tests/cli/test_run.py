@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tao_skill.cli.main import main
-from tao_skill.errors import SpecError
+from tao_skill.errors import SpecError, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +72,28 @@ def test_a_dry_run_tells_what_is_not_there(tmp_path: Path, capsys: pytest.Captur
     assert main([*words, "train.batch_size=0"]) == SpecError.exit_code
     problems = {one["key"] for one in json.loads(capsys.readouterr().out)["error"]["problems"]}
     assert {"dataset.train_dataset", "dataset.val_dataset.query", "train.batch_size"} <= problems
+
+
+def test_force_overwrites_where_an_action_names_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.pth").write_bytes(b"weights")
+    words = ["--dry-run", "--json", "--force", "--overrides", "export.checkpoint=c.pth"]
+    assert main(["run", "export", *words]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["spec"]["export"]["force"] is True
+    assert main(["run", "evaluate", "--dry-run", "--json", "--force"]) == UsageError.exit_code
+    assert "export or gen_trt_engine" in capsys.readouterr().out
+
+
+def test_short_names_of_the_deploy_side_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # R73
+    (tmp_path / "m.onnx").write_bytes(b"model")
+    (tmp_path / "images").mkdir()
+    given = ["gen_trt_engine.onnx_file=m.onnx", "gen_trt_engine.tensorrt.calibration.cal_image_dir=[images]"]
+    short = ["trt_data_type=INT8", "cal_batch_size=4", "cal_batches=3", "batch_size=8", "trt_engine=my.engine"]
+    assert main(["run", "gen_trt_engine", "--dry-run", "--json", "--overrides", *given, *short]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    section = plan["spec"]["gen_trt_engine"]
+    calibration = section["tensorrt"]["calibration"]
+    assert (section["tensorrt"]["data_type"], section["batch_size"]) == ("INT8", 8)
+    assert (calibration["cal_batch_size"], calibration["cal_batches"]) == (4, 3)
+    assert section["trt_engine"].endswith("my.engine")
+    assert plan["provenance"]["gen_trt_engine.tensorrt.data_type"] == "shorthand"

@@ -1,4 +1,4 @@
-"""From training to engines by job ids alone, with an input that is twice as wide as high."""
+"""From training to engines by job ids alone, with an input that is twice as wide as high; each step's shapes."""
 
 import json
 import subprocess
@@ -10,18 +10,24 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from PIL import Image
+from pyarrow import parquet
+
+from tao_skill.metric_learning.model.checkpoint import HEADER
 
 pytestmark = pytest.mark.long
 TABLE = Path("metric_learning_recognition/retail-product-checkout-dataset_classification_demo")
+# Number of classes and of images in each.
 SETS = {
-    "known_classes/train": (6, 4),
-    "known_classes/reference": (6, 1),
-    "known_classes/val": (6, 2),
-    "known_classes/test": (6, 2),
+    "known_classes/train": (4, 4),
+    "known_classes/reference": (4, 1),
+    "known_classes/val": (4, 1),
+    "known_classes/test": (4, 3),
     "unknown_classes/reference": (5, 1),
     "unknown_classes/test": (5, 2),
 }
+WIDTH, HEIGHT, FEATURES = 192, 96, 24
 
 
 @pytest.fixture(scope="module")
@@ -42,58 +48,97 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(place: Path, action: str, *words: str, parent: str = "") -> dict[str, Any]:
-    """Run an action by the command line and return its result."""
-    command = [sys.executable, "-m", "tao_skill", "run", action, "--data-root", str(place / "data"), "--json"]
-    command += ["--parent-job-id", parent] if parent else []
-    command += ["--overrides", *words] if words else []
+def command(place: Path, action: str, *words: str, parent: str = "") -> tuple[int, dict[str, Any]]:
+    """Run an action by the command line; return the exit code and the document on stdout."""
+    line = [sys.executable, "-m", "tao_skill", "run", action, "--data-root", str(place / "data"), "--json"]
+    line += ["--parent-job-id", parent] if parent else []
+    line += ["--overrides", *words] if words else []
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(place), "TAO_SKILL_CACHE": str(place / "cache")}
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
+    done = subprocess.run(line, cwd=place, capture_output=True, text=True, check=False, env=environment)
+    return done.returncode, json.loads(done.stdout)
+
+
+def run(place: Path, action: str, *words: str, parent: str = "") -> dict[str, Any]:
+    """Run an action that must succeed, and return its result."""
+    code, result = command(place, action, *words, parent=parent)
+    assert code == 0, result
     return result
 
 
 @pytest.fixture(scope="module")
-def export_job(place: Path) -> dict[str, Any]:
-    """Train, export by the training's job id, and return the export's result."""
-    small = ["model.timm_name=resnet10t", "input_width=192", "input_height=96", "feat_dim=24", "num_epochs=1"]
-    data = ["batch_size=8", "dataset.num_instance=2", "dataset.workers=1"]
-    trained = run(place, "train", "automl_policy=off", *small, *data)
-    return run(place, "export", parent=trained["job_id"])
+def train_job(place: Path) -> dict[str, Any]:
+    """Return the result of a short training."""
+    small = ["model.timm_name=test_resnet", f"input_width={WIDTH}", f"input_height={HEIGHT}", f"feat_dim={FEATURES}"]
+    data = ["num_epochs=1", "batch_size=8", "dataset.num_instance=2", "dataset.workers=0", "wandb.enable=false"]
+    return run(place, "train", "automl_policy=off", *small, *data)
+
+
+@pytest.fixture(scope="module")
+def export_job(place: Path, train_job: dict[str, Any]) -> dict[str, Any]:
+    """Return the result of the export that starts from the training's job id."""
+    return run(place, "export", parent=train_job["job_id"])
+
+
+@pytest.fixture(scope="module")
+def engine_job(place: Path, export_job: dict[str, Any]) -> dict[str, Any]:
+    """Return the result of building an INT8 engine from the export's job id."""
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed")
+    words = ["gen_trt_engine.tensorrt.library=tensorrt_rtx", "gen_trt_engine.tensorrt.max_batch_size=8"]
+    return run(
+        place, "gen_trt_engine", *words, "trt_data_type=INT8", "cal_batch_size=4", "cal_batches=3",
+        parent=export_job["job_id"],
+    )  # fmt: skip
+
+
+def test_training_has_the_shape_that_was_asked_for(train_job: dict[str, Any]) -> None:
+    header = torch.load(train_job["checkpoint"], weights_only=True)[HEADER]
+    shape = header["model"]
+    assert (shape["input_width"], shape["input_height"], shape["feat_dim"]) == (WIDTH, HEIGHT, FEATURES)
 
 
 def test_export_has_the_shape_of_the_training(export_job: dict[str, Any]) -> None:  # R61 R62 R63
     graph = onnx.load(export_job["checkpoint"]).graph
-    assert [size.dim_value for size in graph.input[0].type.tensor_type.shape.dim[1:]] == [3, 96, 192]
-    assert graph.output[0].type.tensor_type.shape.dim[1].dim_value == 24
+    assert [size.dim_value for size in graph.input[0].type.tensor_type.shape.dim[1:]] == [3, HEIGHT, WIDTH]
+    assert graph.output[0].type.tensor_type.shape.dim[1].dim_value == FEATURES
     assert export_job["metrics"]["worst cosine"] > 0.9999
 
 
-def test_evaluate_and_inference_find_the_onnx_file(place: Path, export_job: dict[str, Any]) -> None:  # R59 R64
-    evaluated = run(place, "evaluate", "eval_batch_size=4", parent=export_job["job_id"])
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_evaluate_and_inference_run_the_onnx_file(
+    place: Path, export_job: dict[str, Any], engine: str
+) -> None:  # R59 R64
+    pytest.importorskip(engine)
+    words = ["eval_batch_size=4", f"evaluate.engine={engine}", "evaluate.save_embeddings=true"]
+    evaluated = run(place, "evaluate", *words, parent=export_job["job_id"])
     assert evaluated["checkpoint"] == export_job["checkpoint"]
-    document = json.loads((Path(evaluated["results_dir"]) / "evaluate" / "results.json").read_text())
-    assert document["engine"] in ("openvino", "onnxruntime")
-    assert document["num_queries"] == 10
-    recognised = run(place, "inference", "inference.batch_size=4", parent=export_job["job_id"])
+    folder = Path(evaluated["results_dir"]) / "evaluate"
+    document = json.loads((folder / "results.json").read_text())
+    assert (document["engine"], document["num_references"], document["num_queries"]) == (engine, 5, 10)
+    embedded = parquet.read_table(folder / "embeddings.parquet").column("embedding").to_pylist()
+    assert [len(row) for row in embedded] == [FEATURES] * 15
+    recognised = run(place, "inference", "infer_batch_size=4", parent=export_job["job_id"])
     lines = (Path(recognised["results_dir"]) / "inference" / "result.csv").read_text().splitlines()
     assert len(lines) == 1 + 10
 
 
-def test_engine_is_built_from_the_export(place: Path, export_job: dict[str, Any]) -> None:  # R71 R75
-    pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed")
-    words = ["gen_trt_engine.tensorrt.library=tensorrt_rtx", "gen_trt_engine.tensorrt.max_batch_size=8"]
-    calibration = "gen_trt_engine.tensorrt.calibration"
-    words += [
-        "gen_trt_engine.tensorrt.data_type=INT8",
-        f"{calibration}.cal_batch_size=4",
-        f"{calibration}.cal_batches=3",
-    ]
-    built = run(place, "gen_trt_engine", *words, parent=export_job["job_id"])
-    engine = Path(built["checkpoint"])
-    assert engine.is_file()
+def test_engine_is_built_from_the_export(engine_job: dict[str, Any]) -> None:  # R71 R73 R75
+    engine = Path(engine_job["checkpoint"])
     facts = json.loads(engine.with_name("model.engine.json").read_text())
-    assert (facts["model"]["input_width"], facts["model"]["input_height"]) == (192, 96)
-    assert (facts["precision"], facts["largest_batch"]) == ("INT8", 8)
+    shape = facts["model"]
+    assert (shape["input_width"], shape["input_height"], shape["feat_dim"]) == (WIDTH, HEIGHT, FEATURES)
+    assert (facts["precision"], facts["smallest_batch"], facts["largest_batch"]) == ("INT8", 1, 8)
     assert (engine.parent / "cal.bin").is_file()
+    assert engine_job["metrics"]["INT8 mean cosine"] > 0.95
+
+
+@pytest.mark.parametrize("action", ["evaluate", "inference"])
+def test_engine_is_found_by_the_job_that_built_it(place: Path, engine_job: dict[str, Any], action: str) -> None:
+    code, result = command(place, action, parent=engine_job["job_id"])
+    if torch.cuda.is_available():
+        assert code == 0, result
+        return
+    assert result["error"]["code"] == "not_available"
+    assert "no NVIDIA GPU" in result["error"]["message"]
+    assert "ONNX file does the same" in result["error"]["next_step"]
+    spec = json.loads((Path(result["results_dir"]) / "job.json").read_text())["spec"]
+    assert spec[action]["trt_engine"] == engine_job["checkpoint"]

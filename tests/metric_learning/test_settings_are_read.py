@@ -80,6 +80,13 @@ def unread(action: str, seen: set[str]) -> list[str]:
     return sorted(key for key in known - seen if not key.startswith(TO_COME.get(action, ())))
 
 
+@pytest.fixture
+def trained(spec: dict[str, Any], task: dict[str, Path], tmp_path: Path) -> tuple[str, dict[str, Path]]:
+    """Return the checkpoint of one epoch, and its task."""
+    result = run_action("train", nest(spec | {"train.num_epochs": 1}), results_dir=tmp_path / "trained")
+    return str(result["checkpoint"]), task
+
+
 def run(action: str, flat: dict[str, Any], folder: Path, seen: set[str]) -> dict[str, Any]:
     return run_action(action, Given(nest(flat), "", seen), results_dir=folder)
 
@@ -106,9 +113,9 @@ def test_training_reads_every_setting(spec: dict[str, Any], tmp_path: Path, seen
 
 @pytest.mark.parametrize("action", ["evaluate", "inference"])
 def test_recognition_reads_every_setting(
-    spec: dict[str, Any], task: dict[str, Path], tmp_path: Path, seen: set[str], action: str
+    spec: dict[str, Any], trained: tuple[str, dict[str, Path]], tmp_path: Path, seen: set[str], action: str
 ) -> None:
-    checkpoint = run_action("train", nest(spec | {"train.num_epochs": 1}), results_dir=tmp_path)["checkpoint"]
+    checkpoint, task = trained
     seen.clear()
     data = {"dataset.val_dataset.reference": str(task["reference"]), "dataset.workers": 0}
     data |= {
@@ -120,3 +127,34 @@ def test_recognition_reads_every_setting(
     model = {key: value for key, value in spec.items() if key.startswith("model.")}
     run(action, data | model | {"model.pretrained_model_path": checkpoint}, tmp_path / "without", seen)
     assert unread(action, seen) == []
+
+
+def test_export_and_engine_read_every_setting(
+    spec: dict[str, Any], trained: tuple[str, dict[str, Path]], tmp_path: Path, seen: set[str]
+) -> None:
+    checkpoint, task = trained
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed")
+    seen.clear()
+    images = {"export.int8.reference": str(task["reference"]), "export.int8.query": str(task["query"])}
+    given = {"export.checkpoint": checkpoint, "export.int8.enabled": True, "export.int8.max_precision_drop": 1.0}
+    exported = run("export", given | images, tmp_path / "export", seen)
+    # Without a checkpoint the paths of pretrained weights are read.
+    model = {key: value for key, value in spec.items() if key.startswith("model.")}
+    run("export", model | {"model.pretrained_model_path": checkpoint}, tmp_path / "without", seen)
+    assert unread("export", seen) == []
+    seen.clear()
+    calibration = "gen_trt_engine.tensorrt.calibration"
+    given = {
+        "gen_trt_engine.onnx_file": exported["checkpoint"],
+        "gen_trt_engine.trt_engine": str(tmp_path / "model.engine"),
+        "gen_trt_engine.tensorrt.library": "tensorrt_rtx",
+        "gen_trt_engine.tensorrt.data_type": "INT8",
+        f"{calibration}.cal_image_dir": [str(task["train"])],
+        f"{calibration}.cal_cache_file": str(tmp_path / "cal.bin"),
+        # What the file says already may be said again; each key of these sections is looked for.
+        "model.input_width": spec["model.input_width"],
+        "dataset.pixel_mean": [0.485, 0.456, 0.406],
+    }
+    run("gen_trt_engine", given, tmp_path / "engine", seen)
+    # A GPU is chosen where there is one; this machine may have none.
+    assert unread("gen_trt_engine", seen | {"gen_trt_engine.gpu_id"}) == []

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from tao_skill.metric_learning.engines.extras import import_extra
 from tao_skill.metric_learning.engines.onnx_file import OnnxFile
 from tao_skill.metric_learning.engines.onnx_runtime import OnnxRuntimeEmbedder
 from tao_skill.metric_learning.engines.torch_network import TorchEmbedder
-from tao_skill.metric_learning.export.cpu_int8 import judge, load_gate_sets, make_int8
+from tao_skill.metric_learning.export.cpu_int8 import Int8Maker, find_int8, load_gate_sets
+from tao_skill.metric_learning.export.int8_gate import Gate, Int8Report
 from tao_skill.metric_learning.export.parity import BATCHES, check_parity, refuse_difference
 from tao_skill.metric_learning.export.samples import sample_batch
 from tao_skill.metric_learning.export.targets import refuse_overwriting
@@ -131,19 +132,27 @@ def _export_int8(
 ) -> None:
     """Quantise the model, compare both on the gate's images, and put the INT8 file in place."""
     batch = report["batch"]
-    small = make_int8(traced, sets, settings.int8.num_images, exported.transform, batch)
     facts = replace(exported.facts, precision="INT8")
-    describe(small, facts)
+    gate = Gate(exported, sets)
     onnx = import_extra("onnx", "export")
-    onnx.checker.check_model(small, full_check=True)
     with replacing(target) as temporary:
-        onnx.save(small, temporary)
-        embedder = OnnxRuntimeEmbedder(OnnxFile(temporary, facts, INPUT, OUTPUT, batch, own=True), _INT8_KEY)
-        found = judge(exported, embedder, sets)
-        report["int8_file"], report["int8_bytes"] = str(target), temporary.stat().st_size
-        report["int8"] = {**asdict(found), "drop": found.drop, "num_queries": len(sets.query or ())}
-        report["metrics"] |= {"INT8 Precision at Rank 1": found.precision_int8, "INT8 drop": found.drop}
+
+        def judge(model: Any) -> Int8Report:
+            describe(model, facts)
+            onnx.checker.check_model(model, full_check=True)
+            onnx.save(model, temporary)
+            return gate.judge(
+                OnnxRuntimeEmbedder(OnnxFile(temporary, facts, INPUT, OUTPUT, batch, own=True), _INT8_KEY)
+            )
+
+        maker = Int8Maker(traced, sets, settings.int8.num_images, exported.transform, batch)
+        attempts = []
+        for names, found in find_int8(maker, judge, settings.int8):
+            attempts.append({"num_float_layers": len(names), **found.document()})
+            report["int8"] = {**found.document(), "float_layers": names, "attempts": attempts}
+            report["metrics"] |= {"INT8 Precision at Rank 1": found.precision_int8, "INT8 drop": found.drop}
         found.refuse_above(settings.int8.max_precision_drop)
+        report["int8_file"], report["int8_bytes"] = str(target), temporary.stat().st_size
     _say(settings, "%s: precision at rank 1 %.4f instead of %.4f.", target, found.precision_int8, found.precision_fp32)
 
 

@@ -1,29 +1,23 @@
-"""The INT8 file for CPUs, and the gate that it has to pass."""
+"""The INT8 file for CPUs: value ranges, and layers that stay float where INT8 throughout would lose too much."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
-
 from tao_skill.config.deploy import Int8
-from tao_skill.errors import JobError, Problem
 from tao_skill.metric_learning.data.check import CheckedRetrieval
 from tao_skill.metric_learning.data.load import load_evaluation_sets
 from tao_skill.metric_learning.data.transforms import EvalTransform
-from tao_skill.metric_learning.embed import embed_images
-from tao_skill.metric_learning.engines.embedder import Embeds
-from tao_skill.metric_learning.export.parity import compare
+from tao_skill.metric_learning.export.int8_gate import Int8Report
 from tao_skill.metric_learning.export.quantise import CPU, measure_ranges, quantise
 from tao_skill.metric_learning.export.samples import filled_batches, spread
+from tao_skill.metric_learning.export.sensitivity import rank_by_sensitivity
 from tao_skill.metric_learning.progress import Progress
-from tao_skill.metric_learning.retrieval.metrics import retrieval_metrics
 
-__all__ = ["Int8Report", "judge", "load_gate_sets", "make_int8"]
+__all__ = ["Int8Maker", "find_int8", "load_gate_sets"]
 
 log = logging.getLogger(__name__)
-_BATCH = 16
-_WORKERS = 4
+_BATCH, _RANKING_IMAGES = 16, 32
 _KEYS = ("export.int8.reference", "export.int8.query")
 
 
@@ -34,62 +28,58 @@ def load_gate_sets(settings: Int8) -> CheckedRetrieval:
         DataError: with all problems.
     """
     progress = Progress("images checked")
-    return load_evaluation_sets(settings.reference, settings.query, topk=1, progress=progress, keys=_KEYS)
-
-
-def make_int8(model: Any, sets: CheckedRetrieval, num_images: int, transform: EvalTransform, batch: int | None) -> Any:
-    """Return the model with INT8 weights and activations, for CPUs; ``batch`` is the model's, if it is fixed."""
-    paths = spread(sets.reference.paths, num_images)
-    log.info("Value ranges are measured on %d reference images.", len(paths))
-    batches = (images.numpy() for images in filled_batches(paths, transform, batch or _BATCH))
-    return quantise(model, measure_ranges(model, batches, CPU), CPU)
-
-
-@dataclass(frozen=True)
-class Int8Report:
-    """What INT8 costs: precision at rank 1 of both models, and the cosines between their query embeddings."""
-
-    precision_fp32: float
-    precision_int8: float
-    worst_cosine: float
-    mean_cosine: float
-
-    @property
-    def drop(self) -> float:
-        """Return by how much precision at rank 1 is lower."""
-        return self.precision_fp32 - self.precision_int8
-
-    def refuse_above(self, largest_drop: float) -> None:
-        """Refuse a model that loses too much.
-
-        Raises:
-            JobError: with what was measured.
-        """
-        # The least that floats of this size can tell apart.
-        if self.drop <= largest_drop + 1e-9:
-            return
-        expected = f"at least {self.drop:.4f}; or measure ranges on other images, or on more of them"
-        raise JobError(
-            f"INT8 loses too much: precision at rank 1 falls from {self.precision_fp32:.4f} to "
-            f"{self.precision_int8:.4f}, by {self.drop:.4f}.",
-            problems=[Problem("export.int8.max_precision_drop", largest_drop, expected)],
-            next_step="use the FP32 file, which is there; OpenVINO with evaluate.precision=bf16 loses less",
+    sets = load_evaluation_sets(settings.reference, settings.query, topk=1, progress=progress, keys=_KEYS)
+    count = len(sets.query or ())
+    if settings.max_precision_drop and 1 / count > settings.max_precision_drop:
+        sets.warnings.append(
+            f"One of {count} queries is {1 / count:.4f} of precision at rank 1, more than "
+            f"export.int8.max_precision_drop = {settings.max_precision_drop}: more queries would tell more."
         )
+    return sets
 
 
-def judge(whole: Embeds, small: Embeds, sets: CheckedRetrieval) -> Int8Report:
-    """Compare two models on the reference and query images."""
-    (precision, queries), (precision_small, queries_small) = (_retrieve(model, sets) for model in (whole, small))
-    near = compare(queries, queries_small)
-    return Int8Report(precision, precision_small, near.worst_cosine, near.mean_cosine)
+class Int8Maker:
+    """Makes INT8 models for CPUs of one float model; ``batch`` is the model's, if it is fixed."""
+
+    def __init__(
+        self, model: Any, sets: CheckedRetrieval, num_images: int, transform: EvalTransform, batch: int | None
+    ) -> None:
+        """Measure value ranges on reference images."""
+        self._model, self._transform = model, transform
+        self._paths = spread(sets.reference.paths, num_images)
+        self._ranking_batch = batch or min(_RANKING_IMAGES, len(self._paths))
+        log.info("Value ranges are measured on %d reference images.", len(self._paths))
+        batches = (images.numpy() for images in filled_batches(self._paths, transform, batch or _BATCH))
+        self._ranges = measure_ranges(model, batches, CPU)
+
+    def quantised(self, float_layers: list[str]) -> Any:
+        """Return the model with INT8 weights and activations; ``float_layers`` names nodes that stay as they are."""
+        return quantise(self._model, self._ranges, CPU, exclude=float_layers)
+
+    def ranked(self) -> list[str]:
+        """Return the names of convolutions and matrix products, the most sensitive first."""
+        count = self._ranking_batch
+        images = next(filled_batches(spread(self._paths, count), self._transform, count)).numpy()
+        return rank_by_sensitivity(self._model, self._ranges, CPU, images)
 
 
-def _retrieve(model: Embeds, sets: CheckedRetrieval) -> tuple[float, torch.Tensor]:
-    assert sets.query is not None
-    reference, query = (
-        embed_images(model, images.paths, batch_size=_BATCH, workers=_WORKERS)
-        for images in (sets.reference, sets.query)
-    )
-    names = sets.reference.classes
-    found = retrieval_metrics(query, sets.query.labels, reference, sets.reference.labels, class_names=names)
-    return found.micro["precision_at_1"], query
+def find_int8(
+    maker: Int8Maker, judge: Callable[[Any], Int8Report], settings: Int8
+) -> Iterator[tuple[list[str], Int8Report]]:
+    """Judge INT8 models until one loses little enough; yield each one's float layers, and what was found.
+
+    The first has none of them float; then 1, 2, 4 … of the most sensitive are, up to max_float_layers.
+    """
+    most, allowed = settings.max_float_layers, settings.max_precision_drop
+    chosen: list[str] = []
+    ranked: list[str] | None = None
+    while True:
+        report = judge(maker.quantised(chosen))
+        log.info("INT8 with %d float layers: precision at rank 1 falls by %.4f.", len(chosen), report.drop)
+        yield chosen, report
+        if report.within(allowed) or len(chosen) >= most:
+            return
+        ranked = maker.ranked() if ranked is None else ranked
+        if len(chosen) == len(ranked):
+            return
+        chosen = ranked[: min(max(2 * len(chosen), 1), most)]

@@ -19,6 +19,7 @@ from tao_skill.metric_learning.engines.onnx_file import OnnxFile
 from tao_skill.metric_learning.export.calibration import calibrate, choose_images
 from tao_skill.metric_learning.export.node_precision import set_node_precision
 from tao_skill.metric_learning.export.quantise import TENSORRT, quantise
+from tao_skill.metric_learning.export.quantised_check import check_quantised
 from tao_skill.metric_learning.export.targets import refuse_overwriting
 from tao_skill.metric_learning.files import replacing
 from tao_skill.metric_learning.onnx_for_spec import read_onnx_for_spec
@@ -116,7 +117,12 @@ def _in_precision(settings: GenTrtEngine, file: OnnxFile) -> tuple[Any, dict[str
         return set_node_precision(model, data_type, chosen), {}
     ranges, known = calibrate(model, images, settings.tensorrt.calibration, file.facts.transform(), file.batch)
     quantised = quantise(model, ranges, TENSORRT, exclude=chosen)
-    calibrated = {"calibration_images": len(images), "calibration_reused": known}
+    near = check_quantised(model, quantised, images, file, settings.tensorrt.calibration.min_cosine)
+    calibrated = {
+        "calibration_images": len(images),
+        "calibration_reused": known,
+        "metrics": {"INT8 mean cosine": near.mean_cosine, "INT8 worst cosine": near.worst_cosine},
+    }
     return set_node_precision(quantised, "FP32", chosen), calibrated
 
 

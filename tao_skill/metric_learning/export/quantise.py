@@ -15,7 +15,7 @@ from tao_skill.metric_learning.engines.batches import Array
 from tao_skill.metric_learning.engines.extras import import_extra
 from tao_skill.metric_learning.export.quiet import silenced
 
-__all__ = ["CPU", "TENSORRT", "Ranges", "Scheme", "measure_ranges", "quantise"]
+__all__ = ["CONTRACTIONS", "CPU", "TENSORRT", "Ranges", "Scheme", "measure_ranges", "quantise"]
 
 # The smallest and the largest value of each tensor, by its name.
 Ranges = dict[str, tuple[float, float]]
@@ -30,17 +30,18 @@ class Scheme:
     options: Mapping[str, Any]
 
 
-_CONTRACTIONS = ("Conv", "Gemm", "MatMul")
+# Where the time goes, and what integers are for.
+CONTRACTIONS = ("Conv", "Gemm", "MatMul")
 # What follows a contraction may narrow its range much (Clip) or not (Add): the narrow one alone must become integers.
-_WIDE_OUTPUTS_STAY = {"OpTypesToExcludeOutputQuantization": list(_CONTRACTIONS)}
+_WIDE_OUTPUTS_STAY = {"OpTypesToExcludeOutputQuantization": list(CONTRACTIONS)}
 CPU = Scheme(
     signed_activations=False,
-    operators=(*_CONTRACTIONS, "Add", "AveragePool", "GlobalAveragePool", "MaxPool", "Concat", "Relu", "Clip"),
+    operators=(*CONTRACTIONS, "Add", "AveragePool", "GlobalAveragePool", "MaxPool", "Concat", "Relu", "Clip"),
     options=_WIDE_OUTPUTS_STAY,
 )
 TENSORRT = Scheme(
     signed_activations=True,
-    operators=_CONTRACTIONS,
+    operators=CONTRACTIONS,
     options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False, **_WIDE_OUTPUTS_STAY},
 )
 

@@ -19,5 +19,5 @@ def refuse_overwriting(targets: Mapping[str, Path], force: bool, action: str) ->
         raise UsageError(
             f"{action} would overwrite {', '.join(str(path) for path in there.values())}.",
             problems=[Problem(key, str(path), "a file that isn't there yet") for key, path in there.items()],
-            next_step=f"choose another name, or the same command with {action}.force=true",
+            next_step=f"choose another name, or the same command with --force ({action}.force=true)",
         )
