@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tao_skill.config.keys import nest
-from tao_skill.errors import CheckpointError, DataError, NotAvailableError, SpecError, UsageError
+from tao_skill.errors import CheckpointError, DataError, JobError, NotAvailableError, SpecError, UsageError
 from tao_skill.metric_learning.actions import run_action
 from tao_skill.metric_learning.engines import tensorrt_calls
 from tao_skill.metric_learning.engines.batches import Array
@@ -181,6 +181,34 @@ def test_engine_drops_no_image_and_splits_what_its_profile_lacks(
     by_onnx["evaluate"] = {"checkpoint": json.loads((tmp_path / "model.engine.json").read_text())["onnx_file"]}
     wanted = run_action("evaluate", by_onnx, results_dir=tmp_path / "onnx")
     assert found["metrics"] == pytest.approx(wanted["metrics"])
+
+
+def test_set_of_ten_images_at_batch_four_gives_ten_results(
+    engine: Path, session: OnnxSession, task: dict[str, Path], tmp_path: Path
+) -> None:
+    for path in sorted(task["query"].rglob("*.png"))[:10]:
+        target = tmp_path / "ten" / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    given = {
+        "inference.trt_engine": str(engine),
+        "inference.batch_size": 4,
+        "inference.input_path": str(tmp_path / "ten"),
+        "dataset.val_dataset.reference": str(task["reference"]),
+        "dataset.workers": 0,
+    }
+    result = run_action("inference", nest(given), results_dir=tmp_path / "engine")
+    assert len(Path(result["result_jsonl"]).read_text().splitlines()) == result["num_images"] == 10
+    assert session.batches == [4, 2, 4, 4, 2]  # six references, then ten images
+
+
+def test_int8_that_computes_something_else_builds_no_engine(
+    exported: dict[str, Any], task: dict[str, Path], tmp_path: Path
+) -> None:
+    given = settings(exported, tmp_path, **int8(task, tmp_path), **{f"{CALIBRATION}.min_cosine": 1.0})
+    with pytest.raises(JobError, match="mean cosine to the FP32 model is 0.9"):
+        run_action("gen_trt_engine", given, results_dir=tmp_path)
+    assert not (tmp_path / "model.engine").exists()
 
 
 def test_engine_and_its_facts_belong_together(
