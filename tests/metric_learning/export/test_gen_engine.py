@@ -206,7 +206,7 @@ def test_int8_that_computes_something_else_builds_no_engine(
     exported: dict[str, Any], task: dict[str, Path], tmp_path: Path
 ) -> None:
     given = settings(exported, tmp_path, **int8(task, tmp_path), **{f"{CALIBRATION}.min_cosine": 1.0})
-    with pytest.raises(JobError, match="mean cosine to the FP32 model is 0.9"):
+    with pytest.raises(JobError, match=r"mean cosine to the FP32 model is 0\.9"):
         run_action("gen_trt_engine", given, results_dir=tmp_path)
     assert not (tmp_path / "model.engine").exists()
 
