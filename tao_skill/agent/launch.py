@@ -91,14 +91,14 @@ def resume(request: ResumeRequest, desk: Desk) -> JobsAnswer:
 
 def _plan(request: PlanRequest, desk: Desk, store: JobStore, job_id: str | None) -> RunPlan:
     from tao_skill.run.data_sources import fill_data_sources
-    from tao_skill.run.make_plan import make_plan
+    from tao_skill.run.make_plan import make_plan, read_form
     from tao_skill.run.overrides import read_overrides
     from tao_skill.run.stage import find_inputs
 
     check_request({"data_root": request.data_root}, request.skill, desk.roots)
     skill = find_skill(request.skill)
     # Before anything is looked at: whether a path exists is no business of whoever may not go there.
-    shorthands = skill.shorthands(request.action, flatten(skill.template(request.action)).keys())
+    shorthands = skill.shorthands(request.action, flatten(read_form(skill, request.action).template).keys())
     given = read_overrides([request.overrides], shorthands, request.data_root).values
     check_spec_places(skill, given, desk.roots)
     check_plain({f"automl.{key}": value for key, value in request.automl.items()})

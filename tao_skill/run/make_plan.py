@@ -38,7 +38,7 @@ from tao_skill.storage.locate import is_remote, local_path, redact
 if TYPE_CHECKING:
     from tao_skill.config.automl import AutoML
 
-__all__ = ["make_plan", "plan_run", "search_settings"]
+__all__ = ["make_plan", "plan_run", "read_form", "search_settings"]
 
 NO_JOB = "<job id>"
 # Keys of the file that decides a model's shape, where they aren't the action's checkpoint and engine.
@@ -71,7 +71,7 @@ def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | 
     Raises:
         TaoSkillError: what can't be run, with everything that is wrong.
     """
-    form = _read_form(skill, request.action)
+    form = read_form(skill, request.action)
     shorthands = skill.shorthands(request.action, flatten(form.template).keys())
     given = read_overrides(request.overrides, shorthands, request.data_root)
     policy = resolve_policy(request.automl_policy, given.automl_policy, request.request)
@@ -201,7 +201,12 @@ def search_settings(request: RunRequest, given: Overrides) -> AutoML:
     return read_settings(given.automl | read_search_settings(request.automl))
 
 
-def _read_form(skill: Skill, action: str) -> _Form:
+def read_form(skill: Skill, action: str) -> _Form:
+    """Return an action's schema and template.
+
+    Raises:
+        UsageError: the skill has no such action.
+    """
     if action not in skill.info.actions:
         known = list(skill.info.actions)
         near = difflib.get_close_matches(action, known, n=1)
