@@ -26,7 +26,7 @@ from tao_skill.bank.parameter_table import (  # noqa: E402
 from tao_skill.bank.skill_info import SkillInfo, load_skill_info  # noqa: E402
 from tao_skill.config import ACTIONS, DEPLOY_ACTIONS  # noqa: E402
 from tao_skill.config.deploy_template import deploy_template  # noqa: E402
-from tao_skill.config.schema import json_schema, template  # noqa: E402
+from tao_skill.config.schema import built_schema, template  # noqa: E402
 from tao_skill.config.yaml_text import dump_yaml  # noqa: E402
 from tao_skill.jobs.record import JobRecord  # noqa: E402
 from tao_skill.run.plan import RunPlan  # noqa: E402
@@ -59,7 +59,7 @@ def as_json(document: Any) -> str:
 
 def renderings(read: Callable[[Path], str]) -> Iterator[tuple[Path, str]]:
     """Yield each generated file, relative to the repository, and its text; ``read`` returns a written file's text."""
-    schemas = {action: json_schema(action) for action in ACTIONS}
+    schemas = {action: built_schema(action) for action in ACTIONS}
     for action, schema in schemas.items():
         yield SKILL / "schemas" / f"{action}.schema.json", as_json(schema)
         yield SKILL / "references" / f"spec_template_{action}.yaml", GENERATED_NOTE + dump_yaml(template(action))

@@ -13,7 +13,7 @@ __all__ = ["BestRec", "SearchReport", "best_rec", "search_report"]
 
 
 class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class Rec(_Document):

@@ -14,7 +14,7 @@ TrialState = Literal["waiting", "running", "complete", "stopped", "failed"]
 
 
 class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class Failure(_Document):

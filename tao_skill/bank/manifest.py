@@ -13,7 +13,7 @@ MANIFEST_VERSION = "1.0"
 class ActionEntry(BaseModel):
     """One action that has a packaged schema."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     path: str = Field(description="JSON Schema of the action, relative to the skill's folder.")
     template: str = Field(description="Spec template of the action, relative to the skill's folder.")
@@ -26,7 +26,7 @@ class ActionEntry(BaseModel):
 class Manifest(BaseModel):
     """The packaged schemas of one skill."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     schema_version: str = Field(description="Version of this form.")
     model: str = Field(description="Name of the skill.")

@@ -21,6 +21,7 @@ from tao_skill.bank.tables import (
     parse_data_sources,
     parse_inference,
 )
+from tao_skill.config.schema import use_packaged
 from tao_skill.errors import Problem, SkillError, UsageError
 
 DEFAULT_SKILL = "tao-train-metric-learning-recognition"
@@ -58,7 +59,10 @@ class Skill:
             SkillError: the file is missing or does not parse.
         """
         self._check_action(action)
-        return read_json(self.directory / "schemas" / f"{action}.schema.json", REGENERATE)
+        document = read_json(self.directory / "schemas" / f"{action}.schema.json", REGENERATE)
+        if self.directory == bank_root() / "skills" / DEFAULT_SKILL:
+            use_packaged(action, document)
+        return document
 
     def template(self, action: str) -> dict[str, Any]:
         """Return the packaged spec template of ``action``; raises as ``schema`` does."""

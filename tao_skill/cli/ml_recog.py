@@ -85,7 +85,7 @@ def _refuse_interpolations(file: str, values: dict[str, Any]) -> None:
 
 
 def _run(action: str, spec: dict[str, Any]) -> Outcome:
-    from tao_skill.config import spec_class
+    from tao_skill.config.actions import spec_class
     from tao_skill.run.packages import needing
 
     spec_class(action)

@@ -1,5 +1,8 @@
-"""What may be set: the dataclasses, the single source of schemas, templates, tables and checks."""
+"""What may be set: the dataclasses, the single source of schemas, templates, tables and checks.
 
-from tao_skill.config.actions import ACTIONS, DEPLOY_ACTIONS, spec_class
+The dataclasses are in ``actions``; they are not loaded with this package, for most small commands need none of them.
+"""
 
-__all__ = ["ACTIONS", "DEPLOY_ACTIONS", "spec_class"]
+from tao_skill.config.action_names import ACTIONS, DEPLOY_ACTIONS
+
+__all__ = ["ACTIONS", "DEPLOY_ACTIONS"]

@@ -1,10 +1,12 @@
 """The actions, each with the one dataclass that holds all it reads."""
 
+from functools import cache
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from tao_skill.config.action_names import ACTIONS
 from tao_skill.config.dataset import Pixels, RetrievalData, TrainData
 from tao_skill.config.deploy import Export, GenTrtEngine
 from tao_skill.config.model import Input, Model
@@ -15,13 +17,12 @@ from tao_skill.config.wandb import Wandb
 from tao_skill.errors import UsageError
 
 __all__ = [
-    "ACTIONS",
-    "DEPLOY_ACTIONS",
     "EvaluateSpec",
     "ExportSpec",
     "GenTrtEngineSpec",
     "InferenceSpec",
     "TrainSpec",
+    "spec_adapter",
     "spec_class",
 ]
 
@@ -97,16 +98,9 @@ class GenTrtEngineSpec(Spec):
     dataset: Pixels = Field(default_factory=Pixels, title="Data", description="How pixels become numbers.")
 
 
-_SPECS: dict[str, type[Any]] = {
-    "train": TrainSpec,
-    "evaluate": EvaluateSpec,
-    "inference": InferenceSpec,
-    "export": ExportSpec,
-    "gen_trt_engine": GenTrtEngineSpec,
-}
-ACTIONS: tuple[str, ...] = tuple(_SPECS)
-# The actions that a TensorRT engine serves; each has a template of its own.
-DEPLOY_ACTIONS: tuple[str, ...] = ("gen_trt_engine", "evaluate", "inference")
+_SPECS: dict[str, type[Any]] = dict(
+    zip(ACTIONS, (TrainSpec, EvaluateSpec, InferenceSpec, ExportSpec, GenTrtEngineSpec), strict=True)
+)
 
 
 def spec_class(action: str) -> type[Any]:
@@ -120,3 +114,13 @@ def spec_class(action: str) -> type[Any]:
     except KeyError:
         known = ", ".join(ACTIONS)
         raise UsageError(f"There is no action {action!r}; the actions are {known}.") from None
+
+
+@cache
+def spec_adapter(action: str) -> TypeAdapter[Any]:
+    """Return what validates and describes an action's dataclass; to build it takes a while, so it is built once.
+
+    Raises:
+        UsageError: there is no such action.
+    """
+    return TypeAdapter(spec_class(action))

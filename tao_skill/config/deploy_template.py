@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tao_skill.config.actions import DEPLOY_ACTIONS
+from tao_skill.config.action_names import DEPLOY_ACTIONS
 from tao_skill.config.keys import set_leaf
 from tao_skill.config.schema import template
 from tao_skill.errors import UsageError

@@ -7,7 +7,7 @@ from typing import Any
 from tao_skill.config.keys import flatten, nest
 from tao_skill.config.leaves import schema_leaves
 from tao_skill.config.relations import relation_problems
-from tao_skill.config.schema import json_schema
+from tao_skill.config.schema import schema_id
 from tao_skill.config.schema_check import schema_problems
 from tao_skill.errors import Problem
 
@@ -23,7 +23,7 @@ _OPEN_TYPES = {"categorical", "ordered", "ordered_int", "union", "const", "enum"
 
 def is_own(action: str, schema: Mapping[str, Any]) -> bool:
     """Say whether a schema is the one that is made from this package's dataclasses."""
-    return bool(schema.get("$id") == json_schema(action)["$id"]) if "$id" in schema else False
+    return bool(schema.get("$id") == schema_id(action))
 
 
 def foreign_problems(spec: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Problem]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from tao_skill.config.actions import ACTIONS
+from tao_skill.config.action_names import ACTIONS
 from tao_skill.config.schema import json_schema
 
 __all__ = ["Leaf", "known_keys", "leaves", "schema_leaves"]

@@ -8,8 +8,9 @@ from pydantic.fields import FieldInfo
 
 __all__ = ["SECTION", "Effect", "Search", "effect_facts", "parameter"]
 
-# Every section: unknown names are refused, values keep their types, nothing infinite.
-SECTION = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=False)
+# Every section: unknown names are refused, values keep their types, nothing infinite. A section's validator is built at
+# its first use, mostly never: the spec that holds it builds one for all.
+SECTION = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=False, defer_build=True)
 
 # "> 0" for loaders that know only `minimum`; the standard's `exclusiveMinimum` says the rest.
 SMALLEST_POSITIVE = 1e-8

@@ -1,22 +1,16 @@
 """From nested plain data to an instance of an action's dataclass."""
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from tao_skill.config.actions import spec_class
+from tao_skill.config.actions import spec_adapter
 from tao_skill.config.keys import flatten, nest
 from tao_skill.config.leaves import leaves
 from tao_skill.errors import Problem, SpecError
 
 __all__ = ["sound_spec", "typed_spec"]
-
-
-@cache
-def _adapter(action: str) -> TypeAdapter[Any]:
-    return TypeAdapter(spec_class(action))
 
 
 def typed_spec(action: str, nested: Mapping[str, Any]) -> Any:
@@ -26,7 +20,7 @@ def typed_spec(action: str, nested: Mapping[str, Any]) -> Any:
         SpecError: values of the wrong type or out of bounds, or unknown keys, all of them.
     """
     try:
-        return _adapter(action).validate_python(nested)
+        return spec_adapter(action).validate_python(nested)
     except ValidationError as error:
         problems = [
             Problem(".".join(str(part) for part in detail["loc"]), detail.get("input"), detail["msg"])

@@ -61,7 +61,7 @@ def _problems(key: str, uri: str, holds_classes: bool) -> Iterator[Problem]:
         if not _any_folder(path):
             yield Problem(key, uri, f"a folder that holds a folder for each class; {path} holds none")
     elif holds_classes:
-        from tao_skill.storage.stage import is_archive
+        from tao_skill.storage.archive_names import is_archive
 
         if not is_archive(path):
             yield Problem(key, uri, "a folder that holds a folder for each class, or a .tar, .tar.gz or .tgz of it")

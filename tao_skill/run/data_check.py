@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 class DataCheckRequest(BaseModel):
     """Data sets to look at: below a data root, or one by one."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     data_root: str | None = Field(default=None, description="Path or URI below which the skill's data sources lie.")
     action: Action | None = Field(default=None, description="Whose data sources; null means train's and evaluate's.")

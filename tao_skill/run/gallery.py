@@ -47,7 +47,7 @@ _CHECKPOINT, _ENGINE = "inference.checkpoint", "inference.trt_engine"
 class GalleryInfo(BaseModel):
     """Which gallery is meant."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     gallery: str = Field(description="Folder of the gallery.")
 

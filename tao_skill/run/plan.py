@@ -17,7 +17,7 @@ PLAN_VERSION = "1.0"
 class RunPlan(BaseModel):
     """What a run will do, and why."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     schema_version: str = Field(default=PLAN_VERSION, description="Version of this form.")
     action: str = Field(description="Action of the skill.")

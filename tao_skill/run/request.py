@@ -15,7 +15,7 @@ __all__ = ["RunRequest", "parse_parent_checkpoint"]
 class RunRequest(BaseModel):
     """One run of one action."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     action: str = Field(description="What to do: train, evaluate, inference, export or gen_trt_engine.")
     skill: str | None = Field(default=None, description="Name of the skill; null means the recognition skill.")

@@ -15,7 +15,7 @@ __all__ = ["RunResult", "result_of"]
 class RunResult(BaseModel):
     """How a job ended and where its results are."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     job_id: str = Field(description="The job.")
     action: str = Field(description="Action of the skill.")

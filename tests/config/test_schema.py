@@ -12,7 +12,7 @@ from tao_skill.config import ACTIONS, DEPLOY_ACTIONS
 from tao_skill.config.deploy_template import deploy_template
 from tao_skill.config.keys import flatten
 from tao_skill.config.leaves import known_keys, leaves
-from tao_skill.config.schema import json_schema, template
+from tao_skill.config.schema import built_schema, template
 
 FIELDS = Path(__file__).parent / "peer_fields.csv"
 LEAF_TYPES = {"number", "integer", "boolean", "string", "array"}
@@ -28,25 +28,25 @@ def nodes(properties: dict[str, Any], prefix: str = "") -> list[tuple[str, dict[
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_schema_is_valid_draft_2020_12(action: str) -> None:  # R7
-    jsonschema.Draft202012Validator.check_schema(json_schema(action))
+    jsonschema.Draft202012Validator.check_schema(built_schema(action))
 
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_template_is_the_default_and_validates(action: str) -> None:  # R8
-    assert template(action) == json_schema(action)["default"]
-    jsonschema.Draft202012Validator(json_schema(action)).validate(template(action))
+    assert template(action) == built_schema(action)["default"]
+    jsonschema.Draft202012Validator(built_schema(action)).validate(template(action))
 
 
 @pytest.mark.parametrize("action", DEPLOY_ACTIONS)
 def test_deploy_template_validates_and_asks_for_an_engine(action: str) -> None:  # R6
     spec = deploy_template(action)
-    jsonschema.Draft202012Validator(json_schema(action)).validate(spec)
+    jsonschema.Draft202012Validator(built_schema(action)).validate(spec)
     assert flatten(spec)[f"{action}.trt_engine"] == "???"
 
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_strict_loaders_can_read_every_node(action: str) -> None:
-    for key, node in nodes(json_schema(action)["properties"]):
+    for key, node in nodes(built_schema(action)["properties"]):
         assert not {"$ref", "oneOf", "const", "allOf"} & set(node), key
         if "properties" in node:
             assert node["type"] == "object", key
@@ -97,9 +97,9 @@ def test_every_field_of_the_peer_is_there_with_its_facts(field: dict[str, str]) 
     import json
 
     key = field["key"]
-    action = next((action for action in ACTIONS if key in dict(nodes(json_schema(action)["properties"]))), None)
+    action = next((action for action in ACTIONS if key in dict(nodes(built_schema(action)["properties"]))), None)
     assert action is not None, f"{key} is in no schema"
-    node = dict(nodes(json_schema(action)["properties"]))[key]
+    node = dict(nodes(built_schema(action)["properties"]))[key]
     value = next(branch for branch in node.get("anyOf", [node]) if branch.get("type") != "null")
     if field["automl"]:
         assert node.get("automl_enabled") is (field["automl"] == "TRUE")
@@ -123,7 +123,7 @@ def test_every_field_of_the_peer_is_there_with_its_facts(field: dict[str, str]) 
 
 
 def test_an_action_carries_only_its_own_sections() -> None:
-    sections = {action: set(json_schema(action)["properties"]) for action in ACTIONS}
+    sections = {action: set(built_schema(action)["properties"]) for action in ACTIONS}
     assert "train" not in sections["export"]
     assert "evaluate" not in sections["train"]
     assert "dataset.prob" not in {leaf.key for leaf in leaves("evaluate")}
