@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tao_skill.automl.budget import seconds_per_epoch
 from tao_skill.automl.history import SearchHistory, Trial
+from tao_skill.config.keys import nest
 
 __all__ = ["BestRec", "SearchReport", "best_rec", "search_report"]
 
@@ -16,27 +17,39 @@ class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
-class Rec(_Document):
-    """One recommendation and how it did."""
+def _untold(value: object) -> bool:
+    return value is None
 
-    rec_id: int = Field(description="Number of the trial; 0 is the baseline.")
-    job_id: str = Field(description="The trial's own job.")
-    status: str = Field(description="complete, stopped, failed, running or waiting.")
-    score: float | None = Field(description="Best value of the metric.")
-    specs: dict[str, Any] = Field(description="Recommended values by dotted key, without those of the budget.")
-    observed_budget: int = Field(description="Epochs that were trained.")
+
+class WinningRec(_Document):
+    """The best recommendation, in the form in which TAO's skills hand it on."""
+
+    rec_id: str = Field(description="Number of the trial; 0 is the baseline.")
+    score: float = Field(description="Best value of the metric.")
+    specs: dict[str, Any] = Field(description="Recommended values, as nested sections, without those of the budget.")
+    observed_budget: dict[str, Any] = Field(description="What was spent on it: num_epochs.")
     checkpoint_uri: str | None = Field(default=None, description="Best checkpoint; null where none was kept.")
+    checkpoint_epoch: int | None = Field(default=None, description="Its epoch; TAO tells it.", exclude_if=_untold)
+    checkpoint_step: int | None = Field(default=None, description="Its step; TAO tells it.", exclude_if=_untold)
+
+
+class RecScore(_Document):
+    """One recommendation and how it did; the history tells its values."""
+
+    rec_id: str = Field(description="Number of the trial; 0 is the baseline.")
+    score: float | None = Field(description="Best value of the metric; null where none was reported.")
+    job_id: str = Field(default="", description="The trial's own job.")
 
 
 class BestRec(_Document):
-    """The best recommendation of a search, and all others."""
+    """The best recommendation of a search, and the scores of all."""
 
-    schema_version: str = Field(default="1.0", description="Version of this form.")
+    schema_version: int = Field(default=1, description="Version of this form.")
     experiment_id: str = Field(description="The search's job.")
     metric_name: str = Field(description="What was optimised.")
     direction: Literal["maximize", "minimize"] = Field(description="Which values are better.")
-    best: Rec | None = Field(description="The winner; null where no trial reported the metric.")
-    all_recs: list[Rec] = Field(description="All recommendations.")
+    best: WinningRec | None = Field(description="The winner; null where no trial reported the metric.")
+    all_recs: list[RecScore] = Field(description="All recommendations.")
 
 
 class SearchReport(_Document):
@@ -60,10 +73,15 @@ class SearchReport(_Document):
 
 def best_rec(history: SearchHistory, checkpoints: dict[int, str]) -> BestRec:
     """Return the document; ``checkpoints`` names the best checkpoint of each trial that still has one."""
-    recs = [_rec(trial, checkpoints) for trial in history.trials]
-    best = None if history.winner is None else recs[history.winner]
+    winner = None if history.winner is None else history.trials[history.winner]
     return BestRec(
-        experiment_id=history.job_id, metric_name=history.metric, direction=history.direction, best=best, all_recs=recs
+        experiment_id=history.job_id,
+        metric_name=history.metric,
+        direction=history.direction,
+        best=_winning(winner, checkpoints.get(winner.number)) if winner else None,
+        all_recs=[
+            RecScore(rec_id=str(trial.number), score=trial.best_value, job_id=trial.job_id) for trial in history.trials
+        ],
     )
 
 
@@ -84,11 +102,16 @@ def search_report(history: SearchHistory) -> SearchReport:
     )  # fmt: skip
 
 
-def _rec(trial: Trial, checkpoints: dict[int, str]) -> Rec:
-    return Rec(
-        rec_id=trial.number, job_id=trial.job_id, status=trial.state, score=trial.best_value, specs=trial.values,
-        observed_budget=trial.last_epoch, checkpoint_uri=checkpoints.get(trial.number),
-    )  # fmt: skip
+def _winning(trial: Trial, checkpoint: str | None) -> WinningRec | None:
+    if trial.best_value is None:
+        return None
+    return WinningRec(
+        rec_id=str(trial.number),
+        score=trial.best_value,
+        specs=nest(trial.values),
+        observed_budget={"num_epochs": trial.last_epoch},
+        checkpoint_uri=checkpoint,
+    )
 
 
 def _importances(history: SearchHistory) -> dict[str, float]:

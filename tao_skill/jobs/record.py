@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from tao_skill.config.finite import finite
 
@@ -22,6 +22,13 @@ class JobStatus(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+# The words of this project and of TAO's skills; TAO's SDK writes the same in small letters after the first.
+_STATUS_WORDS = [spelling for status in JobStatus for spelling in (status.value, status.value.capitalize())]
+StatusWord = Annotated[
+    JobStatus,
+    BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
+    WithJsonSchema({"type": "string", "enum": _STATUS_WORDS}),
+]
 ENDED = frozenset({JobStatus.COMPLETE, JobStatus.ERROR, JobStatus.CANCELED, JobStatus.UNKNOWN})
 _BROKEN_OFF = {JobStatus.ERROR, JobStatus.CANCELED, JobStatus.UNKNOWN}
 # COMPLETE is final. A job that broke off may be started again, and an unknown end may become known.
@@ -87,11 +94,11 @@ class UploadState(_Document):
 class JobRecord(_Document):
     """Everything that is remembered of one job."""
 
-    schema_version: str = Field(default=RECORD_VERSION, description="Version of this form.")
+    schema_version: str | int = Field(default=RECORD_VERSION, description="Version of this form.")
     job_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$", description="Name of the job.")
     skill: str = Field(description="Skill that the job belongs to.")
     action: str = Field(description="Action of the skill.")
-    status: JobStatus = Field(default=JobStatus.PENDING, description="Where the job stands.")
+    status: StatusWord = Field(default=JobStatus.PENDING, description="Where the job stands; written in capitals.")
     parent_job: str | None = Field(default=None, description="Job whose results this one starts from, or its search.")
     best_child: str | None = Field(default=None, description="Of a search: the job of its best trial so far.")
     created_at: str = Field(default_factory=utc_now, description="When it was asked for (UTC, ISO 8601).")

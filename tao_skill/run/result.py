@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from tao_skill.jobs.reconcile import LOG_FILE, action_folder
-from tao_skill.jobs.record import JobRecord, JobStatus, RecordedError, UploadState
+from tao_skill.jobs.record import JobRecord, JobStatus, RecordedError, StatusWord, UploadState
 
 __all__ = ["RunResult", "result_of"]
 
@@ -19,7 +19,7 @@ class RunResult(BaseModel):
 
     job_id: str = Field(description="The job.")
     action: str = Field(description="Action of the skill.")
-    status: JobStatus = Field(description="COMPLETE, ERROR, CANCELED, or where the job stands.")
+    status: StatusWord = Field(description="COMPLETE, ERROR, CANCELED, or where the job stands.")
     results_dir: str = Field(description="Folder of the job; the action's files are in a folder of its name in it.")
     checkpoint: str | None = Field(description="Checkpoint or model file that it made or used.")
     metrics: dict[str, float | None] = Field(description="Final metrics by name.")

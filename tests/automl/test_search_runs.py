@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from tao_skill.config.keys import flatten
 from tao_skill.errors import JobError, SkillError, SpecError
 from tao_skill.jobs.record import JobStatus
 from tao_skill.jobs.store import JobStore
@@ -81,7 +82,8 @@ def test_the_documents_obey_their_schemas(tmp_path: Path, skill_dir: Path) -> No
         jsonschema.Draft202012Validator(schema).validate(document)
     best = json.loads(Path(result.search["best_rec"]).read_text())["best"]
     assert Path(best["checkpoint_uri"]).is_file()
-    assert best["specs"] == result.search["values"]
+    assert flatten(best["specs"]) == result.search["values"]
+    assert best["observed_budget"] == {"num_epochs": 3}
 
 
 def test_only_the_winners_checkpoints_stay(tmp_path: Path, skill_dir: Path) -> None:
