@@ -5,9 +5,21 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tao_skill.config.folders import nearest_existing
 from tao_skill.errors import Problem, StorageError
 
 CACHE_VARIABLE = "TAO_SKILL_CACHE"
+
+
+def cache_place() -> Path:
+    """Return where the cache folder is or would be made, without making or trying anything."""
+    named = os.environ.get(CACHE_VARIABLE, "").strip()
+    if named:
+        return Path(named).expanduser().absolute()
+    usual = _platform_cache()
+    if usual is not None and os.access(nearest_existing(usual), os.W_OK | os.X_OK):
+        return usual
+    return _temporary()
 
 
 def cache_directory() -> Path:
@@ -56,10 +68,17 @@ def _platform_cache() -> Path | None:
     return (Path(base) if base.startswith("/") else home / ".cache") / "tao-skill"
 
 
+def _user() -> int:
+    return os.getuid() if hasattr(os, "getuid") else 0
+
+
+def _temporary() -> Path:
+    return Path(tempfile.gettempdir()) / f"tao-skill-{_user()}"
+
+
 def _private_temporary() -> Path:
     """Return this user's own folder among the temporary files; one that another user made is not trusted."""
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    folder = Path(tempfile.gettempdir()) / f"tao-skill-{user}"
+    user, folder = _user(), _temporary()
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         facts = folder.lstat()

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 import tao_skill
 from tao_skill.bank.skill import list_summaries
-from tao_skill.config.cache_folder import cache_directory
+from tao_skill.config.cache_folder import cache_place
 from tao_skill.config.folders import nearest_existing
 from tao_skill.errors import TaoSkillError
 from tao_skill.run.preflight import Preflight, look_around
@@ -137,11 +137,7 @@ def _places() -> list[Place]:
     root = default_results_root()
     if not is_remote(root):
         places.append(_place("results", local_path(root)))
-    try:
-        places.append(_place("cache", cache_directory()))
-    except TaoSkillError as error:
-        places.append(Place(what="cache", path=error.message, writable=False, free_gb=None))
-    return places
+    return [*places, _place("cache", cache_place())]
 
 
 def _place(what: str, path: Path) -> Place:

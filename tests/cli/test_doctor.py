@@ -30,6 +30,21 @@ def test_doctor_names_parts_places_and_credentials(
     assert "credentials set: AWS_SECRET_ACCESS_KEY" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("variable", ["HOME", "TAO_SKILL_CACHE"])
+def test_doctor_writes_nothing(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("TAO_SKILL_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / "new"))
+    assert main(["doctor", "--json"]) == 0
+    places = {place["what"]: place for place in json.loads(capsys.readouterr().out)["places"]}
+    assert places["cache"]["path"].startswith(str(tmp_path / "new"))
+    assert places["cache"]["writable"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_skill_is_installed_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["skill", "install", DEFAULT_SKILL, "--to", str(tmp_path / "skills")]
     assert main([*words, "--json"]) == 0
