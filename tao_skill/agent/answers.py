@@ -148,6 +148,19 @@ class Progress(_Document):
     max_epoch: int | None = Field(default=None, description="Epochs in all.")
     message: str = Field(default="", description="What it said last.")
     metrics: dict[str, float | None] = Field(default_factory=dict, description="Newest numbers.")
+    search: SearchProgress | None = Field(default=None, description="Of a search: its trials so far.")
+
+
+class SearchProgress(_Document):
+    """How far a search over trainings is."""
+
+    metric: str = Field(description="What is optimised.")
+    trials: dict[str, int] = Field(description="Trials by state: complete, stopped, failed, running, waiting.")
+    most_trials: int | None = Field(default=None, description="Trials at most; null where something else ends it.")
+    baseline: float | None = Field(default=None, description="The metric with the values before the search.")
+    best: float | None = Field(default=None, description="The best so far.")
+    best_job_id: str | None = Field(default=None, description="The best trial's own job.")
+    ended_because: str = Field(default="", description="Why it ended.")
 
 
 class JobFact(_Document):

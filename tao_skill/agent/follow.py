@@ -17,6 +17,7 @@ from tao_skill.agent.desk import Desk
 from tao_skill.agent.failure import recorded_failure
 from tao_skill.agent.guard import check_record
 from tao_skill.agent.requests import CancelRequest, LogsRequest, ResultRequest, StatusRequest
+from tao_skill.agent.search_progress import search_progress
 from tao_skill.errors import NotAllowedError
 from tao_skill.jobs.files import read_tail
 from tao_skill.jobs.reconcile import LOG_FILE, STATUS_FILE, action_folder
@@ -184,6 +185,7 @@ def _progress(record: JobRecord) -> Progress:
         progress.message = _cut(str(said.get("message", progress.message)))
         if not record.metrics and isinstance(said.get("kpi"), dict):
             progress.metrics |= {name: value for name, value in said["kpi"].items() if _is_number(value)}
+    progress.search = search_progress(record)
     return progress
 
 

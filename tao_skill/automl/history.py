@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["HISTORY_VERSION", "Failure", "FailureKind", "Report", "SearchHistory", "Trial"]
+__all__ = ["HISTORY_FILE", "HISTORY_VERSION", "Failure", "FailureKind", "Report", "SearchHistory", "Trial"]
 
 HISTORY_VERSION = "1.0"
+HISTORY_FILE = "search_history.json"
 FailureKind = Literal["configuration", "data", "infrastructure"]
 TrialState = Literal["waiting", "running", "complete", "stopped", "failed"]
 

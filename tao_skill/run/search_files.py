@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tao_skill.automl.documents import best_rec, search_report
-from tao_skill.automl.history import SearchHistory
+from tao_skill.automl.history import HISTORY_FILE, SearchHistory
 from tao_skill.automl.report_page import render_report
 from tao_skill.errors import CheckpointError, JobError, Problem
 from tao_skill.jobs.files import write_atomically
@@ -31,7 +31,7 @@ __all__ = [
     "save_history",
 ]
 
-HISTORY = "search_history.json"
+HISTORY = HISTORY_FILE
 BEST_REC = "best_rec.json"
 REPORT = "report.json"
 PAGE = "report.html"

@@ -8,9 +8,11 @@ import pytest
 
 from tao_skill.agent.call import call_tool
 from tao_skill.agent.desk import Desk
+from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.bank.skill import DEFAULT_SKILL
 from tao_skill.jobs.record import JobRecord
 from tao_skill.jobs.store import JobStore
+from tao_skill.run.search_files import save_history
 
 TEXTS = {
     "long": b"".join(f"line {number} \xc3\xa4\n".encode() for number in range(9000)),
@@ -61,3 +63,24 @@ def test_all_of_a_log_comes_in_pieces_both_ways(name: str, lines: int, job: Path
 def test_a_progress_bar_comes_as_its_last_state(job: Path, desk: Desk) -> None:
     job.write_bytes(TEXTS["bars"])
     assert call_tool("logs", {"job_id": "j"}, desk).document["lines"] == [" 100%", "epoch 2", "", ""]
+
+
+def test_status_tells_the_trials_of_a_search(job: Path, desk: Desk) -> None:
+    assert call_tool("status", {"job_id": "j"}, desk).document["jobs"][0]["progress"]["search"] is None
+    history = SearchHistory(
+        job_id="j", skill="s", skill_dir="d", algorithm="random", metric="score", direction="maximize", full_epochs=2,
+        settings={"automl_max_recommendations": 5}, space=[], started_at="2026-01-01T00:00:00Z",
+    )  # fmt: skip
+    for number, state in enumerate(("complete", "complete", "failed", "running")):
+        trial = Trial.model_validate(
+            {"number": number, "job_id": f"j-t{number}", "origin": "search", "values": {}, "epochs": 2, "state": state}
+        )
+        history.add_report(trial, 2, 0.5 + number / 10)
+        history.trials.append(trial)
+    save_history(job.parent, history)
+    found = call_tool("status", {"job_id": "j"}, desk).document["jobs"][0]["progress"]["search"]
+    assert found["trials"] == {"complete": 2, "failed": 1, "running": 1}
+    assert (found["most_trials"], found["baseline"], found["best"]) == (5, 0.5, 0.8)
+    assert found["best_job_id"] == "j-t3"
+    (job.parent / "search_history.json").write_text("{")
+    assert call_tool("status", {"job_id": "j"}, desk).document["jobs"][0]["progress"]["search"] is None
