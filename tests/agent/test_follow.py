@@ -15,7 +15,7 @@ from tao_skill.jobs.store import JobStore
 from tao_skill.run.search_files import save_history
 
 TEXTS = {
-    "long": b"".join(f"line {number} \xc3\xa4\n".encode() for number in range(9000)),
+    "long": b"".join(f"line {number} \xc3\xa4 {'x' * 80}\n".encode() for number in range(1600)),
     "no end": b"a\nb\nc",
     "one huge line": b"x" * 200_000,
     "bars": b"epoch 1\r 10%\r 100%\nepoch 2\r\n\n\n",
