@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
@@ -51,7 +52,8 @@ result = runner.run(
     spec_overrides=json.loads(overrides), gpu_count=0,
 )
 log = sdk.get_job_logs(result["best"]["job_id"], tail=500)
-print(json.dumps({"result": result, "from_log": _extract_metric_from_logs(log, metric)}, default=str))
+found = {"result": result, "from_log": _extract_metric_from_logs(log, metric), "jobs": sdk.list_jobs()}
+print(json.dumps(found, default=str))
 """
 READ_SKILL = """
 import sys
@@ -100,7 +102,24 @@ def test_two_recommendations_on_the_cpu(tmp_path: Path, data_root: Path) -> None
     assert [one["status"] for one in history] == ["success", "success"]
     assert all(0 <= one["metric"] <= 1 for one in history)
     assert 0 <= answer["from_log"] <= 1
+    assert len(answer["jobs"]) == 2
+    for document in answer["jobs"]:
+        told = json.loads((Path(document["results_dir"]).parent / "metadata.json").read_text())
+        assert obeys_ours(document, "job_record") >= {"job_id", "action", "status", "results_dir", "created_at"}
+        assert obeys_ours(told, "job_record") >= {"job_id", "status", "results_dir", "pid"}
+        assert obeys_ours(told, "results") == {"job_id", "status", "results_dir"}
+        made = Path(document["results_dir"]) / "results_dir" / "train"
+        assert {"status.json", "results.json", "spec.yaml", "model_best.pth"} <= {path.name for path in made.iterdir()}
     assert before == {path: path.read_bytes() for path in before}
+
+
+def obeys_ours(document: dict[str, Any], schema: str) -> set[str]:
+    """Check what a document says under names that our schema has too, and return those names."""
+    packaged = json.loads((ROOT / "schemas" / f"{schema}.schema.json").read_text())
+    names = document.keys() & packaged["properties"].keys()
+    for name in names:
+        jsonschema.Draft202012Validator(packaged["properties"][name]).validate(document[name])
+    return set(names)
 
 
 def extracted(folder: Path, archive: str) -> Path:
