@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tao_skill.errors import Problem, StorageError
-from tao_skill.storage.checksums import crc32
+from tao_skill.storage.checksums import length_and_crc
 from tao_skill.storage.entries import Entry, entry_at, leftovers
 from tao_skill.storage.progress import in_words
 
@@ -17,7 +17,6 @@ __all__ = ["LIMIT_VARIABLE", "Finding", "cache_limit", "entries", "keep_within_l
 
 LIMIT_VARIABLE = "TAO_SKILL_CACHE_LIMIT"
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_PIECE = 1024 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -122,10 +121,12 @@ def _damage(entry: Entry) -> list[str]:
     try:
         for path, length, total in entry.listed():
             listed.add(path)
-            found = _length_and_crc(entry.content / path)
-            if found is None:
+            try:
+                found = length_and_crc(entry.content / path)
+            except OSError:
                 problems.append(f"{path} is missing")
-            elif found != (length, total):
+                continue
+            if found != (length, total):
                 problems.append(f"{path} has changed")
     except (OSError, ValueError):
         problems.append("the list of its files can't be read")
@@ -135,14 +136,3 @@ def _damage(entry: Entry) -> list[str]:
             if path not in listed:
                 problems.append(f"{path} does not belong to it")
     return problems
-
-
-def _length_and_crc(path: Path) -> tuple[int, int] | None:
-    total, length = 0, 0
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                total, length = crc32(piece, total), length + len(piece)
-    except OSError:
-        return None
-    return length, total

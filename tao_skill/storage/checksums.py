@@ -2,11 +2,14 @@
 
 import hashlib
 import zlib
+from pathlib import Path
 from typing import Protocol
 
 from tao_skill.storage.objects import Checksum
 
-__all__ = ["Sum", "crc32", "sum_for"]
+__all__ = ["Sum", "crc32", "length_and_crc", "sum_for"]
+
+_PIECE = 1024 * 1024
 
 
 class Sum(Protocol):
@@ -75,6 +78,15 @@ def sum_for(checksum: Checksum | None) -> Sum | None:
 def crc32(data: bytes, value: int = 0) -> int:
     """Return the CRC-32 of ``data`` after what gave ``value``; isal's is several times as fast, where it is there."""
     return _crc32(data, value)
+
+
+def length_and_crc(path: Path) -> tuple[int, int]:
+    """Return the number of a file's bytes, and their CRC-32; raises OSError."""
+    total, length = 0, 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            total, length = crc32(piece, total), length + len(piece)
+    return length, total
 
 
 try:

@@ -1,33 +1,33 @@
-"""Fill one entry of the cache from one object: fetch, check, extract."""
+"""Fill one entry of the cache: fetch, check, extract."""
 
 import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from tao_skill.errors import StorageError
-from tao_skill.storage.archive_names import is_archive, is_zip
+from tao_skill.storage.archive_names import is_zip
+from tao_skill.storage.checksums import length_and_crc
 from tao_skill.storage.damage import BrokenArchiveError
 from tao_skill.storage.extract import extract, extract_tar
 from tao_skill.storage.extract_zip import extract_zip
 from tao_skill.storage.folder_writer import FolderWriter
-from tao_skill.storage.locate import is_remote, local_path, name_of, redact
+from tao_skill.storage.locate import is_remote, local_path, redact
 from tao_skill.storage.members import Limits, Members
 from tao_skill.storage.objects import ObjectFacts, ObjectStore, TransferError
 from tao_skill.storage.s3 import with_part_size
 from tao_skill.storage.small import patiently
 from tao_skill.storage.transfer import Checker, Download, WrongBytesError, fetch, forget
 
-__all__ = ["fill_from_object"]
-
-_PIECE = 1024 * 1024
+__all__ = ["fill_from_archive", "fill_from_files"]
 
 _log = logging.getLogger(__name__)
 
 
-def fill_from_object(
+def fill_from_archive(
     store: ObjectStore, uri: str, facts: ObjectFacts, content: Path, listing: Path, *, part: Path, limits: Limits
 ) -> int:
-    """Put what an object holds into ``content`` and return the number of files.
+    """Put what an archive holds into ``content`` and return the number of files.
 
     ``part`` is where a transfer is kept that breaks off. Wrong bytes are fetched once more.
 
@@ -36,12 +36,10 @@ def fill_from_object(
     """
     if not is_remote(uri):
         return extract(local_path(uri), content, limits, listing)
-    if facts.checksum is not None and facts.checksum.algorithm == "etag":
-        stated = facts
-        facts = patiently(lambda: with_part_size(stated))
+    facts = _with_exact_sum(facts)
     for attempt in (1, 2):
         try:
-            files = _fetch_and_fill(store, uri, facts, content, listing, part=part, limits=limits)
+            files = _fetch_and_extract(store, uri, facts, content, listing, part=part, limits=limits)
         except TransferError:
             raise
         except StorageError as error:
@@ -60,40 +58,50 @@ def fill_from_object(
     raise AssertionError("unreachable")
 
 
-def _fetch_and_fill(
+def fill_from_files(
+    store: ObjectStore, objects: Sequence[ObjectFacts], content: Path, listing: Path, *, part: Path
+) -> int:
+    """Put a file, and those that belong to it, into ``content`` and return their number.
+
+    ``part`` is where a transfer of the first one is kept that breaks off.
+
+    Raises:
+        StorageError: one can't be fetched, or what comes is wrong twice.
+    """
+    members = Members(objects[0].name, content, Limits())
+    with FolderWriter(members, listing) as writer:
+        for number, facts in enumerate(objects):
+            place = part if number == 0 else content.with_name("companion.part")
+            fetch(store, _with_exact_sum(facts), place)
+            path = members.admit(facts.name) or PurePosixPath(facts.name)
+            writer.note(path.name, *length_and_crc(place))
+            place.rename(content / path.name)
+    return len(objects)
+
+
+def _with_exact_sum(facts: ObjectFacts) -> ObjectFacts:
+    if facts.checksum is None or facts.checksum.algorithm != "etag":
+        return facts
+    return patiently(lambda: with_part_size(facts))
+
+
+def _fetch_and_extract(
     store: ObjectStore, uri: str, facts: ObjectFacts, content: Path, listing: Path, *, part: Path, limits: Limits
 ) -> int:
     shown = redact(uri)
-    if is_archive(uri) and not is_zip(uri):
-        with Download(store, facts, part) as download:
-            checker = Checker(download, facts)
-            try:
-                files = extract_tar(download.reader(), shown, content, limits, listing)
-            except BrokenArchiveError:
-                checker.check()
-                raise
-            download.wait()
-            checker.check()
-        return files
-    fetch(store, facts, part)
     if is_zip(uri):
+        fetch(store, facts, part)
         return extract_zip(part, content, limits, listing=listing, shown=shown)
-    return _keep_file(part, content, listing, name_of(uri))
-
-
-def _keep_file(part: Path, content: Path, listing: Path, name: str) -> int:
-    from tao_skill.storage.checksums import crc32
-
-    total, length = 0, 0
-    with part.open("rb") as file:
-        while piece := file.read(_PIECE):
-            total, length = crc32(piece, total), length + len(piece)
-    members = Members(name, content, Limits())
-    path = members.admit(name) or PurePosixPath(name)
-    part.rename(content / path.name)
-    with FolderWriter(members, listing) as writer:
-        writer.note(path.name, length, total)
-    return 1
+    with Download(store, facts, part) as download:
+        checker = Checker(download, facts)
+        try:
+            files = extract_tar(download.reader(), shown, content, limits, listing)
+        except BrokenArchiveError:
+            checker.check()
+            raise
+        download.wait()
+        checker.check()
+    return files
 
 
 def _empty(content: Path) -> None:

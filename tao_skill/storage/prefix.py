@@ -5,7 +5,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path, PurePosixPath
 
 from tao_skill.errors import StorageError
-from tao_skill.storage.checksums import crc32
+from tao_skill.storage.checksums import length_and_crc
 from tao_skill.storage.folder_writer import FolderWriter
 from tao_skill.storage.locate import redact
 from tao_skill.storage.members import Limits, Members
@@ -16,7 +16,6 @@ from tao_skill.storage.transfer import WrongBytesError, fetch, forget
 __all__ = ["listing_identity", "mirror"]
 
 THREADS = 12
-_PIECE = 1024 * 1024
 # Larger ones are fetched one after the other, each by several ranges at a time.
 _SMALL = 8 * 1024 * 1024
 
@@ -91,7 +90,7 @@ def _fetch_one(store: ObjectStore, facts: ObjectFacts, path: Path, part: Path, p
     size = facts.size or 0
     if path.is_file() and path.stat().st_size == size:
         progress.skip(size)
-        return _crc_of(path)
+        return length_and_crc(path)[1]
     try:
         fetch(store, facts, part, quiet=True)
     except WrongBytesError:
@@ -101,17 +100,9 @@ def _fetch_one(store: ObjectStore, facts: ObjectFacts, path: Path, part: Path, p
         if exact is None or exact.etag != facts.etag:
             raise
         fetch(store, exact, part, quiet=True)
-    if part.stat().st_size != size:
-        raise StorageError(f"{redact(facts.uri)} came with {part.stat().st_size} bytes, not {size}.")
-    total = _crc_of(part)
+    length, total = length_and_crc(part)
+    if length != size:
+        raise StorageError(f"{redact(facts.uri)} came with {length} bytes, not {size}.")
     part.replace(path)
     progress.add(size)
-    return total
-
-
-def _crc_of(path: Path) -> int:
-    total = 0
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            total = crc32(piece, total)
     return total

@@ -10,8 +10,9 @@ from tao_skill.errors import Problem, StorageError
 from tao_skill.storage.archive_names import ARCHIVE_SUFFIXES, is_archive, refuse_other_archives, stem
 from tao_skill.storage.backends import store_for
 from tao_skill.storage.cache_care import keep_within_limit
+from tao_skill.storage.companions import find_companions, identity_of
 from tao_skill.storage.entries import Entry, make_entry, staged_folder, usable
-from tao_skill.storage.fill import fill_from_object
+from tao_skill.storage.fill import fill_from_archive, fill_from_files
 from tao_skill.storage.locate import is_remote, local_path, redact
 from tao_skill.storage.members import DEFAULT_LIMITS, Limits
 from tao_skill.storage.nearest import missing
@@ -20,7 +21,7 @@ from tao_skill.storage.prefix import listing_identity, mirror
 from tao_skill.storage.progress import in_words
 from tao_skill.storage.small import patiently
 
-__all__ = ["ARCHIVE_SUFFIXES", "entry_path", "identity_of", "is_archive", "stage"]
+__all__ = ["ARCHIVE_SUFFIXES", "entry_path", "is_archive", "stage"]
 
 Fill = Callable[[Path, Path], int]
 
@@ -32,8 +33,8 @@ def stage(uri: str | Path, cache_dir: Path | None = None, limits: Limits = DEFAU
 
     Local folders and files stay where they are. An archive is extracted, a remote file fetched, and a prefix of
     remote objects mirrored, into the cache: once for each state of the object that the server tells, whole or not at
-    all; a second process waits for the first. If all content of an archive lies in one top folder, that folder is
-    returned.
+    all; a second process waits for the first. What belongs to a file (an engine's facts) comes with it. If all
+    content of an archive lies in one top folder, that folder is returned.
 
     Raises:
         StorageError: nothing there, a kind of archive that can't be read, or what can't be fetched or extracted.
@@ -56,11 +57,6 @@ def stage(uri: str | Path, cache_dir: Path | None = None, limits: Limits = DEFAU
     return _without_top_folder(entry, text)
 
 
-def identity_of(uri: str, facts: ObjectFacts) -> str:
-    """Return what tells this state of this object from every other."""
-    return facts.identity(redact(uri) if is_remote(uri) else str(local_path(uri).resolve()))
-
-
 def entry_path(cache: Path, uri: str, identity: str) -> Path:
     """Return where the entry of an object is, or would be."""
     readable = re.sub(r"[^A-Za-z0-9_-]", "_", stem(uri))[:60]
@@ -68,14 +64,16 @@ def entry_path(cache: Path, uri: str, identity: str) -> Path:
 
 
 def _stage_object(store: ObjectStore, uri: str, facts: ObjectFacts, cache: Path, limits: Limits) -> Entry:
-    identity = identity_of(uri, facts)
+    companions = find_companions(store, uri, facts)
+    identity = identity_of(uri, facts, companions)
     done = entry_path(cache, uri, identity)
 
     def make() -> Entry:
         def fill(content: Path, listing: Path) -> int:
-            return fill_from_object(
-                store, uri, facts, content, listing, part=done.with_name(f"{done.name}.part"), limits=limits
-            )
+            part = done.with_name(f"{done.name}.part")
+            if is_archive(uri):
+                return fill_from_archive(store, uri, facts, content, listing, part=part, limits=limits)
+            return fill_from_files(store, [facts, *companions], content, listing, part=part)
 
         return make_entry(done, redact(uri), "archive" if is_archive(uri) else "file", identity, fill=fill)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tao_skill.storage.archive_names import is_archive, refuse_other_archives
 from tao_skill.storage.backends import store_for
+from tao_skill.storage.companions import find_companions, identity_of
 from tao_skill.storage.entries import usable
 from tao_skill.storage.locate import is_remote, join, local_path
 from tao_skill.storage.members import DEFAULT_LIMITS
@@ -13,7 +14,7 @@ from tao_skill.storage.nearest import missing
 from tao_skill.storage.objects import ObjectFacts
 from tao_skill.storage.prefix import listing_identity
 from tao_skill.storage.small import patiently
-from tao_skill.storage.stage import entry_path, identity_of
+from tao_skill.storage.stage import entry_path
 
 __all__ = ["Survey", "check_writable", "survey"]
 
@@ -43,8 +44,9 @@ def survey(uri: str, cache: Path) -> Survey:
     facts = patiently(lambda: store.find(uri))
     if facts is not None:
         _read_a_byte(uri, facts)
-        identity = identity_of(uri, facts)
-        size = facts.size or 0
+        companions = find_companions(store, uri, facts)
+        identity = identity_of(uri, facts, companions)
+        size = sum(one.size or 0 for one in (facts, *companions))
         # While an archive is extracted, it and its content are both on the disk; content is no smaller than half.
         return _answer(cache, uri, identity, size, disk=2 * size if is_archive(uri) else size)
     objects = [] if is_archive(uri) else patiently(lambda: store.list(uri, DEFAULT_LIMITS.members + 1))
@@ -74,7 +76,7 @@ def _survey_local(uri: str, cache: Path) -> Survey:
     facts = store.find(uri)
     if facts is None or not is_archive(uri):
         return Survey()
-    return _answer(cache, uri, identity_of(uri, facts), 0, disk=facts.size or 0)
+    return _answer(cache, uri, identity_of(uri, facts, []), 0, disk=facts.size or 0)
 
 
 def _read_a_byte(uri: str, facts: ObjectFacts) -> None:

@@ -14,6 +14,7 @@ from tao_skill.storage.entries import release
 from tao_skill.storage.objects import TransferError
 from tao_skill.storage.s3 import S3Store
 from tao_skill.storage.stage import stage
+from tao_skill.storage.survey import survey
 
 
 @pytest.fixture
@@ -188,3 +189,26 @@ def test_the_longest_unused_goes_first(put: Any, cache: Path, monkeypatch: pytes
     assert len(gone) == 2
     assert not last.exists()
     assert entries(cache) == []
+
+
+def test_what_belongs_to_a_file_comes_with_it(put: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # An engine is nothing without its facts, nor an ONNX file without tensors that lie outside of it.
+    for name, beside in [("m/model.engine", "m/model.engine.json"), ("m/model.onnx", "m/model.onnx.data")]:
+        put(beside, b"of " + name.encode())
+        uri = put(name, name.encode())
+        assert survey(uri, cache).to_fetch == len(name) * 2 + 3
+        path = stage(uri, cache)
+        assert (path.name, path.read_bytes()) == (name[2:], name.encode())
+        assert path.with_name(beside[2:]).read_bytes() == b"of " + name.encode()
+        assert survey(uri, cache).cached
+        put(beside, b"other facts")  # the same engine: its entry must not serve any more
+        renewed = stage(uri, cache)
+        assert renewed.with_name(beside[2:]).read_bytes() == b"other facts"
+    assert [finding.problems for finding in verify(cache)] == [[]] * 4
+    monkeypatch.setattr(S3Store, "read", lambda *_: pytest.fail("read again"))
+    assert stage(uri, cache) == renewed
+
+
+def test_a_file_without_companions_stands_alone(put: Any, cache: Path) -> None:
+    path = stage(put("m/model.onnx", b"small"), cache)
+    assert [one.name for one in path.parent.iterdir()] == ["model.onnx"]

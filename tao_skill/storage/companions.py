@@ -1,0 +1,40 @@
+"""Files that mean nothing without another one beside them: an engine's facts, the large tensors of an ONNX file."""
+
+import functools
+import hashlib
+from urllib.parse import urlsplit
+
+from tao_skill.storage.locate import is_remote, local_path, redact, scheme_of
+from tao_skill.storage.objects import ObjectFacts, ObjectStore
+from tao_skill.storage.small import patiently
+
+__all__ = ["find_companions", "identity_of"]
+
+# What is added to the whole name of a file that ends so.
+_ADDED = {
+    ".engine": (".json",),
+    ".trt": (".json",),
+    ".plan": (".json",),
+    ".onnx": (".data", "_data"),
+}
+
+
+def find_companions(store: ObjectStore, uri: str, facts: ObjectFacts) -> list[ObjectFacts]:
+    """Return what the server holds beside an object that belongs to it, in order of the names.
+
+    A signed link is good for one object alone, so nothing is asked for beside one.
+    """
+    signed = scheme_of(uri) in ("http", "https") and bool(urlsplit(uri).query)
+    if not is_remote(uri) or signed:
+        return []
+    added = next((names for ending, names in _ADDED.items() if facts.name.lower().endswith(ending)), ())
+    found = [patiently(functools.partial(store.find, f"{uri}{name}")) for name in added]
+    return [one for one in found if one is not None]
+
+
+def identity_of(uri: str, facts: ObjectFacts, companions: list[ObjectFacts]) -> str:
+    """Return what tells this state of this object, and of what belongs to it, from every other."""
+    own = facts.identity(redact(uri) if is_remote(uri) else str(local_path(uri).resolve()))
+    if not companions:
+        return own
+    return hashlib.sha256("\0".join([own, *(one.identity(one.name) for one in companions)]).encode()).hexdigest()
