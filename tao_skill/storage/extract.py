@@ -105,6 +105,7 @@ def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, writer: Folde
     if path is None:
         return
     if member.isreg():
+        members.check_mode(name, member.mode)
         members.weigh(name, member.size)
         writer.file(name, path, _pieces(tar, member))
     elif member.isdir():

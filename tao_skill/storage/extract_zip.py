@@ -34,19 +34,25 @@ def extract_zip(
     members = Members(redact(shown or str(archive)), target, limits)
     damage = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError)
     with extracting(members, target, listing, *damage) as writer, zipfile.ZipFile(archive) as opened:
-        _check_overlap(opened, members)
+        _check_claims(opened, members)
         for member in opened.infolist():
             _extract_member(opened, member, writer)
     return writer.files
 
 
-def _check_overlap(opened: zipfile.ZipFile, members: Members) -> None:
-    """Refuse members that share bytes of the file: a few kilobytes can claim petabytes that way."""
-    end, before = 0, ""
+def _check_claims(opened: zipfile.ZipFile, members: Members) -> None:
+    """Refuse what claims too much before anything is written.
+
+    Members that share bytes of the file let a few kilobytes claim petabytes.
+    """
+    claimed, end, before = 0, 0, ""
     for member in sorted(opened.infolist(), key=lambda one: one.header_offset):
         if member.header_offset < end:
             members.refuse(member.filename, f"bytes of its own, not those of {before!r}")
         end, before = member.header_offset + 30 + member.compress_size, member.filename
+        claimed += member.file_size
+        if claimed > members.limits.total_bytes:
+            members.refuse(member.filename, f"at most {members.limits.total_bytes} bytes in all")
 
 
 def _extract_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, writer: FolderWriter) -> None:
@@ -65,6 +71,7 @@ def _extract_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, writer: Fo
         members.refuse(name, "a file without a password")
     if member.file_size > _MOST_PER_BYTE * member.compress_size + _PIECE:
         members.refuse(name, "no more content than its packed bytes can hold")
+    members.check_mode(name, member.external_attr >> 16)
     members.weigh(name, member.file_size)
     writer.file(name, path, _pieces(opened, member, members))
 

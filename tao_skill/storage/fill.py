@@ -34,6 +34,7 @@ def fill_from_archive(
     Raises:
         StorageError: it can't be fetched or extracted, or what comes is wrong twice.
     """
+    limits = limits.for_archive(facts.size)
     if not is_remote(uri):
         return extract(local_path(uri), content, limits, listing)
     facts = _with_exact_sum(facts)

@@ -2,14 +2,15 @@
 
 import re
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from tao_skill.errors import NotAvailableError, Problem, StorageError
 
 SCHEMES = ("file", "s3", "http", "https")
 HIDDEN = "hidden"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)://")
-_LINK = re.compile(r"https?://[^\s\"'<>]+")
+# What ends a sentence after a link is no part of it.
+_LINK = re.compile(r"(https?://[^\s\"'<>]*[^\s\"'<>.,:;])([.,:;]*)")
 
 
 def scheme_of(uri: str) -> str:
@@ -78,7 +79,7 @@ def redact(uri: str) -> str:
     except ValueError:
         return f"{scheme_of(uri)}://{HIDDEN}"
     host = parts.netloc.rpartition("@")[2]
-    kept = urlunsplit((parts.scheme, host, parts.path, "", ""))
+    kept = f"{parts.scheme}://{host}{parts.path}"
     # The query and fragment of anything but a link belong to its name: s3 keys may hold ? and #.
     if parts.scheme not in ("http", "https"):
         return kept + (f"?{parts.query}" if parts.query else "") + (f"#{parts.fragment}" if parts.fragment else "")
@@ -87,7 +88,7 @@ def redact(uri: str) -> str:
 
 def redact_text(text: str) -> str:
     """Return a text with every link in it redacted."""
-    return _LINK.sub(lambda match: redact(match[0]), text)
+    return _LINK.sub(lambda match: redact(match[1]) + match[2], text)
 
 
 def name_of(uri: str) -> str:

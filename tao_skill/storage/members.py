@@ -2,8 +2,9 @@
 
 import re
 import shutil
+import stat
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
@@ -13,6 +14,10 @@ __all__ = ["DEFAULT_LIMITS", "Limits", "Members", "inside", "is_junk", "safe_nam
 
 _JUNK = ("__MACOSX", ".DS_Store")
 FREE_RESERVE = 64 * 1024 * 1024
+# Images hardly shrink, and a bomb grows to about a thousand times its archive.
+_MOST_PER_BYTE = 100
+_ALWAYS_FINE = 1 << 30
+_DEEPEST = 100
 # Names that Windows keeps for devices, whatever their ending.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
@@ -25,6 +30,12 @@ class Limits:
     total_bytes: int = 1 << 40
     link_copies_bytes: int = 1 << 34
     name_length: int = 4096
+
+    def for_archive(self, size: int | None) -> "Limits":
+        """Return the limits of an archive of so many bytes: images don't grow to hundreds of times their archive."""
+        if size is None:
+            return self
+        return replace(self, total_bytes=min(self.total_bytes, max(_ALWAYS_FINE, size * _MOST_PER_BYTE)))
 
 
 DEFAULT_LIMITS = Limits()
@@ -56,7 +67,14 @@ class Members:
         path = safe_name(name)
         if path is None or len(name) > self.limits.name_length:
             self.refuse(name, "a relative name inside the archive, without .., that every system can write")
+        if len(path.parts) > _DEEPEST:
+            self.refuse(name, f"a name at most {_DEEPEST} folders deep")
         return None if is_junk(path) else path
+
+    def check_mode(self, name: str, mode: int) -> None:
+        """Refuse a program that would run with its owner's rights; no bit of a mode is ever taken over anyway."""
+        if mode & (stat.S_ISUID | stat.S_ISGID):
+            self.refuse(name, "a file without setuid and setgid")
 
     def take(self, name: str, path: PurePosixPath, *, folder: bool = False) -> None:
         """Note a file or folder with its parents.

@@ -4,8 +4,9 @@ import logging
 import os
 import threading
 from typing import Any
+from urllib.parse import urlsplit
 
-from tao_skill.errors import NotAvailableError
+from tao_skill.errors import NotAvailableError, Problem, StorageError
 
 __all__ = ["QUIET_LOGGERS", "bucket_of", "client", "endpoint_name", "has_credentials", "timeout_seconds"]
 
@@ -20,6 +21,8 @@ _SETTINGS = (
     "ACCESS_KEY", "SECRET_KEY", "S3_ENDPOINT_URL", "CLOUD_REGION", TIMEOUT_VARIABLE,
 )  # fmt: skip
 
+_ADDRESSES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "S3_ENDPOINT_URL")
+
 _lock = threading.Lock()
 _clients: dict[tuple[str | None, ...], Any] = {}
 
@@ -32,6 +35,7 @@ def client() -> Any:
 
     Raises:
         NotAvailableError: boto3 is not installed.
+        StorageError: the server's address is none.
     """
     settings = tuple(os.environ.get(name) for name in _SETTINGS)
     with _lock:
@@ -78,6 +82,7 @@ def _make() -> Any:
         ) from error
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
+    _check_address()
     session = boto3.Session(region_name=_region())
     keys: dict[str, str] = {}
     if session.get_credentials() is None and os.environ.get("ACCESS_KEY") and os.environ.get("SECRET_KEY"):
@@ -105,6 +110,22 @@ def _region() -> str | None:
     named = next((os.environ[name] for name in names if os.environ.get(name)), None)
     # A server of one's own has no regions, but a signature needs one.
     return named or ("us-east-1" if _endpoint() or _older_endpoint() else None)
+
+
+def _check_address() -> None:
+    address = _endpoint() or _older_endpoint()
+    if address is None:
+        return
+    from tao_skill.storage.locate import redact
+
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        name = next(name for name in _ADDRESSES if os.environ.get(name))
+        raise StorageError(
+            f"{name} is no address of a server.",
+            problems=[Problem(name, redact(address), "http://host:port or https://host")],
+            next_step=f"export {name}=https://HOST",
+        )
 
 
 def _endpoint() -> str | None:

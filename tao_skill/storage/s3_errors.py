@@ -50,7 +50,7 @@ def translated(uri: str) -> Iterator[None]:
     except aws.ProfileNotFound as error:
         raise _error(uri, str(error), "a profile of ~/.aws/config in AWS_PROFILE") from error
     except (aws.ParamValidationError, aws.InvalidRegionError) as error:
-        said = str(error).splitlines()[-1].strip()
+        said = str(error).splitlines()[-1].strip().partition(": Bucket name must match")[0]
         raise _error(uri, said, "s3://bucket/key with a valid bucket name") from error
     except aws.EndpointConnectionError as error:
         raise _unreachable(uri, "the server can't be reached") from error
@@ -65,6 +65,8 @@ def translated(uri: str) -> Iterator[None]:
 
 
 def _of_answer(uri: str, error: Any) -> StorageError:  # noqa: PLR0911
+    from tao_skill.storage.s3_client import has_credentials
+
     code = code_of(error)
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
     bucket = uri.partition("://")[2].partition("/")[0]
@@ -90,6 +92,9 @@ def _of_answer(uri: str, error: Any) -> StorageError:  # noqa: PLR0911
             "the permission to read (or write) it with these credentials; without the right to list, this can also "
         )
         expected += "mean that there is no such name"
+        if not has_credentials():
+            expected = "credentials, in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or ~/.aws; none were found"
+            return _error(uri, "access denied to a request without credentials", expected)
         return _error(uri, "access denied", expected)
     return _error(uri, f"the server answered {code or status}", "an answer that can be understood")
 

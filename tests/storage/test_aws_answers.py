@@ -173,3 +173,20 @@ def test_bucket_of_another_region_is_read_nevertheless(
         assert tree(stage(f"s3://b/{KEY}", tmp_path / "cache")) == CONTENT
         monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
         assert tree(stage(f"s3://b/{KEY}", tmp_path / "cache")) == CONTENT
+
+
+def test_a_request_without_credentials_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with _aws(always(403, "AccessDenied")) as url:
+        use(url, monkeypatch)
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        with pytest.raises(StorageError, match="without credentials") as caught:
+            survey(f"s3://b/{KEY}", tmp_path)
+    assert "AWS_ACCESS_KEY_ID" in caught.value.problems[0].expected
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "S3_ENDPOINT_URL"])
+def test_an_endpoint_that_is_no_address_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "minio.local:9000")
+    with pytest.raises(StorageError, match=f"{name} is no address"):
+        survey(f"s3://b/{KEY}", tmp_path)

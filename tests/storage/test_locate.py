@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tao_skill.errors import NotAvailableError, StorageError
-from tao_skill.storage.locate import exists, is_remote, join, local_path
+from tao_skill.storage.locate import exists, is_remote, join, local_path, redact, redact_text
 
 
 def test_plain_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +48,11 @@ def test_join() -> None:
     for wrong in ("/a", "../a", "a/../../b"):
         with pytest.raises(StorageError):
             join("/data", wrong)
+
+
+def test_redacted_uris_keep_their_form() -> None:
+    assert redact("s3:///data/train.tar.gz") == "s3:///data/train.tar.gz"  # the bucket is that of S3_BUCKET_NAME
+    assert redact("s3://") == "s3://"
+    assert redact_text("https://h/a?X-Amz-Signature=1: denied, http://u:p@h/b?c=2.") == (
+        "https://h/a?hidden: denied, http://h/b?hidden."
+    )
