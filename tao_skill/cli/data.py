@@ -6,16 +6,15 @@ import argparse
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tao_skill.cli import data_check
 from tao_skill.cli.outcome import Outcome
 from tao_skill.errors import StorageError
 
-if TYPE_CHECKING:
-    from tao_skill.storage.entries import Entry
-
 __all__ = ["add_to"]
+
+PIXEL_LIMIT = "dataset.pixel_cache_gb"
 
 
 def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
@@ -28,7 +27,7 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     stage.add_argument("uris", nargs="+", metavar="URI", help="path, file://, s3:// or http(s)://")
     stage.set_defaults(call=_stage)
     data_check.add_to(verbs, parents)
-    cache = verbs.add_parser("cache", help="what was fetched and extracted", parents=parents)
+    cache = verbs.add_parser("cache", help="what was fetched, extracted and decoded", parents=parents)
     inner = cache.add_subparsers(title="verbs", metavar="VERB", required=True, dest="inner")
     inner.add_parser("list", help="entries, the longest unused first", parents=parents).set_defaults(call=_list)
     prune = inner.add_parser("prune", help="remove entries that no process uses: all, or by a limit", parents=parents)
@@ -58,56 +57,71 @@ def _cache() -> Path:
 
 
 def _list(_options: argparse.Namespace) -> Outcome:
-    from tao_skill.storage.cache_care import cache_limit, entries
+    from tao_skill.metric_learning.data.pack_care import packs
+    from tao_skill.storage.cache_care import LIMIT_VARIABLE, cache_limit, entries
     from tao_skill.storage.progress import in_words
 
     cache = _cache()
-    found = [_entry(entry) for entry in entries(cache)]
-    total = sum(one["bytes"] for one in found)
+    staged, pixels = [_row(entry) for entry in entries(cache)], [_row(pack) for pack in packs(cache)]
+    held, decoded = (sum(one["bytes"] for one in found) for found in (staged, pixels))
     lines = [
-        f"{one['used_at'][:10]}  {in_words(one['bytes']):>9}  {one['files']:>7} files  {one['uri']}" for one in found
+        f"{one['used_at'][:10]}  {in_words(one['bytes']):>9}  {one['files']:>7} files  {one['uri']}"
+        for one in [*staged, *pixels]
     ]
-    lines.append(f"{in_words(total)} of at most {in_words(cache_limit(cache))} in {cache}")
-    return Outcome(
-        {"cache": str(cache), "bytes": total, "limit": cache_limit(cache), "entries": found}, "\n".join(lines)
+    lines.append(f"{in_words(held)} of at most {in_words(cache_limit(cache))} in {cache / 'staged'} ({LIMIT_VARIABLE})")
+    lines.append(
+        f"{in_words(decoded)} in {cache / 'pixels'} (decoded images; each training's {PIXEL_LIMIT} bounds them)"
     )
+    document = {"cache": str(cache), "bytes": held, "limit": cache_limit(cache), "entries": staged}
+    document["pixels"] = {"bytes": decoded, "limit_setting": PIXEL_LIMIT, "entries": pixels}
+    return Outcome(document, "\n".join(lines))
 
 
 def _prune(options: argparse.Namespace) -> Outcome:
+    from tao_skill.metric_learning.data.pack_care import packs
     from tao_skill.storage.cache_care import parse_bytes, prune
     from tao_skill.storage.progress import in_words
 
     to_bytes = None if options.to is None else parse_bytes(options.to, "--to")
-    gone, leftovers = prune(_cache(), to_bytes=to_bytes, unused_days=options.unused_days)
-    removed = [_entry(entry) for entry in gone]
+    others = packs(_cache())
+    rows = {id(one): _row(one) for one in others}  # how many images they hold can't be told afterwards
+    gone, leftovers = prune(_cache(), to_bytes=to_bytes, unused_days=options.unused_days, others=others)
+    removed = [rows.get(id(one)) or _row(one) for one in gone]
     freed = sum(one["bytes"] for one in removed)
     text = f"Removed {len(removed)} entries ({in_words(freed)}) and {leftovers} leftovers of broken transfers."
     return Outcome({"removed": removed, "bytes": freed, "leftovers": leftovers}, text)
 
 
 def _verify(options: argparse.Namespace) -> Outcome:
+    from tao_skill.metric_learning.data.pack_care import packs
     from tao_skill.storage.cache_care import verify
 
-    findings = verify(_cache(), repair=options.repair)
-    bad = [finding for finding in findings if finding.problems]
+    findings = [(_row(one.entry), one.problems) for one in verify(_cache(), repair=options.repair)]
+    for pack in packs(_cache()):
+        problems = pack.problems()
+        findings.append((_row(pack), problems))
+        if problems and options.repair:
+            pack.remove()
+    bad = [(row, problems) for row, problems in findings if problems]
     document = {
         "checked": len(findings),
-        "damaged": [_entry(finding.entry) | {"problems": finding.problems} for finding in bad],
+        "damaged": [row | {"problems": problems} for row, problems in bad],
         "repaired": bool(bad and options.repair),
     }
     lines = [f"{len(findings)} entries checked, {len(bad)} damaged"]
-    lines += [f"{one.entry.marker.uri}: {problem}" for one in bad for problem in one.problems[:10]]
+    lines += [f"{row['uri']}: {problem}" for row, problems in bad for problem in problems[:10]]
     if bad and not options.repair:
         lines.append("Next: python -m tao_skill data cache verify --repair")
     return Outcome(document, "\n".join(lines), StorageError.exit_code if bad and not options.repair else 0)
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
-    return {
-        "uri": entry.marker.uri,
-        "kind": entry.marker.kind,
-        "files": entry.marker.files,
-        "bytes": entry.marker.bytes,
-        "used_at": datetime.fromtimestamp(entry.used_at, UTC).isoformat(timespec="seconds"),
-        "path": str(entry.content),
-    }
+def _row(one: Any) -> dict[str, Any]:
+    """Return what is told of an entry, or of a file of decoded images."""
+    from tao_skill.storage.entries import Entry
+
+    if isinstance(one, Entry):
+        told = {"uri": one.marker.uri, "kind": one.marker.kind, "files": one.marker.files, "path": str(one.content)}
+    else:
+        told = {"uri": "decoded images", "kind": "pixels", "files": one.images(), "path": str(one.path)}
+    used = datetime.fromtimestamp(one.used_at, UTC).isoformat(timespec="seconds")
+    return told | {"bytes": one.bytes, "used_at": used}

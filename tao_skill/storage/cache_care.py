@@ -5,15 +5,27 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tao_skill.errors import Problem, StorageError
 from tao_skill.storage.checksums import length_and_crc
 from tao_skill.storage.entries import Entry, entry_at, leftovers
 from tao_skill.storage.progress import in_words
 
-__all__ = ["LIMIT_VARIABLE", "Finding", "cache_limit", "entries", "keep_within_limit", "parse_bytes", "prune", "verify"]
+__all__ = [
+    "LIMIT_VARIABLE",
+    "Finding",
+    "Removable",
+    "cache_limit",
+    "entries",
+    "keep_within_limit",
+    "parse_bytes",
+    "prune",
+    "verify",
+]
 
 LIMIT_VARIABLE = "TAO_SKILL_CACHE_LIMIT"
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -27,6 +39,18 @@ class Finding:
 
     entry: Entry
     problems: list[str]
+
+
+class Removable(Protocol):
+    """What lies in the cache and can go; ``remove`` says whether it did, which it doesn't while a process uses it."""
+
+    @property
+    def bytes(self) -> int: ...
+
+    @property
+    def used_at(self) -> float: ...
+
+    def remove(self) -> bool: ...
 
 
 def entries(cache: Path) -> list[Entry]:
@@ -80,23 +104,25 @@ def keep_within_limit(cache: Path, keep: Entry) -> None:
         _log.warning("The cache holds %s, more than its limit of %s.", in_words(total), in_words(limit))
 
 
-def prune(cache: Path, *, to_bytes: int | None = None, unused_days: float | None = None) -> tuple[list[Entry], int]:
+def prune(
+    cache: Path, *, to_bytes: int | None = None, unused_days: float | None = None, others: Sequence[Removable] = ()
+) -> tuple[list[Removable], int]:
     """Remove entries and return them, with the number of leftovers of dead processes that went too.
 
     ``unused_days`` takes those that nobody asked for since; ``to_bytes`` the longest unused until so much is left;
-    neither means all. Entries in use stay.
+    neither means all. Entries in use stay. ``others`` lie in the same cache and are treated alike.
     """
-    everything = entries(cache)
-    gone: list[Entry] = []
-    left = sum(entry.marker.bytes for entry in everything)
+    everything = sorted([*entries(cache), *others], key=lambda one: one.used_at)
+    gone: list[Removable] = []
+    left = sum(one.bytes for one in everything)
     before = time.time() - (unused_days or 0) * 86400
-    for entry in everything:
-        too_old = unused_days is not None and entry.used_at < before
+    for one in everything:
+        too_old = unused_days is not None and one.used_at < before
         too_much = to_bytes is not None and left > to_bytes
         everything_goes = unused_days is None and to_bytes is None
-        if (too_old or too_much or everything_goes) and entry.remove():
-            gone.append(entry)
-            left -= entry.marker.bytes
+        if (too_old or too_much or everything_goes) and one.remove():
+            gone.append(one)
+            left -= one.bytes
     rest = leftovers(cache / "staged") if (cache / "staged").is_dir() else []
     for path in rest:
         if path.is_dir():

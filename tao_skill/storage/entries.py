@@ -64,6 +64,10 @@ class Entry:
         return self.folder / CONTENT
 
     @property
+    def bytes(self) -> int:
+        return self.marker.bytes
+
+    @property
     def used_at(self) -> float:
         """Return when the entry was last asked for, in seconds since 1970."""
         try:

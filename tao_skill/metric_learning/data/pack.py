@@ -2,7 +2,7 @@
 
 ::
 
-    "TAOPIX01", boot id                     64 bytes
+    "TAOPIX02", count, channels, boot id    64 bytes
     offset, height, width, checksum         one entry of 24 bytes for each image; an empty one has checksum 0
     pixels, pixels, …                       in the order in which they were decoded
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import struct
 import threading
 import zlib
 from collections.abc import Iterator
@@ -26,19 +25,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tao_skill.metric_learning.data.pack_format import ENTRY, FIRST, PLACE, SUM, Header
+
 fcntl: Any = None
 with suppress(ImportError):  # Windows has none
     import fcntl
 
-__all__ = ["SUFFIX", "Pack", "can_lock", "remove_unused"]
+__all__ = ["Pack", "can_lock"]
 
 Image8 = NDArray[np.uint8]
 
-SUFFIX = ".pixels"
-_MAGIC = b"TAOPIX01"
-_HEADER = 64
-_PLACE, _SUM = struct.Struct("<qii"), struct.Struct("<I4x")
-_ENTRY = _PLACE.size + _SUM.size
 _PAGE = 4096
 
 
@@ -56,7 +52,7 @@ class Pack:
         Raises:
             OSError: it can't be read or written.
         """
-        self.path, self._channels = path, channels
+        self.path, self._count, self._channels = path, count, channels
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             # Says "in use" to whoever would remove the file; the system lets go of it when the process ends.
@@ -67,7 +63,7 @@ class Pack:
             os.close(self._file)
             raise
         self._threads = threading.Lock()
-        self._data = -(-(_HEADER + count * _ENTRY) // _PAGE) * _PAGE
+        self._data = -(-(FIRST + count * ENTRY) // _PAGE) * _PAGE
         self._known: dict[int, tuple[int, int, int]] = {}
         self._doubted = self._begin()
         self._map = mmap.mmap(self._file, 0, access=mmap.ACCESS_COPY)
@@ -108,28 +104,28 @@ class Pack:
             os.ftruncate(self._file, offset + length)
         pixels = np.ascontiguousarray(image)
         height, width, _ = image.shape
-        entry = _HEADER + number * _ENTRY
+        entry = FIRST + number * ENTRY
         _write(self._file, pixels.data.cast("B"), offset)
-        _write(self._file, memoryview(_PLACE.pack(offset, height, width)), entry)
-        _write(self._file, memoryview(_SUM.pack(_checksum(pixels))), entry + _PLACE.size)
+        _write(self._file, memoryview(PLACE.pack(offset, height, width)), entry)
+        _write(self._file, memoryview(SUM.pack(_checksum(pixels))), entry + PLACE.size)
         return True
 
     def _begin(self) -> bool:
         """Write the header of a new file; return whether the file is from before the machine's last start."""
-        boot = _boot_id()
+        wanted = Header(self._count, self._channels, _boot_id())
         with self._exclusively():
-            header = os.pread(self._file, _HEADER, 0)
-            if not header.startswith(_MAGIC):
+            header = Header.read(os.pread(self._file, FIRST, 0))
+            if header is None:
                 os.ftruncate(self._file, 0)
                 os.ftruncate(self._file, self._data)
-                _write(self._file, memoryview((_MAGIC + boot).ljust(_HEADER, b"\0")), 0)
+                _write(self._file, memoryview(wanted.packed()), 0)
                 return False
-        return header[len(_MAGIC) :].rstrip(b"\0") != boot
+        return header.boot != wanted.boot
 
     def _look_up(self, number: int) -> tuple[int, int, int] | None:
-        entry = os.pread(self._file, _ENTRY, _HEADER + number * _ENTRY)
-        (total,) = _SUM.unpack(entry[_PLACE.size :])
-        offset, height, width = _PLACE.unpack(entry[: _PLACE.size])
+        entry = os.pread(self._file, ENTRY, FIRST + number * ENTRY)
+        (total,) = SUM.unpack(entry[PLACE.size :])
+        offset, height, width = PLACE.unpack(entry[: PLACE.size])
         if total == 0 or height <= 0 or width <= 0 or offset + height * width * self._channels > self.bytes:
             return None
         if self._doubted and _checksum(self._view(offset, height, width)) != total:
@@ -152,23 +148,6 @@ class Pack:
                 fcntl.flock(self._turn, fcntl.LOCK_UN)
 
 
-def remove_unused(path: Path) -> bool:
-    """Delete a pack and tell so, unless a process uses it."""
-    try:
-        file = os.open(path, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
-        path.with_suffix(".lock").unlink(missing_ok=True)
-    except OSError:
-        return False
-    finally:
-        os.close(file)
-    return True
-
-
 def _write(file: int, content: memoryview, offset: int) -> None:
     while content:
         written = os.pwrite(file, content, offset)
@@ -181,6 +160,6 @@ def _checksum(pixels: Image8) -> int:
 
 def _boot_id() -> bytes:
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()[: _HEADER - len(_MAGIC)]
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
     except OSError:
         return b""

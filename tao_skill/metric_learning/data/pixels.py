@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from tao_skill.config.cache_folder import cache_directory
 from tao_skill.errors import StorageError
 from tao_skill.metric_learning.data.decode import decode_image
-from tao_skill.metric_learning.data.pack import SUFFIX, Pack, can_lock, remove_unused
+from tao_skill.metric_learning.data.pack import Pack, can_lock
+from tao_skill.metric_learning.data.pack_care import remove_unused
+from tao_skill.metric_learning.data.pack_format import FOLDER, SUFFIX
 
 __all__ = ["DecodedCache", "Files", "PixelSource", "decoded_once"]
 
@@ -45,7 +47,7 @@ class PixelSource(Protocol):
 def decoded_once(sets: Sequence[Sequence[Path]], channels: int, gigabytes: float) -> Iterator[PixelSource]:
     """Give the source of the images of some sets, which remembers up to so many gigabytes in the cache folder."""
     try:
-        folder = cache_directory() / "pixels"
+        folder = cache_directory() / FOLDER
     except StorageError as error:
         log.warning("Decoded images can't be kept (%s): they are decoded each time.", error)
         yield Files()

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tao_skill.metric_learning.data import pack as pack_module
-from tao_skill.metric_learning.data.pack import Pack, remove_unused
+from tao_skill.metric_learning.data.pack import Pack
+from tao_skill.metric_learning.data.pack_care import packs, remove_unused
 
 LARGE = 10**9
 
@@ -134,3 +135,22 @@ def test_a_pack_in_use_is_not_removed(tmp_path: Path) -> None:
     assert remove_unused(path)
     assert not list(tmp_path.iterdir())
     assert not remove_unused(path)
+
+
+def test_packs_are_listed_and_every_byte_of_them_is_checked(tmp_path: Path) -> None:
+    folder = tmp_path / "pixels"
+    folder.mkdir()
+    pack = Pack(folder / "a.pixels", 3, 3)
+    for number in (0, 2):
+        assert pack.put(number, np.full((5, 4, 3), number + 1, np.uint8), 10**9)
+    pack.close()
+    (folder / "b.pixels").write_bytes(b"TAOPIX01" + bytes(500))
+    os.utime(folder / "b.pixels", (1, 1))
+    old, whole = packs(tmp_path)
+    assert (whole.path, whole.images(), whole.problems()) == (folder / "a.pixels", 2, [])
+    assert (old.images(), old.problems()) == (0, ["it is of another version, or damaged"])
+    with whole.path.open("r+b") as file:
+        file.seek(whole.bytes - 1)
+        file.write(b"\x77")
+    assert whole.problems() == ["1 of its images have changed"]
+    assert packs(tmp_path / "none") == []
