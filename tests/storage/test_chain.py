@@ -47,7 +47,7 @@ def tao(environment: dict[str, str], *words: str) -> dict[str, Any]:
     """Run the command line as a user does and return its document."""
     process = subprocess.run(
         [sys.executable, "-m", "tao_skill", *words, "--json"], env=os.environ | environment,
-        capture_output=True, text=True, timeout=300, cwd=environment["HOME"], check=False,
+        capture_output=True, text=True, timeout=1200, cwd=environment["HOME"], check=False,
     )  # fmt: skip
     assert process.returncode == 0, process.stdout + process.stderr
     return dict(json.loads(process.stdout))

@@ -1,8 +1,12 @@
-"""Measure staging side by side with boto3 and tarfile, on one server, in one run: ``python -m tools.bench.storage``."""
+"""Measure staging side by side with boto3 and tarfile, on one server, in one run: ``python -m tools.bench.storage``.
+
+The server runs on the same processors, so what it takes is told too.
+"""
 
 import argparse
 import io
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -10,7 +14,9 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 KEYS = {"NANIO_ACCESS_KEY": "bench", "NANIO_SECRET_KEY": "bench-secret"}
@@ -20,6 +26,20 @@ ENVIRONMENT = {
     "AWS_ENDPOINT_URL": f"http://127.0.0.1:{PORT}",
 }  # fmt: skip
 ARCHIVE = "train.tar.gz"
+_DISTINCT = 300
+# gzip's own: what `tar czf` does.
+_LEVEL = 6
+SECOND = "second staging, same process (ms)"
+MEMORY = "memory of the staging process (MB)"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Seconds: of the clock, of the processor in this process and its children, and in the server."""
+
+    wall: float
+    own: float
+    server: float
 
 
 def main() -> None:
@@ -27,31 +47,53 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--image-kilobytes", type=int, default=40)
+    parser.add_argument("--archive", type=Path, help="a .tar.gz to measure with, instead of one made on the spot")
     options = parser.parse_args()
     os.environ |= ENVIRONMENT
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as name:
         root = Path(name)
-        archive = make_archive(root, options.megabytes, options.image_kilobytes)
-        server = start_server(root / "server")
-        try:
+        archive = root / ARCHIVE
+        if options.archive:
+            shutil.copyfile(options.archive, archive)
+        else:
+            make_archive(archive, options.megabytes)
+        with server(root / "server") as process:
             upload(archive)
-            report(measure(root, archive, options.rounds))
-        finally:
-            server.terminate()
-            server.wait()
+            report(measure(root, archive, options.rounds, process.pid))
 
 
-def make_archive(root: Path, megabytes: int, kilobytes: int) -> Path:
-    """Write an archive of so many megabytes of JPEG-like files: a real header, then bytes that don't compress."""
-    path = root / ARCHIVE
-    size = kilobytes * 1000
-    with tarfile.open(path, "w:gz", compresslevel=1) as tar:
-        for number in range(megabytes * 1000 // kilobytes):
+def make_archive(path: Path, megabytes: int) -> None:
+    """Write an archive of so many megabytes of JPEG files, as ``tar czf`` would."""
+    files = list(_jpegs())
+    written, number = 0, 0
+    with tarfile.open(path, "w:gz", compresslevel=_LEVEL) as tar:
+        while written < megabytes * 1_000_000:
+            content = files[number % len(files)]  # gzip looks back 32 kB: it doesn't find the same picture again
             info = tarfile.TarInfo(f"train/class_{number % 200:03d}/{number:06d}.jpg")
-            info.size = size
-            tar.addfile(info, io.BytesIO(b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + os.urandom(size - 11)))
-    return path
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+            written, number = written + len(content), number + 1
+
+
+def _jpegs() -> Iterator[bytes]:
+    import cv2
+
+    from tools.bench.pictures import picture
+
+    for number in range(_DISTINCT):
+        _, encoded = cv2.imencode(".jpg", picture(number % 20, number, 500, 375))
+        yield encoded.tobytes()
+
+
+@contextmanager
+def server(folder: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    """Run a server on loopback that checks signatures."""
+    process = start_server(folder)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def start_server(folder: Path) -> "subprocess.Popen[bytes]":
@@ -75,30 +117,44 @@ def upload(archive: Path) -> None:
     client("s3").upload_file(str(archive), "bench", ARCHIVE)
 
 
-def measure(root: Path, archive: Path, rounds: int) -> dict[str, list[float]]:
+def measure(root: Path, archive: Path, rounds: int, server_pid: int) -> dict[str, list[Taken]]:
     """Run each way in turn, so that what else the machine does hits all alike."""
     ways: dict[str, Callable[[Path], None]] = {
+        "tar -xzf of a local archive": lambda work: _tar(archive, work),
         "tarfile.extractall of a local archive": lambda work: _extractall(archive, work),
         "this program, local archive": lambda work: _local(archive, work),
         "boto3 download_file + extractall": _boto3,
         "this program, s3://": _stage,
     }
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    times["second staging, same process (ms)"] = []
-    times["memory of the staging process (MB)"] = []
+    times: dict[str, list[Taken]] = {name: [] for name in (*ways, SECOND, MEMORY)}
     for _ in range(rounds):
         for name, way in ways.items():
             work = root / "work"
             work.mkdir()
             os.sync()
-            begin = time.perf_counter()
+            own, served, begin = _own_seconds(), _seconds_of(server_pid), time.perf_counter()
             way(work)
-            times[name].append(time.perf_counter() - begin)
+            wall = time.perf_counter() - begin
+            times[name].append(Taken(wall, _own_seconds() - own, _seconds_of(server_pid) - served))
             shutil.rmtree(work)
         second, memory = _in_own_process(root / "own")
-        times["second staging, same process (ms)"].append(second)
-        times["memory of the staging process (MB)"].append(memory)
+        times[SECOND].append(Taken(second, 0, 0))
+        times[MEMORY].append(Taken(memory, 0, 0))
     return times
+
+
+def _own_seconds() -> float:
+    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in both)
+
+
+def _seconds_of(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _tar(archive: Path, work: Path) -> None:
+    subprocess.run(["tar", "-xzf", str(archive), "-C", str(work)], check=True)
 
 
 def _extractall(archive: Path, work: Path) -> None:
@@ -141,13 +197,22 @@ print((time.perf_counter() - begin) * 1000, resource.getrusage(resource.RUSAGE_S
     return float(second), float(memory)
 
 
-def report(times: dict[str, list[float]]) -> None:
+def report(times: dict[str, list[Taken]]) -> None:
     """Print medians and ranges."""
+    print(f"{'':<42}{'wall':>9}   {'range':<18}{'own CPU':>8}{'server CPU':>12}")
     for name, values in times.items():
-        print(f"{name:<42}{statistics.median(values):>9.2f}   ({min(values):.2f} to {max(values):.2f})")
+        walls = [one.wall for one in values]
+        spread = f"({min(walls):.2f} to {max(walls):.2f})"
+        line = f"{name:<42}{statistics.median(walls):>9.2f}   {spread:<18}"
+        if name not in (SECOND, MEMORY):
+            own, served = (
+                statistics.median(column) for column in zip(*[(x.own, x.server) for x in values], strict=True)
+            )
+            line += f"{own:>8.2f}{served:>12.2f}"
+        print(line)
     local, remote = times["this program, local archive"], times["this program, s3://"]
-    ratio = statistics.median(far / near for far, near in zip(remote, local, strict=True))
-    print(f"{'s3:// over local, median of rounds':<42}{ratio:>9.2f}")
+    ratios = [far.wall / near.wall for far, near in zip(remote, local, strict=True)]
+    print(f"{'s3:// over local, median of rounds':<42}{statistics.median(ratios):>9.2f}")
 
 
 if __name__ == "__main__":
