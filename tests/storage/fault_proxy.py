@@ -142,7 +142,9 @@ class FaultProxy:
                         buffered = piece
                         continue
                     head, _, piece = piece.partition(b"\r\n\r\n")
-                client.sendall(head + b"\r\n\r\n")
+                # As the connection is for one request: a client that doesn't know would send another one.
+                head = re.sub(rb"(?im)^connection:.*(\r\n|$)", b"", head).rstrip(b"\r\n")
+                client.sendall(head + b"\r\nConnection: close\r\n\r\n")
                 body = 0
             if fault is not None and body + len(piece) > fault.after:
                 cut = fault.after - body

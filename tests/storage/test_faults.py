@@ -118,6 +118,47 @@ def test_each_fault_at_each_stage(proxy: FaultProxy, bucket: str, s3_server: Any
         assert all(row["error"] == 0 for (_, moment), row in table.items() if moment not in lookers)
 
 
+LINK_MOMENTS: dict[str, Callable[[Request], bool]] = {
+    "look": lambda one: one.range == (0, 0),
+    "read, first range": lambda one: one.range is not None and one.range[0] == 0 and one.range[1] > 0,
+    "read, middle range": MOMENTS["read, middle range"],
+    "read, last range": MOMENTS["read, last range"],
+}
+
+
+@pytest.mark.parametrize("count", [1, 1000], ids=["once", "always"])
+@pytest.mark.usefixtures("quick")
+def test_each_fault_of_a_link(web_folder: Path, web_url: str, tmp_path: Path, count: int) -> None:
+    table: dict[tuple[str, str], collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    # A web server states no sum, so wrong bytes show only where the format has one of its own.
+    summed = ("train.tar.gz", "train.zip")
+    for name, content in SOURCES.items():
+        (web_folder / name).write_bytes(content)
+    with FaultProxy(int(web_url.rpartition(":")[2]), stall_seconds=1.2) as proxy:
+        faults = [(name, moment, kind) for name in SOURCES for moment in LINK_MOMENTS for kind in KINDS]
+        for number, (name, moment, kind) in enumerate(faults):
+            if kind == "wrong bytes" and (name not in summed or moment == "look"):
+                continue
+            cache, uri = tmp_path / str(number), f"{proxy.url}/{name}?token=planted-secret"
+            row, told = table[kind, moment], ""
+            proxy.injected.clear()
+            after = 0 if moment == "look" else 700
+            proxy.plan = times(count, LINK_MOMENTS[moment], Fault(kind, after=after))
+            try:
+                row["right" if is_right(name, stage(uri, cache)) else "wrong"] += 1
+            except StorageError as error:
+                told = str(error)
+                row["error"] += 1
+            assert "planted-secret" not in told
+            row["injected"] += len(proxy.injected)
+            proxy.plan = lambda _request: None
+            assert all(not finding.problems for finding in verify(cache))
+            assert is_right(name, stage(uri, cache))
+    print_table(f"links, {'one request' if count == 1 else 'every such request'} broken", table)
+    assert sum(row["wrong"] for row in table.values()) == 0
+    assert count > 1 or all(row["error"] == 0 for row in table.values())
+
+
 @pytest.mark.parametrize("count", [1, 1000], ids=["once", "always"])
 def test_each_fault_of_an_upload(  # noqa: PLR0917
     proxy: FaultProxy, bucket: str, s3_server: Any, tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
