@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ from tao_skill.cli.outcome import Outcome
 from tao_skill.errors import StorageError
 
 __all__ = ["add_to"]
-
-PIXEL_LIMIT = "dataset.pixel_cache_gb"
 
 
 def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
@@ -57,71 +54,40 @@ def _cache() -> Path:
 
 
 def _list(_options: argparse.Namespace) -> Outcome:
-    from tao_skill.metric_learning.data.pack_care import packs
-    from tao_skill.storage.cache_care import LIMIT_VARIABLE, cache_limit, entries
+    from tao_skill.run.cache import PIXEL_LIMIT, list_cache
+    from tao_skill.storage.cache_care import LIMIT_VARIABLE
     from tao_skill.storage.progress import in_words
 
-    cache = _cache()
-    staged, pixels = [_row(entry) for entry in entries(cache)], [_row(pack) for pack in packs(cache)]
-    held, decoded = (sum(one["bytes"] for one in found) for found in (staged, pixels))
+    found = list_cache(_cache())
+    pixels = found["pixels"]
     lines = [
         f"{one['used_at'][:10]}  {in_words(one['bytes']):>9}  {one['files']:>7} files  {one['uri']}"
-        for one in [*staged, *pixels]
+        for one in [*found["entries"], *pixels["entries"]]
     ]
-    lines.append(f"{in_words(held)} of at most {in_words(cache_limit(cache))} in {cache / 'staged'} ({LIMIT_VARIABLE})")
-    lines.append(
-        f"{in_words(decoded)} in {cache / 'pixels'} (decoded images; each training's {PIXEL_LIMIT} bounds them)"
-    )
-    document = {"cache": str(cache), "bytes": held, "limit": cache_limit(cache), "entries": staged}
-    document["pixels"] = {"bytes": decoded, "limit_setting": PIXEL_LIMIT, "entries": pixels}
-    return Outcome(document, "\n".join(lines))
+    held, limit, cache = in_words(found["bytes"]), in_words(found["limit"]), found["cache"]
+    lines.append(f"{held} of at most {limit} in {cache}/staged ({LIMIT_VARIABLE})")
+    lines.append(f"{in_words(pixels['bytes'])} in {cache}/pixels, which each training's {PIXEL_LIMIT} bounds")
+    return Outcome(found, "\n".join(lines))
 
 
 def _prune(options: argparse.Namespace) -> Outcome:
-    from tao_skill.metric_learning.data.pack_care import packs
-    from tao_skill.storage.cache_care import parse_bytes, prune
+    from tao_skill.run.cache import prune_cache
+    from tao_skill.storage.cache_care import parse_bytes
     from tao_skill.storage.progress import in_words
 
     to_bytes = None if options.to is None else parse_bytes(options.to, "--to")
-    others = packs(_cache())
-    rows = {id(one): _row(one) for one in others}  # how many images they hold can't be told afterwards
-    gone, leftovers = prune(_cache(), to_bytes=to_bytes, unused_days=options.unused_days, others=others)
-    removed = [rows.get(id(one)) or _row(one) for one in gone]
-    freed = sum(one["bytes"] for one in removed)
-    text = f"Removed {len(removed)} entries ({in_words(freed)}) and {leftovers} leftovers of broken transfers."
-    return Outcome({"removed": removed, "bytes": freed, "leftovers": leftovers}, text)
+    gone = prune_cache(_cache(), to_bytes=to_bytes, unused_days=options.unused_days)
+    freed = f"{len(gone['removed'])} entries ({in_words(gone['bytes'])})"
+    return Outcome(gone, f"Removed {freed} and {gone['leftovers']} leftovers of broken transfers.")
 
 
 def _verify(options: argparse.Namespace) -> Outcome:
-    from tao_skill.metric_learning.data.pack_care import packs
-    from tao_skill.storage.cache_care import verify
+    from tao_skill.run.cache import verify_cache
 
-    findings = [(_row(one.entry), one.problems) for one in verify(_cache(), repair=options.repair)]
-    for pack in packs(_cache()):
-        problems = pack.problems()
-        findings.append((_row(pack), problems))
-        if problems and options.repair:
-            pack.remove()
-    bad = [(row, problems) for row, problems in findings if problems]
-    document = {
-        "checked": len(findings),
-        "damaged": [row | {"problems": problems} for row, problems in bad],
-        "repaired": bool(bad and options.repair),
-    }
-    lines = [f"{len(findings)} entries checked, {len(bad)} damaged"]
-    lines += [f"{row['uri']}: {problem}" for row, problems in bad for problem in problems[:10]]
-    if bad and not options.repair:
+    found = verify_cache(_cache(), repair=options.repair)
+    bad, left = found["damaged"], found["damaged"] and not options.repair
+    lines = [f"{found['checked']} entries checked, {len(bad)} damaged"]
+    lines += [f"{one['uri']}: {problem}" for one in bad for problem in one["problems"][:10]]
+    if left:
         lines.append("Next: python -m tao_skill data cache verify --repair")
-    return Outcome(document, "\n".join(lines), StorageError.exit_code if bad and not options.repair else 0)
-
-
-def _row(one: Any) -> dict[str, Any]:
-    """Return what is told of an entry, or of a file of decoded images."""
-    from tao_skill.storage.entries import Entry
-
-    if isinstance(one, Entry):
-        told = {"uri": one.marker.uri, "kind": one.marker.kind, "files": one.marker.files, "path": str(one.content)}
-    else:
-        told = {"uri": "decoded images", "kind": "pixels", "files": one.images(), "path": str(one.path)}
-    used = datetime.fromtimestamp(one.used_at, UTC).isoformat(timespec="seconds")
-    return told | {"bytes": one.bytes, "used_at": used}
+    return Outcome(found, "\n".join(lines), StorageError.exit_code if left else 0)
