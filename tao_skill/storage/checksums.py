@@ -15,7 +15,7 @@ _PIECE = 1024 * 1024
 class Sum(Protocol):
     """A sum over bytes that come in order."""
 
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes | memoryview, /) -> None: ...
 
     def hexdigest(self) -> str: ...
 
@@ -24,7 +24,7 @@ class _Crc32:
     def __init__(self) -> None:
         self._value = 0
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         self._value = crc32(data, self._value)
 
     def hexdigest(self) -> str:
@@ -40,7 +40,7 @@ class _Parts:
         self._all = hashlib.md5(usedforsecurity=False)
         self._count = 0
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         view = memoryview(data)
         while view:
             piece = view[: self._left]
@@ -75,7 +75,7 @@ def sum_for(checksum: Checksum | None) -> Sum | None:
     return _Parts(checksum.part_bytes) if checksum.part_bytes else None
 
 
-def crc32(data: bytes, value: int = 0) -> int:
+def crc32(data: bytes | memoryview, value: int = 0) -> int:
     """Return the CRC-32 of ``data`` after what gave ``value``; isal's is several times as fast, where it is there."""
     return _crc32(data, value)
 

@@ -25,6 +25,7 @@ THREADS = 6
 _ATTEMPTS = 7
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 8.0
 _PIECE = 1024 * 1024
+_PREADV = hasattr(os, "preadv")
 
 
 class WrongBytesError(StorageError):
@@ -99,9 +100,14 @@ class Download:
             end = further
         return end
 
-    def read_at(self, position: int, length: int) -> bytes:
-        """Return bytes that are here already."""
-        return os.pread(self._file, length, position)
+    def read_at(self, position: int, buffer: memoryview) -> int:
+        """Fill ``buffer`` with bytes that are here already, and return their number."""
+        return os.preadv(self._file, [buffer], position) if _PREADV else self._read_slowly(position, buffer)
+
+    def _read_slowly(self, position: int, buffer: memoryview) -> int:
+        data = os.pread(self._file, len(buffer), position)
+        buffer[: len(data)] = data
+        return len(data)
 
     def reader(self) -> io.BufferedReader:
         """Return the object as a stream from its start, which waits for what has not come yet."""
@@ -233,10 +239,9 @@ class _Reader(io.RawIOBase):
         wanted = min(len(buffer), front - self._position)
         if wanted <= 0:
             return 0
-        data = self._download.read_at(self._position, wanted)
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)
+        count = self._download.read_at(self._position, buffer[:wanted])
+        self._position += count
+        return count
 
 
 class Checker(threading.Thread):
@@ -253,12 +258,12 @@ class Checker(threading.Thread):
 
     def run(self) -> None:
         assert self._sum is not None
-        position = 0
+        position, buffer = 0, memoryview(bytearray(_PIECE))
         try:
             while (front := self._download.available(position)) > position:
-                data = self._download.read_at(position, min(front - position, _PIECE))
-                self._sum.update(data)
-                position += len(data)
+                count = self._download.read_at(position, buffer[: min(front - position, _PIECE)])
+                self._sum.update(buffer[:count])
+                position += count
         except BaseException as error:
             self._failure = error
 
