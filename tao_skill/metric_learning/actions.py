@@ -12,6 +12,7 @@ from tao_skill.config.yaml_text import dump_yaml
 from tao_skill.errors import InternalError
 from tao_skill.metric_learning.first_process import name_of_follower
 from tao_skill.metric_learning.foreign_errors import translated
+from tao_skill.metric_learning.late_packages import make_packages_late
 from tao_skill.metric_learning.retrieval.report import write_results_json
 from tao_skill.metric_learning.status import FollowersLog, StatusLog
 
@@ -30,6 +31,7 @@ def run_action(action: str, spec: Mapping[str, Any], *, results_dir: Path) -> di
     Raises:
         TaoSkillError: with all problems; also written to status.json.
     """
+    make_packages_late()
     folder = action_folder(action, spec, results_dir)
     follower = name_of_follower()
     status = FollowersLog(folder / "status.json", follower) if follower else StatusLog(folder / "status.json")

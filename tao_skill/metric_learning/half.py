@@ -73,10 +73,10 @@ class HalfRecogniser(nn.Module):
 
 
 def _folded(trunk: nn.Module) -> nn.Module:
-    """Put batch normalisation into the convolution before it, where the trunk's graph can be traced."""
+    """Put the trunk's batch normalisation into the convolution before it, where its graph can be traced."""
     from torch.fx.experimental.optimization import fuse
 
     try:
-        return fuse(trunk)
+        return fuse(trunk, inplace=True)
     except Exception:  # a graph that depends on its input; it only stays a little slower
         return trunk

@@ -1,18 +1,16 @@
 """Trunks: networks that turn images into features."""
 
 import difflib
+import importlib
 import logging
+from pathlib import Path
 from typing import Any, cast
 
-import httpx
 import timm
 import torch
-from timm.layers.mlp import SwiGLUPacked
-from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from tao_skill.errors import NotAvailableError, Problem, SpecError
-from tao_skill.metric_learning.model.fan import FAN_SIZES, Fan
 
 __all__ = ["build_trunk", "is_published_transformer", "trunk_dim"]
 
@@ -46,6 +44,8 @@ def build_trunk(
         raise _no_weights(backbone)
     if backbone == _VIT_LARGE:
         return _vit_large((input_height, input_width), input_channels)
+    from tao_skill.metric_learning.model.fan import FAN_SIZES, Fan
+
     return Fan(FAN_SIZES[backbone], input_channels)
 
 
@@ -95,6 +95,9 @@ def _wrong_size(trunk: nn.Module | None, height: int, width: int, error: Excepti
 
 def _vit_large(input_size: tuple[int, int], input_channels: int) -> nn.Module:
     """Return DINOv2's ViT-L/14 with gated perceptrons; ``input_size`` (height, width) decides its positions."""
+    from timm.layers.mlp import SwiGLUPacked
+    from timm.models.vision_transformer import VisionTransformer
+
     return VisionTransformer(
         img_size=input_size,
         patch_size=14,
@@ -112,6 +115,7 @@ def _vit_large(input_size: tuple[int, int], input_channels: int) -> nn.Module:
 
 
 def _timm_trunk(name: str, input_size: tuple[int, int], input_channels: int, pretrained: bool) -> nn.Module:
+    _import_networks_file(name)
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         hint = f"a model of the timm library, such as {', '.join(near)}" if near else "a model of the timm library"
@@ -127,13 +131,29 @@ def _timm_trunk(name: str, input_size: tuple[int, int], input_channels: int, pre
         trunk: nn.Module = timm.create_model(name, **settings)
     except AssertionError as error:
         raise _wrong_size(None, *input_size, error) from error
-    except (OSError, httpx.HTTPError) as error:
-        if not pretrained:
+    except Exception as error:
+        if not (pretrained and _is_of_a_connection(error)):
             raise
         raise _unreachable(name, published, error) from error
     if pretrained:
         log.info("The trunk starts from timm's weights %s.", _origin(published))
     return trunk
+
+
+def _import_networks_file(name: str) -> None:
+    """Import the one file of timm that defines a network; all hundred of them where none seems to."""
+    start = f"\ndef {name.partition('.')[0]}(".encode()
+    for file in (Path(timm.__file__).parent / "models").glob("*.py"):
+        if start in file.read_bytes():
+            importlib.import_module(f"timm.models.{file.stem}")
+            return
+    timm.list_models()
+
+
+def _is_of_a_connection(error: Exception) -> bool:
+    import httpx
+
+    return isinstance(error, OSError | httpx.HTTPError)
 
 
 def _origin(published: Any) -> str:

@@ -76,7 +76,7 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
         log.info("%d images of %d classes, on %s in %s.", len(sets.train), classes, processes, precision)
         with all_pixels(spec, sets) as data.pixels, Tracking(spec, folder) as tracking:
             if start.checkpoint is None and processes.is_first:
-                _warm_up(data, start.seed)
+                _warm_up(data, start.seed, half=precision == "bf16-mixed")
             _fit(module, data, record, status=status, tracking=tracking, precision=precision)
     if not processes.is_first:
         return {"warnings": []}
@@ -110,11 +110,11 @@ def _criterion(spec: TrainSpec, images: ImageSet, seed: int, processes: Processe
     return criterion
 
 
-def _warm_up(data: TrainingData, seed: int) -> None:
-    """Compute what a new training starts from; other processes get it from the first."""
+def _warm_up(data: TrainingData, seed: int, half: bool) -> None:
+    """Compute what a new training starts from, in its number format; other processes get it from the first."""
     spec, module = data.spec, data.module
     device, transform = data.processes.torch_device, _eval_transform(spec)
-    warmup = Warmup(spec, data.sets.train, transform, device, seed, pixels=data.pixels)
+    warmup = Warmup(spec, data.sets.train, transform, device, seed, pixels=data.pixels, half=half)
     warmup.start_embedder(module.recogniser)
     warmup.start_criterion(module.recogniser, module.criterion)
 

@@ -16,7 +16,6 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.accelerators import CUDAAccelerator
 from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
-from timm.layers.norm_act import convert_sync_batchnorm
 from torch import nn
 
 from tao_skill.config.train import Train
@@ -157,6 +156,8 @@ def _make_fit_for_several(module: TrainingModule, on_gpus: bool) -> None:
     if unused:
         log.debug("No embedding depends on %s.", ", ".join(unused))
     if on_gpus and not module.frozen_statistics:
+        from timm.layers.norm_act import convert_sync_batchnorm
+
         # Statistics of all processes' images, as a single process would compute them. PyTorch's own function would
         # lose the activation that timm's layers hold.
         recogniser.trunk = convert_sync_batchnorm(recogniser.trunk)  # type: ignore[no-untyped-call]

@@ -85,7 +85,7 @@ def _resumed(path: str, settings: ModelSettings) -> Start:
 
 
 class Warmup:
-    """What is computed from the training images before the first step of a new training."""
+    """What is computed from the training images before the first step of a new training; with ``half`` in bfloat16."""
 
     def __init__(
         self,
@@ -96,9 +96,10 @@ class Warmup:
         seed: int,
         *,
         pixels: PixelSource | None = None,
+        half: bool = False,
     ) -> None:
         self.spec, self.images, self.transform, self.device = spec, images, transform, device
-        self._pixels = pixels
+        self._pixels, self._precision = pixels, "bf16" if half else "fp32"
         self._order = shuffled(len(images), seed)
 
     def start_embedder(self, recogniser: Recogniser) -> None:
@@ -142,7 +143,7 @@ class Warmup:
 
     def _embed(self, network: nn.Module, chosen: Sequence[int]) -> torch.Tensor:
         return embed_images(
-            Network(network, self.transform, self.device),
+            Network(network, self.transform, self.device, self._precision),
             [self.images.paths[index] for index in chosen],
             batch_size=BATCH,
             workers=self.spec.dataset.workers,
