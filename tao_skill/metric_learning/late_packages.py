@@ -99,6 +99,10 @@ def _compiler() -> Names:
     return {"OptimizedModule": _CompiledModule, "disable": _as_it_is, "graph_break": _nothing}
 
 
+def _flop_counter() -> Names:
+    return {"FlopCounterMode": _late_function("torch.utils.flop_counter", "FlopCounterMode")}
+
+
 def _none() -> Names:
     return {}
 
@@ -116,6 +120,8 @@ _LATE: Mapping[str, Callable[[], Names]] = {
     "scipy.special": _none,
     "scipy.stats": _none,
     "torch._dynamo": _compiler,
+    # Lightning's summary of a model counts with it; it wants Triton.
+    "torch.utils.flop_counter": _flop_counter,
     # TensorBoard's writer can write to S3.
     "boto3": _none,
     "botocore": _none,

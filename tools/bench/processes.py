@@ -17,14 +17,16 @@ _SECONDS_BETWEEN_LOOKS = 0.2
 class Measured:
     """What one run took.
 
-    ``began`` and ``ended`` are times of the clock, ``cpu_s`` processor seconds of the process and its children, and
-    ``peak_mb`` the largest memory of all of them together, in 10^6 bytes; pages that processes share count once.
+    ``began`` and ``ended`` are times of the clock, ``cpu_s`` processor seconds of the process and its children.
+    ``peak_mb`` is the largest memory of all of them together, in 10^6 bytes, where pages that processes share count
+    once; in ``peak_resident_mb`` they count in each of the processes, as in what `ps` and `top` show.
     """
 
     began: float
     ended: float
     cpu_s: float
     peak_mb: float
+    peak_resident_mb: float
 
 
 def run_measured(command: Sequence[str], environment: dict[str, str] | None = None) -> Measured:
@@ -39,12 +41,12 @@ def run_measured(command: Sequence[str], environment: dict[str, str] | None = No
     ) as process:
         memory = _Memory(process.pid)
         said, _ = process.communicate()
-        peak = memory.peak()
+        shared, resident = memory.peaks()
     ended, after = time.time(), os.times()
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{said[-3000:]}")
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return Measured(began, ended, cpu, peak / 1e6)
+    return Measured(began, ended, cpu, shared / 1e6, resident / 1e6)
 
 
 class _Memory(threading.Thread):
@@ -52,18 +54,20 @@ class _Memory(threading.Thread):
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
-        self._pid, self._peak, self._done = pid, 0, threading.Event()
+        self._pid, self._shared, self._resident, self._done = pid, 0, 0, threading.Event()
         self.start()
 
     def run(self) -> None:
         while not self._done.wait(_SECONDS_BETWEEN_LOOKS):
-            self._peak = max(self._peak, sum(_proportional_bytes(pid) for pid in _family(self._pid)))
+            sizes = [_bytes(pid) for pid in _family(self._pid)]
+            self._shared = max(self._shared, sum(shared for shared, _ in sizes))
+            self._resident = max(self._resident, sum(resident for _, resident in sizes))
 
-    def peak(self) -> int:
-        """Stop looking and return the largest sum seen, in bytes."""
+    def peaks(self) -> tuple[int, int]:
+        """Stop looking and return the largest sums seen, in bytes: shared pages counted once, and in each process."""
         self._done.set()
         self.join()
-        return self._peak
+        return self._shared, self._resident
 
 
 def _family(pid: int) -> list[int]:
@@ -77,10 +81,11 @@ def _family(pid: int) -> list[int]:
     return found
 
 
-def _proportional_bytes(pid: int) -> int:
-    """Return the memory of a process, in which a page that n processes share counts 1/n."""
+def _bytes(pid: int) -> tuple[int, int]:
+    """Return the memory of a process: with each page that n processes share counting 1/n, and as a whole."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:  # it has ended
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+        return 0, 0
+    sizes = {name: int(value.split()[0]) * 1024 for name, _, value in (line.partition(":") for line in lines[1:])}
+    return sizes.get("Pss", 0), sizes.get("Rss", 0)

@@ -4,7 +4,7 @@ import json
 import statistics
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Trained:
     images_per_s: float
     start_s: float
     peak_mb: float
+    peak_resident_mb: float
     precision_at_1: float | None = None
 
 
@@ -64,7 +65,7 @@ def train_product(task: Task, threads: int) -> Trained:
         if not task.compare_accuracy:
             return trained
         status = (folder / "results" / "train" / "status.json").read_text(encoding="utf-8")
-        return Trained(trained.images_per_s, trained.start_s, trained.peak_mb, _last_precision(status))
+        return replace(trained, precision_at_1=_last_precision(status))
 
 
 def decodes_of_product(task: Task, cache: Path) -> int:
@@ -114,7 +115,7 @@ def _trained(task: Task, command: list[str], threads: int, environment: dict[str
     lengths = [after - before for before, after in pairwise(times[1:-1])] or [times[-1] - times[0]]
     precision = document.get("precision_at_1")
     rate = task.batch / statistics.fmean(lengths)
-    return Trained(rate, times[0] - measured.began, measured.peak_mb, precision)
+    return Trained(rate, times[0] - measured.began, measured.peak_mb, measured.peak_resident_mb, precision)
 
 
 def _run(command: list[str], environment: dict[str, str]) -> tuple[Measured, dict[str, Any]]:
