@@ -85,8 +85,8 @@ def choose_precision(requested: str, device: Device, network: nn.Module, image: 
 def _gains_from_bf16(device: Device, network: nn.Module, image: tuple[int, int, int]) -> bool:
     """Tell whether bf16 is computed by the hardware and faster than fp32: emulation never is.
 
-    Depthwise convolutions stay in fp32 on CPUs (`half.py`). What is left of a network that has many of them gains only
-    where the processor multiplies whole tiles.
+    Depthwise convolutions stay in fp32 on CPUs (`quick_layers.py`). What is left of a network that has many of them
+    gains only where the processor multiplies whole tiles.
     """
     if device.accelerator == "gpu":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

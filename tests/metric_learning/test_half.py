@@ -1,13 +1,11 @@
 """bfloat16 on CPUs: the same network, only quicker."""
 
-import copy
-
 import pytest
 import timm
 import torch
 from torch import nn
 
-from tao_skill.metric_learning.half import HalfRecogniser, is_depthwise, keep_depthwise_full
+from tao_skill.metric_learning.half import HalfRecogniser
 from tao_skill.metric_learning.model.heads import LinearHead
 from tao_skill.metric_learning.model.recogniser import Recogniser
 
@@ -63,38 +61,3 @@ def test_a_trunk_that_cannot_be_traced_works_as_well() -> None:
     network = Recogniser(Curious(), LinearHead(4, 4)).eval()
     with torch.inference_mode():
         assert HalfRecogniser(network)(images(5)).shape == (5, 4)
-
-
-def test_depthwise_convolutions_stay_in_full_precision_under_autocast() -> None:
-    network = recogniser("mobilenetv4_conv_small")
-    keep_depthwise_full(network)
-    keep_depthwise_full(network)
-    copied = copy.deepcopy(network)
-    seen: list[tuple[bool, torch.dtype, torch.dtype]] = []
-    for layer in copied.trunk.modules():
-        if isinstance(layer, nn.Conv2d):
-            plain = type(layer)
-            layer.register_forward_hook(
-                lambda module, inputs, output: seen.append((is_depthwise(module), inputs[0].dtype, output.dtype))
-            )
-            assert isinstance(layer, plain)
-    with torch.autocast("cpu", torch.bfloat16):
-        inside = copied.trunk(images(4))
-    depthwise = [kinds for kinds in seen if kinds[0]]
-    assert len(depthwise) > 5
-    assert {kinds[1:] for kinds in depthwise} == {(torch.bfloat16, torch.bfloat16)}
-    inside.float().sum().backward()
-    assert all(parameter.grad is not None for parameter in copied.trunk.parameters())
-    with torch.inference_mode():
-        # Without autocast nothing changes, and a copy for validation is made of the plain layers.
-        assert torch.equal(network(images(4)), copied(images(4)))
-        assert (
-            torch.nn.functional.cosine_similarity(network(images(4)), HalfRecogniser(network)(images(4))).min() > 0.999
-        )
-
-
-def test_grouped_convolutions_are_not_depthwise() -> None:
-    assert is_depthwise(nn.Conv2d(8, 16, 3, groups=8))
-    assert not is_depthwise(nn.Conv2d(8, 16, 3, groups=4))
-    assert not is_depthwise(nn.Conv2d(1, 16, 3))
-    assert not is_depthwise(nn.Linear(4, 4))

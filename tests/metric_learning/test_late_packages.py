@@ -9,7 +9,17 @@ from tools.bench.pictures import make_classes
 
 _LATE = "from tao_skill.metric_learning.late_packages import make_packages_late\nmake_packages_late()\n"
 # What a training of a residual network has no use for until its first step, and in it.
-NOT_NEEDED = {"torch._inductor", "sklearn", "pandas", "scipy.signal", "torchvision.io", "wandb", "httpx", "sympy", "triton"}
+NOT_NEEDED = {
+    "torch._inductor",
+    "sklearn",
+    "pandas",
+    "scipy.signal",
+    "torchvision.io",
+    "wandb",
+    "httpx",
+    "sympy",
+    "triton",
+}
 
 
 def _run(program: str, *words: str) -> str:

@@ -15,9 +15,9 @@ from tao_skill.metric_learning.data.for_spec import training_sets
 from tao_skill.metric_learning.data.image_set import ImageSet
 from tao_skill.metric_learning.data.transforms import EvalTransform
 from tao_skill.metric_learning.device import choose_precision
-from tao_skill.metric_learning.half import keep_depthwise_full
 from tao_skill.metric_learning.model.recogniser import ModelSettings
 from tao_skill.metric_learning.progress import Progress
+from tao_skill.metric_learning.quick_layers import make_quick
 from tao_skill.metric_learning.status import StatusLog
 from tao_skill.metric_learning.training.callbacks import EpochReport, EpochSampler, ProgressBar
 from tao_skill.metric_learning.training.checkpointing import START_EPOCH, Checkpointing, new_record
@@ -53,8 +53,8 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
     sets = _load_sets(spec, processes)
     image = (spec.model.input_channels, spec.model.input_height, spec.model.input_width)
     precision = choose_precision(spec.train.precision, processes.device, start.recogniser, image)
-    if precision == "bf16-mixed" and processes.device.accelerator == "cpu":
-        keep_depthwise_full(start.recogniser)
+    if processes.device.accelerator == "cpu":
+        make_quick(start.recogniser)
     criterion = _criterion(spec, sets.train, start.seed, processes)
     module = TrainingModule(start.recogniser, criterion, spec, start.seed, processes.count)
     record = new_record(folder, spec.train, ModelSettings.of(spec.model), _transform_document(spec))
