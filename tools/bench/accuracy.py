@@ -2,8 +2,9 @@
 
 python -m tools.bench.accuracy --train DIR --reference DIR --query DIR --network mobilenetv4_conv_small --epochs 10
 
-Both sides start from random weights and train on the same images; P@1 is that after the last epoch. With ``--record
-FILE`` each training is written down when it is done, and the same command goes on where it was stopped.
+Both sides start from random weights and train on the same images, at the same rate from the first step on; P@1 is that
+after the last epoch. With ``--record FILE`` each training is written down when it is done, and the same command goes on
+where it was stopped.
 """
 
 import argparse

@@ -21,6 +21,8 @@ class Task:
     """What both sides train; ``network`` is a name of torchvision or timm.
 
     This project always validates, before the first step as well; the reference does with ``compare_accuracy`` only.
+    Then both sides learn at the same rate from the first step on, as the reference always does. ``computed_start`` says
+    whether this project computes its embedder from the training images before the first step, as it does by default.
     """
 
     train: Path
@@ -34,6 +36,7 @@ class Task:
     workers: int = 2
     seed: int = 1
     compare_accuracy: bool = False
+    computed_start: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,10 @@ def _spec(task: Task, folder: Path) -> dict[str, object]:
     model |= {"backbone": "resnet_50"} if task.network == "resnet50" else {"timm_name": task.network}
     validation = {"reference": str(task.reference), "query": str(task.query)}
     dataset = {"train_dataset": str(task.train), "val_dataset": validation, "workers": task.workers}
-    train = {"batch_size": task.batch, "num_epochs": task.epochs, "seed": task.seed}
+    train: dict[str, object] = {"batch_size": task.batch, "num_epochs": task.epochs, "seed": task.seed}
     train |= {"validation_interval": task.epochs, "checkpoint_interval": task.epochs}
+    train |= {"optim": {"warmup_factor": 1.0}} if task.compare_accuracy else {}
+    train |= {} if task.computed_start else {"embedder_start": "random"}
     # The reference keeps no diary either.
     return {
         "results_dir": str(folder / "results"),
