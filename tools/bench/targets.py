@@ -46,11 +46,11 @@ def main() -> None:
     for name in options.only:
         with tempfile.TemporaryDirectory() as folder:
             rows += PARTS[name](options, Path(folder))
+        text = f"{describe(options.threads)}\n\n{options.rounds} alternating pairs, medians.\n\n{markdown(rows)}\n"
         print(f"{name} is measured", flush=True)
-    text = f"{describe(options.threads)}\n\n{options.rounds} alternating pairs, medians.\n\n{markdown(rows)}\n"
+        if options.out:  # after each part, so that a run that is cut short leaves what it measured
+            options.out.write_text(text, encoding="utf-8")
     print(text)
-    if options.out:
-        options.out.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
