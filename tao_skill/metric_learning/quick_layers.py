@@ -104,10 +104,11 @@ def _places(size: _Sides, kernel: _Sides, stride: _Sides, padding: _Sides) -> tu
     All are (height, width).
     """
     sides, offsets = [], []
-    for length, window, step, around in zip(size, kernel, stride, padding, strict=True):
-        sides.append((length + 2 * around - window) // step + 1)
-        offsets.append(torch.arange(length)[:, None] - torch.arange(sides[-1])[None] * step + around)
-    row, column = offsets[0][:, None, :, None], offsets[1][None, :, None, :]
-    seen = (row >= 0) & (row < kernel[0]) & (column >= 0) & (column < kernel[1])
-    places = torch.where(seen, row * kernel[1] + column, kernel[0] * kernel[1])
-    return places.reshape(size[0] * size[1], sides[0] * sides[1]), sides[0], sides[1]
+    with torch.inference_mode(False):  # a later call may be one to learn from
+        for length, window, step, around in zip(size, kernel, stride, padding, strict=True):
+            sides.append((length + 2 * around - window) // step + 1)
+            offsets.append(torch.arange(length)[:, None] - torch.arange(sides[-1])[None] * step + around)
+        row, column = offsets[0][:, None, :, None], offsets[1][None, :, None, :]
+        seen = (row >= 0) & (row < kernel[0]) & (column >= 0) & (column < kernel[1])
+        places = torch.where(seen, row * kernel[1] + column, kernel[0] * kernel[1])
+        return places.reshape(size[0] * size[1], sides[0] * sides[1]), sides[0], sides[1]

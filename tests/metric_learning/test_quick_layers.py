@@ -87,6 +87,15 @@ def test_a_network_learns_the_same_under_autocast_and_is_plain_again_for_validat
         assert torch.nn.functional.cosine_similarity(plain, half).min() > 0.999
 
 
+def test_what_was_computed_to_recognise_can_be_learned_from_later() -> None:
+    layer = nn.Conv2d(3, 3, 11, padding=5, groups=3)
+    make_quick(layer)
+    with torch.inference_mode():
+        layer(images(1, 3, 9, 9))
+    layer(images(2, 3, 9, 9)).sum().backward()
+    assert layer.weight.grad is not None
+
+
 def test_grouped_convolutions_are_not_depthwise() -> None:
     assert is_depthwise(nn.Conv2d(8, 16, 3, groups=8))
     assert not is_depthwise(nn.Conv2d(8, 16, 3, groups=4))
