@@ -120,7 +120,16 @@ def _trained(task: Task, command: list[str], threads: int, environment: dict[str
     lengths = [after - before for before, after in pairwise(times[1:-1])] or [times[-1] - times[0]]
     precision = document.get("precision_at_1")
     rate = task.batch / statistics.fmean(lengths)
-    return Trained(rate, times[0] - measured.began, measured.peak_mb, measured.peak_resident_mb, precision)
+    start = times[0] - measured.began
+    # A table takes many such runs: what is cut short has told what it measured.
+    side = command[2].rpartition(".")[2]
+    print(
+        f"{task.network}, {side}: {rate:.1f} images/s, start {start:.2f} s, {measured.peak_resident_mb:.0f} MB resident, "
+        f"{measured.peak_mb:.0f} MB with shared pages counted once",
+        file=sys.stderr,
+        flush=True,
+    )
+    return Trained(rate, start, measured.peak_mb, measured.peak_resident_mb, precision)
 
 
 def _run(command: list[str], environment: dict[str, str]) -> tuple[Measured, dict[str, Any]]:
