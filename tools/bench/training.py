@@ -124,8 +124,8 @@ def _trained(task: Task, command: list[str], threads: int, environment: dict[str
     # A table takes many such runs: what is cut short has told what it measured.
     side = command[2].rpartition(".")[2]
     print(
-        f"{task.network}, {side}: {rate:.1f} images/s, start {start:.2f} s, {measured.peak_resident_mb:.0f} MB resident, "
-        f"{measured.peak_mb:.0f} MB with shared pages counted once",
+        f"{task.network}, {side}: {rate:.1f} images/s, start {start:.2f} s, {measured.peak_resident_mb:.0f} MB "
+        f"resident, {measured.peak_mb:.0f} MB with shared pages counted once",
         file=sys.stderr,
         flush=True,
     )
