@@ -94,26 +94,42 @@ def _program(name: str) -> Callable[[int, int], Point]:
     return measure
 
 
+_GALLERIES = (1_000, 10_000, 100_000, 1_000_000)
 _GROWTHS = {
-    "batches": _Growth("Training, resnet10t, 96 pixels", "batch size", "images/s", (8, 16, 32, 64, 128), _batch, ""),
+    "batches": _Growth(
+        "Training, resnet10t, 96 pixels",
+        "batch size",
+        "images/s",
+        (8, 16, 32, 64, 128),
+        _batch,
+        "What each step costs whatever its batch (both optimizers, the average of the weights) weighs less in larger "
+        "batches; the curve levels off where the network itself is all that counts.",
+    ),
     "workers": _Growth(
-        "Training, resnet10t, 96 pixels, batch 32", "loading threads", "images/s", (0, 1, 2), _workers, ""
+        "Training, resnet10t, 96 pixels, batch 32",
+        "loading threads",
+        "images/s",
+        (0, 1, 2),
+        _workers,
+        "Without a thread images are made between the steps, with one during them. Where one keeps up, a second brings "
+        "nothing.",
     ),
     "search": _Growth(
         "Exact search, 256 numbers, 10 nearest, 1,000 queries",
         "gallery",
         "s",
-        (1_000, 10_000, 100_000, 1_000_000),
+        _GALLERIES,
         _program("search"),
-        "",
+        "Small galleries cost what any call costs; then time and memory grow with the gallery, of which each image "
+        "takes 1 kB.",
     ),
     "validation": _Growth(
         "Metrics of a validation, 1,000 queries, per class",
         "gallery",
         "s",
-        (1_000, 10_000, 100_000, 1_000_000),
+        _GALLERIES,
         _program("validation"),
-        "",
+        "As the search. Here memory holds the benchmark's own drawing of the data as well, about three galleries.",
     ),
     "both": _Growth(
         "The same, as many queries as references",
@@ -121,10 +137,18 @@ _GROWTHS = {
         "s",
         (1_000, 3_000, 10_000, 30_000),
         _program("both"),
-        "",
+        "Ten times as many on both sides are a hundred times as many pairs, so the curve steepens to a slope of 2 once "
+        "the pairs outweigh what any call costs. Similarities are computed in blocks: memory grows with the "
+        "embeddings, not with the pairs.",
     ),
     "staging": _Growth(
-        "Staging a local .tar.gz, images of 40 kB", "archive, MB", "s", (1, 10, 100, 400), _program("staging"), ""
+        "Staging a local .tar.gz, images of 40 kB",
+        "archive, MB",
+        "s",
+        (1, 10, 100, 400),
+        _program("staging"),
+        "Each image is a file to make, so time grows with their number; the archive is read as a stream, so memory "
+        "does not grow.",
     ),
     "trials": _Growth(
         "AutoML's own work, default algorithm, trials of 10 epochs that take no time",
@@ -132,7 +156,8 @@ _GROWTHS = {
         "s per trial",
         (3, 10, 30, 60),
         _program("trials"),
-        "",
+        "First values are drawn, which costs next to nothing; then a Gaussian process is fitted to all trials before "
+        "each new one, and the more there are the longer it takes. The first such fit also imports what it needs.",
     ),
 }
 
