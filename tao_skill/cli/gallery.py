@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tao_skill.cli.outcome import Outcome
+from tao_skill.config.wording import counted
 
 __all__ = ["add_to"]
 
@@ -163,10 +164,10 @@ def _summary(document: dict[str, Any]) -> str:
     )
     shared = document["images_of_several_classes"]
     if shared["count"]:
-        text += (
-            f"\n{shared['count']} images are there under several class names, such as {' = '.join(shared['some'][0])};"
-        )
-        text += " remove those that are wrong or old: gallery remove --label"
+        told = counted(shared["count"], "image is", "images are")
+        names = " = ".join(shared["some"][0])
+        text += f"\n{told} there under several class names, such as {names}; remove those that are wrong or old: "
+        text += "gallery remove --label"
     return text
 
 
