@@ -1,4 +1,4 @@
-"""Look whether what a run reads is there, and whether its results can be written, before anything is made."""
+"""Look whether what a run reads is there, and whether what it makes can be written, before anything is made."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tao_skill.bank.skill_info import InputFact
+from tao_skill.bank.skill_info import InputFact, OutputFact
 from tao_skill.config.folders import nearest_existing
 from tao_skill.config.keys import get_leaf
 from tao_skill.errors import Problem, TaoSkillError
 from tao_skill.run.stage import find_inputs
-from tao_skill.storage.locate import is_remote, local_path
+from tao_skill.storage.locate import is_remote, local_path, redact
 
-__all__ = ["input_problems", "results_root_problems"]
+__all__ = ["input_problems", "output_files", "output_problems", "results_root_problems"]
 
 
 def input_problems(spec: Mapping[str, Any], facts: Mapping[str, InputFact]) -> list[Problem]:
@@ -30,6 +30,33 @@ def input_problems(spec: Mapping[str, Any], facts: Mapping[str, InputFact]) -> l
         if not is_remote(uri)
         for problem in _problems(key, uri, _holds_classes(key, spec, facts))
     ]
+
+
+def output_files(facts: Mapping[str, OutputFact]) -> list[str]:
+    """Return the spec keys of files that an action writes."""
+    return [key for key, fact in facts.items() if fact.type == "file"]
+
+
+def output_problems(spec: Mapping[str, Any], facts: Mapping[str, OutputFact]) -> list[Problem]:
+    """Return why files that a nested spec names as outputs can't be written, as far as that can be seen."""
+    return [
+        Problem(key, redact(uri), expected)
+        for key, uris in find_inputs(spec, output_files(facts)).items()
+        for uri in uris
+        if (expected := _wanted_of_output(uri))
+    ]
+
+
+def _wanted_of_output(uri: str) -> str:
+    if is_remote(uri):
+        return "a local file; with --results-root URI the job's files go to a server"
+    path = local_path(uri)
+    there = nearest_existing(path.parent)
+    if path.is_dir():
+        return f"a file; {path} is a folder"
+    if not there.is_dir():
+        return f"a file in a folder; {there} is a file"
+    return "" if os.access(there, os.W_OK | os.X_OK) else f"a file that can be written; {there} can't be"
 
 
 def results_root_problems(root: Path) -> list[Problem]:

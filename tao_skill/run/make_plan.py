@@ -14,7 +14,7 @@ from tao_skill.config.placeholder import is_given
 from tao_skill.config.schema import json_schema, template
 from tao_skill.errors import Problem, SkillError, SpecError, UsageError
 from tao_skill.jobs.store import JobStore
-from tao_skill.run.check_inputs import input_problems, results_root_problems
+from tao_skill.run.check_inputs import input_problems, output_files, output_problems, results_root_problems
 from tao_skill.run.checkpoint_files import read_record
 from tao_skill.run.child_settings import ChildSettings, take_from_checkpoint
 from tao_skill.run.cluster_needs import refuse_unshared
@@ -89,9 +89,10 @@ def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | 
         known_problems=results_root_problems(store.root),
     )
 
-    input_keys = skill.info.actions[request.action].inputs
-    spec = absolute_inputs(assembled.spec, find_inputs(assembled.spec, input_keys))
-    inputs = find_inputs(spec, input_keys)
+    facts = skill.info.actions[request.action]
+    paths = find_inputs(assembled.spec, [*facts.inputs, *output_files(facts.outputs)])
+    spec = absolute_inputs(assembled.spec, paths)
+    inputs = find_inputs(spec, facts.inputs)
     gpus = get_leaf(spec, f"{request.action}.num_gpus", 1)
     search = _search(request, skill, form, given, spec) if dispatch.target == AUTOML else None
     if request.automl and search_settings(request, given).automl_platform == "ray":
@@ -146,11 +147,12 @@ def _fill(
 ) -> tuple[list[Resolution], Assembled]:
     """Lay data sources, inference functions, the checkpoint's settings and the overrides over the template."""
     action, defaults = request.action, flat_overrides(skill.info.key_defaults)
+    declared = skill.info.actions[action]
     base = flatten(form.template) | defaults
-    optional = [key for key, fact in skill.info.actions[action].inputs.items() if fact.optional]
+    optional = [key for key, fact in declared.inputs.items() if fact.optional]
     replaced = [
         fact.replaces
-        for key, fact in skill.info.actions[action].inputs.items()
+        for key, fact in declared.inputs.items()
         if fact.replaces is not None and is_given(given.values.get(key))
     ]
     sources, missing = fill_data_sources(
@@ -171,7 +173,7 @@ def _fill(
     problems = [*known_problems, *missing, *checkpoint.problems]
     return fields, assemble(
         action, form.template, layers, schema=form.schema, left_out=checkpoint.left_out, known_problems=problems,
-        look=lambda spec: input_problems(spec, skill.info.actions[action].inputs),
+        look=lambda spec: [*input_problems(spec, declared.inputs), *output_problems(spec, declared.outputs)],
         look_at_data=lambda spec, told: look_at_local_data(action, spec, thorough=thorough, told=told),
     )  # fmt: skip
 

@@ -97,3 +97,23 @@ def test_short_names_of_the_deploy_side_are_read(tmp_path: Path, capsys: pytest.
     assert (calibration["cal_batch_size"], calibration["cal_batches"]) == (4, 3)
     assert section["trt_engine"].endswith("my.engine")
     assert plan["provenance"]["gen_trt_engine.tensorrt.data_type"] == "shorthand"
+
+
+def test_files_that_can_not_be_written_are_told_before_a_job_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.pth").write_bytes(b"weights")
+    (tmp_path / "taken").mkdir()
+    words = ["run", "export", "--dry-run", "--json", "--overrides", "export.checkpoint=c.pth"]
+    for target, expected in (
+        ("s3://bucket/m.onnx", "--results-root"),
+        ("taken", "is a folder"),
+        ("c.pth/m.onnx", "is a file"),
+    ):
+        assert main([*words, f"export.onnx_file={target}"]) == SpecError.exit_code
+        (problem,) = json.loads(capsys.readouterr().out)["error"]["problems"]
+        assert problem["key"] == "export.onnx_file"
+        assert expected in problem["expected"]
+    assert main([*words, "export.onnx_file=new/m.onnx"]) == 0
+    # Whoever starts from this job may do so in another folder.
+    assert json.loads(capsys.readouterr().out)["spec"]["export"]["onnx_file"] == str(tmp_path / "new" / "m.onnx")
