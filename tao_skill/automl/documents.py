@@ -85,8 +85,8 @@ def best_rec(history: SearchHistory, checkpoints: dict[int, str]) -> BestRec:
     )
 
 
-def search_report(history: SearchHistory) -> SearchReport:
-    """Return the report."""
+def search_report(history: SearchHistory, *, importance: bool = True) -> SearchReport:
+    """Return the report; ``importance`` takes longest and may be left out."""
     first = history.trials[0].best_value if history.trials else None
     best = None if history.winner is None else history.trials[history.winner].best_value
     gain = None
@@ -96,9 +96,10 @@ def search_report(history: SearchHistory) -> SearchReport:
     later = [trial for trial in history.trials if trial.continues is not None]
     trained += sum(trial.last_epoch - history.trials[trial.continues or 0].last_epoch for trial in later)
     warm = [trial.overhead_seconds for trial in history.trials[1:] if trial.ended and trial.attempts == 1]
+    shares = _importances(history) if importance else {}
     return SearchReport(
         history=history, baseline=first, best=best, gain=gain, seconds_per_epoch=seconds_per_epoch(history),
-        epochs=max(trained, 0), largest_overhead=max(warm, default=None), importance=_importances(history),
+        epochs=max(trained, 0), largest_overhead=max(warm, default=None), importance=shares,
     )  # fmt: skip
 
 

@@ -21,6 +21,8 @@ class End:
     # Seconds in which the trial's own program did not run yet or did not run any more: starting a worker, say.
     overhead: float = 0.0
     checkpoint_bytes: int = 0
+    # The metric of the checkpoint that is handed on; None where the program doesn't tell.
+    held_value: float | None = None
 
 
 @dataclass(frozen=True)

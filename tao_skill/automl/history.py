@@ -44,8 +44,15 @@ class Trial(_Document):
     state: TrialState = Field(default="waiting", description="Where it stands.")
     reason: str = Field(default="", description="Why it was stopped.")
     reports: list[Report] = Field(default_factory=list, description="The metric over time.")
-    best_value: float | None = Field(default=None, description="Best value of the metric.")
-    best_epoch: int | None = Field(default=None, description="Epoch of the best value, counted from 1.")
+    best_value: float | None = Field(
+        default=None,
+        description="Metric of the checkpoint that the trial hands on; while it runs, the best that it reported.",
+    )
+    best_epoch: int | None = Field(
+        default=None,
+        description="Epoch of that value, counted from 1; 0 where it is none that was reported, such as the model that "
+        "training started from.",
+    )
     seconds: float = Field(default=0.0, description="Seconds that it ran, in all attempts.")
     overhead_seconds: float = Field(default=0.0, description="Seconds of those that its program did not use.")
     attempts: int = Field(default=0, description="How often it was started.")
@@ -110,3 +117,22 @@ class SearchHistory(_Document):
         trial.reports.append(Report(epoch=epoch, value=value))
         if value is not None and self.better(value, trial.best_value):
             trial.best_value, trial.best_epoch = value, epoch
+
+    def settle(self, trial: Trial, held: float | None) -> None:
+        """Rank an ended trial by the metric of the checkpoint that it hands on, where its program tells that."""
+        if held is None or held == trial.best_value:
+            return
+        epochs = [report.epoch for report in trial.reports if report.value == held]
+        trial.best_value, trial.best_epoch = held, min(epochs, default=0)
+
+    def trained_value(self, trial: Trial) -> float | None:
+        """Return the best value that an epoch of a trial reported: what its values are good for.
+
+        Its checkpoint may be better, where that holds the model that training started from; every other trial that
+        learned nothing started from the same.
+        """
+        found: float | None = None
+        for report in trial.reports:
+            if report.value is not None and self.better(report.value, found):
+                found = report.value
+        return found

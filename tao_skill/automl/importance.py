@@ -25,16 +25,17 @@ _FEWEST = 6
 def importances(history: SearchHistory) -> dict[str, float]:
     """Return the share of each parameter, largest first; they add up to 1. Empty where the trials are too few.
 
-    Trials that were stopped early count with their best value, as they do in the search; failed ones do not count.
+    Trials count with the best value that an epoch reported, as they do in the search; failed ones do not count.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     distributions = {one["key"]: _distribution(one) for one in history.space}
     study = optuna.create_study(direction=history.direction)
     for trial in history.trials:
-        if trial.best_value is None or trial.state == "failed" or not _holds(distributions, trial.values):
+        value = history.trained_value(trial)
+        if value is None or trial.state == "failed" or not _holds(distributions, trial.values):
             continue
         params = {key: trial.values[key] for key in distributions}
-        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=trial.best_value))
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=value))
     values = {one.value for one in study.get_trials(deepcopy=False)}
     if len(study.trials) < _FEWEST or len(values) < 2:
         return {}

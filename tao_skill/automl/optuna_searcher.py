@@ -179,7 +179,7 @@ class OptunaSearcher:
             if self._is_representable(number) and self._decoded(self._trials[number].params) != trial.values:
                 raise KeyError(number)
             if trial.ended:
-                self.tell(number, trial.state, trial.best_value)  # type: ignore[arg-type]
+                self.tell(number, trial.state, self._history.trained_value(trial))  # type: ignore[arg-type]
 
     def _replay(self) -> None:
         """Write the journal anew from the history."""
@@ -189,7 +189,7 @@ class OptunaSearcher:
                 if one.value is not None:
                     self.report(trial.number, one.epoch, one.value)
             if trial.ended:
-                self.tell(trial.number, trial.state, trial.best_value)  # type: ignore[arg-type]
+                self.tell(trial.number, trial.state, self._history.trained_value(trial))  # type: ignore[arg-type]
 
 
 def _distribution(parameter: Parameter) -> BaseDistribution:

@@ -166,6 +166,7 @@ class Search:
             end = End("failed", classify(timed_out=True))
         if end.state == "failed" and self._start_again(trial, end):
             return
+        self._history.settle(trial, end.held_value)
         trial.failure = end.failure
         trial.reason = one.asked_to_stop if end.state == "stopped" else ""
         trial.state = {"done": "complete", "stopped": "stopped", "failed": "failed"}[end.state]  # type: ignore[assignment]
@@ -175,7 +176,7 @@ class Search:
             message = f"it ended well, but reported no {self._history.metric}"
             trial.state, trial.failure = "failed", Failure(kind="configuration", message=message)
         if trial.reason != _INTERRUPTED:
-            self._searcher.tell(trial.number, _ended(trial), trial.best_value)
+            self._searcher.tell(trial.number, _ended(trial), self._history.trained_value(trial))
         self._tidy()
         self._persist()
         _log.info("%s", _line(self._history, trial))

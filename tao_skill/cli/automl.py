@@ -150,8 +150,10 @@ def _next(record: JobRecord) -> str:
 def _report(options: argparse.Namespace) -> Outcome:
     from tao_skill.automl.documents import search_report
     from tao_skill.run.launch_search import summary
+    from tao_skill.run.search_files import write_report
 
-    _, record, history = _load(options)
+    store, record, _ = _load(options)
+    history = write_report(store, record)
     report = search_report(history)
     short = summary(history, record)
     lines = [
@@ -162,7 +164,7 @@ def _report(options: argparse.Namespace) -> Outcome:
             for trial in history.trials
         ),
         *(f"not searched: {key} ({why})" for key, why in history.left_out.items()),
-        f"files: {short['report']}, {short['best_rec']}",
+        f"files: {short['page']}, {short['report']}, {short['best_rec']}",
     ]
     return Outcome(report.model_dump(mode="json"), "\n".join(lines))
 

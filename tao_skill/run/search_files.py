@@ -29,6 +29,7 @@ __all__ = [
     "load_history",
     "save_documents",
     "save_history",
+    "write_report",
 ]
 
 HISTORY = HISTORY_FILE
@@ -66,12 +67,25 @@ def save_history(folder: Path, history: SearchHistory) -> None:
     _write(folder / HISTORY, history.model_dump(mode="json"))
 
 
-def save_documents(folder: Path, history: SearchHistory, store: JobStore) -> None:
+def write_report(store: JobStore, record: JobRecord) -> SearchHistory:
+    """Write the documents of a search anew, whatever became of it, and return its history.
+
+    Raises:
+        JobError: the job is no search, or its history can't be read.
+    """
+    history = load_history(record)
+    if record.ended and history.state == "running":  # it was killed
+        history.state, history.end_reason = "interrupted", record.transitions[-1].reason if record.transitions else ""
+    save_documents(action_folder(record), history, store)
+    return history
+
+
+def save_documents(folder: Path, history: SearchHistory, store: JobStore, *, importance: bool = True) -> None:
     """Write what is made from the history: best_rec.json, report.json and report.html."""
     found = {trial.number: best_checkpoint(store, trial.job_id) for trial in history.trials if trial.checkpoints_kept}
     checkpoints = {number: path for number, path in found.items() if path}
     _write(folder / BEST_REC, best_rec(history, checkpoints).model_dump(mode="json"))
-    report = search_report(history)
+    report = search_report(history, importance=importance)
     _write(folder / REPORT, report.model_dump(mode="json"))
     write_atomically(folder / PAGE, render_report(report))
 

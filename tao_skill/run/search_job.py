@@ -16,7 +16,7 @@ from typing import Any
 
 from tao_skill.automl.algorithms import make_searcher
 from tao_skill.automl.executor import Executor
-from tao_skill.automl.history import SearchHistory
+from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.automl.search import Search, Stopped
 from tao_skill.config.finite import finite
 from tao_skill.errors import InternalError, JobError, Problem, TaoSkillError
@@ -53,6 +53,7 @@ def run_search(prepared: PreparedSearch, store: JobStore, record: JobRecord, his
             _conclude(store, record, history, JobStatus.CANCELED, f"{reason}; what was found is kept")
         except BaseException as error:
             known = error if isinstance(error, TaoSkillError) else InternalError(f"{type(error).__name__}: {error}")
+            _save_after_error(store, record, history, known)
             store.update(record.job_id, status=JobStatus.ERROR, reason=known.message, error=known.document())
             raise
     return store.load(record.job_id)
@@ -90,7 +91,7 @@ def _search(
         _log.info("not searched: %s (%s)", key, why)
     search = Search(
         history, prepared.settings, searcher, slots,
-        save=lambda changed: _save(store, record, changed), asked_to_stop=_StopRequest(store, record.job_id),
+        save=_Saver(store, record), asked_to_stop=_StopRequest(store, record.job_id),
     )  # fmt: skip
     search.run()
     if history.winner is None:
@@ -106,21 +107,44 @@ def _search(
     _conclude(store, record, history, JobStatus.COMPLETE, history.end_reason)
 
 
-def _save(store: JobStore, record: JobRecord, history: SearchHistory) -> None:
-    save_history(action_folder(record), history)
-    best = None if history.winner is None else history.trials[history.winner].job_id or None
-    if store.load(record.job_id).best_child != best:
-        store.update(record.job_id, best_child=best)
+def _save_after_error(store: JobStore, record: JobRecord, history: SearchHistory, error: TaoSkillError) -> None:
+    """Write what was found before a search broke off; the error itself is what counts."""
+    history.end_reason = history.end_reason or error.message
+    if history.state == "running":
+        history.state = "interrupted"
+    try:
+        save_history(action_folder(record), history)
+        save_documents(action_folder(record), history, store)
+    except (OSError, TaoSkillError) as second:
+        _log.warning("The report could not be written: %s", second)
 
 
-def _note_start(history: SearchHistory, metrics: dict[str, float | None]) -> None:
+class _Saver:
+    """Writes the history after each change of it, and the documents after each trial: a kill leaves those behind."""
+
+    def __init__(self, store: JobStore, record: JobRecord) -> None:
+        self._store, self._job_id, self._folder = store, record.job_id, action_folder(record)
+        self._told = 0
+
+    def __call__(self, history: SearchHistory) -> None:
+        save_history(self._folder, history)
+        ended = sum(trial.ended for trial in history.trials)
+        if ended != self._told:
+            self._told = ended
+            save_documents(self._folder, history, self._store, importance=False)
+        best = None if history.winner is None else history.trials[history.winner].job_id or None
+        if self._store.load(self._job_id).best_child != best:
+            self._store.update(self._job_id, best_child=best)
+
+
+def _note_start(history: SearchHistory, winner: Trial) -> None:
     """Say so where no trial beat the model that its training started from, which is then what its checkpoint holds."""
-    held, best = metrics.get(history.metric), history.trials[history.winner or 0].best_value
-    if held is None or best is None or not history.better(held, best):
+    trained = history.trained_value(winner)
+    if winner.best_value is None or trained is None or not history.better(winner.best_value, trained):
         return
     note = (
-        f"No epoch of any trial beat the model that training starts from ({history.metric} {held:.4g}), which the best "
-        "checkpoint holds: lower rates, more epochs or more data may."
+        f"No epoch of any trial beat the model that training starts from ({history.metric} {winner.best_value:.4g}), "
+        "which the best checkpoint holds: lower rates, more epochs or more data may."
     )
     history.notes = [one for one in history.notes if one != note] + [note]
 
@@ -129,8 +153,9 @@ def _conclude(store: JobStore, record: JobRecord, history: SearchHistory, status
     folder = action_folder(record)
     fields: dict[str, Any] = {}
     if history.winner is not None:
-        child = store.load(history.trials[history.winner].job_id)
-        _note_start(history, child.metrics)
+        winner = history.trials[history.winner]
+        child = store.load(winner.job_id)
+        _note_start(history, winner)
         checkpoint = best_checkpoint(store, child.job_id) or child.checkpoint
         fields = {"metrics": child.metrics, "checkpoint": checkpoint, "best_child": child.job_id}
         results = {"action": record.action, "status": str(status), "results_dir": str(folder), **fields}

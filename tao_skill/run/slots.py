@@ -23,7 +23,7 @@ from tao_skill.jobs.store import JobStore
 from tao_skill.run.preflight import read_gpus
 from tao_skill.run.program import Program
 from tao_skill.run.redaction import redacted
-from tao_skill.run.trial_end import checkpoint_bytes, conclude_trial, end_of, forget_checkpoints
+from tao_skill.run.trial_end import checkpoint_bytes, conclude_trial, end_of, forget_checkpoints, held_value
 from tao_skill.run.trial_reports import ReportReader
 from tao_skill.run.trial_spec import ACTION, TrialForm, goes_on_from
 
@@ -72,7 +72,10 @@ class RunningTrial:
         if answer is None:
             answer = self.worker.answer()
         reports += self.reader.new()
-        end = end_of(answer, code, self.folder, asked=bool(self.reasons), wall=time.monotonic() - self.since)
+        end = end_of(
+            answer, code, self.folder, metric=self.slots.metric, asked=bool(self.reasons),
+            wall=time.monotonic() - self.since,
+        )  # fmt: skip
         if end.state == "failed" and self.slots.was_canceled(self.trial):
             end = End("failed", Failure(kind="configuration", message="its job was canceled"))
         if end.state == "done":
@@ -92,10 +95,12 @@ class _DoneTrial:
 
     reader: ReportReader
     folder: Path
+    metric: str
 
     def poll(self) -> Progress:
         reports = self.reader.new() or self.reader.last()
-        return Progress(reports, End("done", checkpoint_bytes=checkpoint_bytes(self.folder)))
+        held = held_value(self.folder, self.metric)
+        return Progress(reports, End("done", checkpoint_bytes=checkpoint_bytes(self.folder), held_value=held))
 
     def stop(self, reason: str) -> None:
         del reason
@@ -111,7 +116,7 @@ class LocalSlots:
         self, form: TrialForm, program: Program, store: JobStore, search: JobRecord, *, metric: str, slots: int
     ) -> None:
         self._form, self._program, self._store, self._search = form, program, store, search
-        self._metric = metric
+        self.metric = metric
         self._slots = [Slot(env) for env in _environments(slots)]
 
     @property
@@ -131,8 +136,8 @@ class LocalSlots:
         worker = self._worker_of(slot)
         record, folder = self._prepare(trial, worker)
         if record.status == JobStatus.COMPLETE:
-            return _DoneTrial(ReportReader(folder, self._metric, trial.epochs), folder)
-        reader = ReportReader(folder, self._metric, trial.epochs)
+            return _DoneTrial(ReportReader(folder, self.metric, trial.epochs), folder, self.metric)
+        reader = ReportReader(folder, self.metric, trial.epochs)
         spec_file = folder / f"spec.{self._program.config_format}"
         slot.busy = True
         worker.give({"id": trial.number, "log": str(folder / LOG_FILE), **self.work(spec_file)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,33 +13,35 @@ from tao_skill.automl.executor import End
 from tao_skill.automl.failure import classify
 from tao_skill.automl.history import Failure
 from tao_skill.jobs.files import read_tail, write_atomically
-from tao_skill.jobs.reconcile import LOG_FILE, action_folder, read_object, results_of
+from tao_skill.jobs.reconcile import LOG_FILE, RESULTS_FILE, action_folder, read_object, results_of
 from tao_skill.jobs.record import JobStatus, RecordedError
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.checkpoint_files import RECORD_NAME, find_candidates
 from tao_skill.run.record import ERROR_FILE
 
-__all__ = ["checkpoint_bytes", "conclude_trial", "end_of", "forget_checkpoints"]
+__all__ = ["checkpoint_bytes", "conclude_trial", "end_of", "forget_checkpoints", "held_value"]
 
 _LOG_LINES = 40
 
 
-def end_of(answer: Mapping[str, Any] | None, code: int | None, folder: Path, *, asked: bool, wall: float) -> End:
+def end_of(
+    answer: Mapping[str, Any] | None, code: int | None, folder: Path, *, metric: str, asked: bool, wall: float
+) -> End:
     """Return how a trial ended; ``answer`` is None where its worker died, with exit ``code``.
 
     ``asked`` says that the search asked it to end, ``wall`` how many seconds it took from its start to now.
     """
-    size = checkpoint_bytes(folder)
+    size, held = checkpoint_bytes(folder), held_value(folder, metric)
     if answer is None:
         if asked:
-            return End("stopped", checkpoint_bytes=size)
+            return End("stopped", checkpoint_bytes=size, held_value=held)
         failure = classify(exit_code=code, log=read_tail(folder / LOG_FILE, _LOG_LINES))
         return End("failed", failure, checkpoint_bytes=size)
     overhead = max(0.0, wall - (answer["end"] - answer["begin"]))
     if answer["code"] == 0:
-        return End("done", overhead=overhead, checkpoint_bytes=size)
+        return End("done", overhead=overhead, checkpoint_bytes=size, held_value=held)
     if answer["how"] == "stopped" and asked:
-        return End("stopped", overhead=overhead, checkpoint_bytes=size)
+        return End("stopped", overhead=overhead, checkpoint_bytes=size, held_value=held)
     if answer["how"] == "stopped":
         failure = Failure(kind="infrastructure", message=f"{signal.Signals.SIGINT.name} from elsewhere ended it")
         return End("failed", failure, overhead, size)
@@ -95,6 +98,18 @@ def checkpoint_bytes(folder: Path) -> int:
     """Return how much disk a trial's checkpoints take."""
     paths = (folder / candidate.path for candidate in find_candidates(folder))
     return sum(path.stat().st_size for path in paths if path.is_file())
+
+
+def held_value(folder: Path, metric: str) -> float | None:
+    """Return the metric of the checkpoint that a trial hands on, as its program wrote it down; None where it didn't."""
+    held = _best_of(folder)
+    if held["checkpoint"] is None:
+        held = read_object(folder / RESULTS_FILE)
+    metrics = held.get("metrics") if held.get("checkpoint") else None
+    value = metrics.get(metric) if isinstance(metrics, dict) else None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return None
+    return float(value)
 
 
 def _best_of(folder: Path) -> dict[str, Any]:

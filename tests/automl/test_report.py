@@ -62,7 +62,8 @@ def test_importance_of_few_trials_or_of_equal_ones_is_not_told() -> None:
     assert importances(new_history(3)) == {}
     flat = new_history(10)
     for trial in flat.trials:
-        trial.best_value = 1.0
+        for report in trial.reports:
+            report.value = 1.0
     assert importances(flat) == {}
 
 

@@ -26,7 +26,7 @@ from tao_skill.run.request import RunRequest
 from tao_skill.run.result import RunResult
 from tao_skill.run.results_root import open_store
 from tao_skill.run.runner import run
-from tao_skill.run.search_files import load_history
+from tao_skill.run.search_files import load_history, write_report
 
 ROOT = Path(__file__).parents[2]
 
@@ -150,6 +150,26 @@ def test_failures_are_told_apart_and_end_nothing(
     assert found.winner is not None
 
 
+def test_a_trial_ranks_by_the_checkpoint_that_it_hands_on(tmp_path: Path, skill_dir: Path) -> None:
+    """The best checkpoint may be none of those that epochs reported, and better or worse than they."""
+    script = skill_dir / "scripts" / "train.py"
+    script.write_text(script.read_text() + HOLDS_ANOTHER)
+    result = run(request(tmp_path, skill_dir, automl_early_stopping=False))
+    found = history(tmp_path, result)
+    for trial in found.trials:
+        child = store(tmp_path).load(trial.job_id)
+        reported = found.trained_value(trial)
+        assert reported is not None
+        assert trial.best_value == pytest.approx(-reported)  # so the worst of those that reported wins
+        assert trial.best_epoch == 0
+        assert child.metrics["score"] == trial.best_value
+    values = [trial.best_value for trial in found.trials if trial.best_value is not None]
+    assert found.winner == values.index(max(values))
+    assert result.metrics["score"] == max(values)
+    best = json.loads((tmp_path / "results" / result.job_id / "train" / "best_rec.json").read_text())["best"]
+    assert best["score"] == max(values)
+
+
 def test_a_failure_of_the_machine_is_tried_again_from_the_checkpoint(tmp_path: Path, skill_dir: Path) -> None:
     result = run(request(tmp_path, skill_dir, "fail=kill", automl_max_recommendations=1))
     trial = history(tmp_path, result).trials[0]
@@ -167,8 +187,21 @@ def test_a_search_in_which_all_fails_says_why(tmp_path: Path, skill_dir: Path) -
     record = store(tmp_path).list()[0]
     assert record.status == JobStatus.ERROR
     assert len(load_history(record).trials) == 5
+    folder = tmp_path / "results" / record.job_id / "train"
+    told = json.loads((folder / "best_rec.json").read_text())
+    assert told["best"] is None
+    assert [one["status"] for one in told["all_recs"]] == ["failed"] * 5
+    assert "out of memory" in (folder / "report.html").read_text()
+    assert "out of memory" in json.loads((folder / "report.json").read_text())["history"]["end_reason"]
 
 
+HOLDS_ANOTHER = """
+best = folder / "model_best.pth"
+best.write_text("weights")
+entry = {"file": best.name, "kind": "best", "epoch": -1, "step": 0, "bytes": 7, "metrics": {"score": -value}}
+(folder / "checkpoints.json").write_text(json.dumps({"best": best.name, "checkpoints": [entry], "latest": ""}))
+(folder / "results.json").write_text(json.dumps({"metrics": {"score": -value}, "checkpoint": str(best)}))
+"""
 LIMITS = {"automl_trial_timeout_minutes": 0.01, "automl_max_recommendations": 2}
 
 
@@ -226,6 +259,13 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path: Path, skill_dir: Path) -
     assert not is_alive(worker)  # a worker never outlives its runner
     record = store(tmp_path).reconcile(store(tmp_path).load(job_id))
     assert record.status == JobStatus.ERROR
+    search = tmp_path / "results" / job_id / "train"
+    assert json.loads((search / "best_rec.json").read_text())["best"]["rec_id"] == 0  # written after each trial
+    (search / "report.html").unlink()
+    told = write_report(store(tmp_path), record)
+    assert told.state == "interrupted"
+    assert "trial-1" in (search / "report.html").read_text()
+    assert len(json.loads((search / "report.json").read_text())["history"]["trials"][1]["reports"]) >= 2
     assert job_id in record.error.next_step if record.error else False
     result = resume_search(store(tmp_path), job_id)
     found = history(tmp_path, result)

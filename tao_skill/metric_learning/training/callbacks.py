@@ -96,7 +96,7 @@ class EpochReport(pl.Callback):
             found = self._validate(self.task, trainer, pl_module)
         if not trainer.is_global_zero:
             return
-        self.checkpointing.take(kpi, found)
+        self.checkpointing.end_epoch(pl_module, kpi, found)
         kpi |= self.checkpointing.best_of(found).metrics if found else {}
         self.status.running(
             f"Epoch {epoch} is done." + (" Its embeddings have collapsed: nearly all are alike." if collapsed else ""),

@@ -55,8 +55,7 @@ class Candidate:
 class Checkpointing(Checkpoint):
     """Write model_epoch_EEE_step_SSSSS.pth at intervals and at the end, and model_best.pth after better validations.
 
-    Periodic files hold all that a resumed training needs; the best ones hold the weights alone. Lightning calls this
-    kind of callback after all others, so the epoch's metrics are known.
+    Periodic files hold all that a resumed training needs; the best ones hold the weights alone.
     """
 
     def __init__(
@@ -102,11 +101,13 @@ class Checkpointing(Checkpoint):
         if by_step and within and module.step % self.train.checkpoint_interval == 0:
             self._write_periodic(module, epoch_is_done=False)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write a checkpoint after every so many epochs and at the end, and the best."""
-        module = _training(pl_module)
-        if not trainer.is_global_zero:
-            return
+    def end_epoch(self, module: TrainingModule, means: dict[str, float], measured: Sequence[Candidate]) -> None:
+        """Write a checkpoint after every so many epochs and at the end, and the best.
+
+        ``measured`` is what validation measured, the trained recogniser first. An epoch is reported after this, so
+        that whoever ends a training because of what it reports has the checkpoint that the report speaks of.
+        """
+        self.take(means, measured)
         done = module.epoch + 1
         by_epoch = self.train.checkpoint_interval_unit == "epoch"
         count = done if by_epoch else module.step
