@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tao_skill.automl.history import SearchHistory, Trial
+from tao_skill.automl.screening import FINALISTS, SHARE, final_epoch
 from tao_skill.config.automl import AutoML
 
 __all__ = ["Budget", "seconds_per_epoch"]
@@ -47,7 +48,12 @@ class Budget:
         """Return the seconds that the best trial needs to end its training, where it was stopped before that."""
         if best is None or best.state != "stopped":
             return 0.0
-        return (self._history.full_epochs - best.last_epoch) * seconds_per_epoch(self._history) * _MARGIN
+        history, pause = self._history, self._history.first_pause
+        epochs = history.full_epochs - best.last_epoch
+        if pause:
+            epochs += (FINALISTS - 1) * (final_epoch(history) - pause)
+        needed = epochs * seconds_per_epoch(history) * _MARGIN
+        return min(needed, (1 - SHARE) * self._limit) if pause and self._limit else needed
 
 
 def seconds_per_epoch(history: SearchHistory) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -41,6 +42,7 @@ class Trial(_Document):
     continues: int | None = Field(default=None, description="Trial from whose checkpoint it went on.")
     values: dict[str, Any] = Field(description="Searched values by dotted key.")
     epochs: int = Field(description="Epochs that it trains in all, unless it is stopped.")
+    pause_at: int = Field(default=0, description="Epoch after which it pauses to be compared; 0: it doesn't.")
     state: TrialState = Field(default="waiting", description="Where it stands.")
     reason: str = Field(default="", description="Why it was stopped.")
     reports: list[Report] = Field(default_factory=list, description="The metric over time.")
@@ -81,6 +83,11 @@ class SearchHistory(_Document):
     metric: str = Field(description="What is optimised.")
     direction: Literal["maximize", "minimize"] = Field(description="Which values are better.")
     full_epochs: int = Field(description="Epochs of a full training.")
+    first_pause: int | None = Field(
+        default=None,
+        description="Epoch after which trials pause to be compared, because the wall clock holds too few full "
+        "trainings; 0: they don't; null: not decided.",
+    )
     settings: dict[str, Any] = Field(description="The settings of the search.")
     space: list[dict[str, Any]] = Field(description="What is searched, with ranges.")
     left_out: dict[str, str] = Field(default_factory=dict, description="What is not searched, with the reason.")
@@ -102,14 +109,24 @@ class SearchHistory(_Document):
         return than is None or (value > than if self.direction == "maximize" else value < than)
 
     def best(self) -> Trial | None:
-        """Return the trial with the best value so far, the earliest of several."""
-        found: Trial | None = None
-        for trial in self.trials:
-            if trial.best_value is None or not trial.checkpoints_kept or trial.state == "failed":
-                continue
-            if found is None or self.better(trial.best_value, found.best_value):
-                found = trial
-        return found
+        """Return the best trial so far whose checkpoints are still there."""
+        return next(iter(self.ranked()), None)
+
+    def ranked(self) -> list[Trial]:
+        """Return the trials with a value whose checkpoints are still there, the best first.
+
+        Of equal ones, which may all hold the model that training started from, the one whose epochs did better comes
+        first; then the earliest.
+        """
+        sign = -1.0 if self.direction == "maximize" else 1.0
+
+        def place(trial: Trial) -> tuple[float, float, int]:
+            trained = self.trained_value(trial)
+            assert trial.best_value is not None
+            return sign * trial.best_value, math.inf if trained is None else sign * trained, trial.number
+
+        there = [one for one in self.trials if one.checkpoints_kept and one.state != "failed"]
+        return sorted((one for one in there if one.best_value is not None), key=place)
 
     def add_report(self, trial: Trial, epoch: int, value: float | None) -> None:
         """Note the metric of a trial; an epoch that is told again replaces what was told before."""

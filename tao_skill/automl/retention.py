@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tao_skill.automl.history import SearchHistory, Trial
+from tao_skill.automl.screening import FINALISTS
 from tao_skill.config.automl import AutoML
 
 __all__ = ["disk_bound", "out_of_race"]
@@ -14,7 +15,7 @@ def out_of_race(history: SearchHistory, settings: AutoML, needed: Iterable[int])
     """Return the ended trials whose checkpoints nobody will need: not the best ones, and no start of another."""
     if not settings.automl_delete_intermediate_ckpt:
         return []
-    kept = set(needed) | {trial.number for trial in _ranked(history)[: settings.automl_keep_trials]}
+    kept = set(needed) | {trial.number for trial in history.ranked()[: settings.automl_keep_trials]}
     # What a running trial went on from, it may need once more after a failure of the machine.
     kept |= {trial.continues for trial in history.trials if not trial.ended and trial.continues is not None}
     return [trial for trial in history.trials if trial.ended and trial.checkpoints_kept and trial.number not in kept]
@@ -27,17 +28,8 @@ def disk_bound(history: SearchHistory, settings: AutoML, slots: int) -> str:
         words = f"the checkpoints of all {trials} trials: automl_delete_intermediate_ckpt is false"
     else:
         population = settings.automl_population_size if history.algorithm == "pbt" else 0
-        trials = settings.automl_keep_trials + slots + 1 + population
+        paused = FINALISTS if history.first_pause else 0
+        trials = settings.automl_keep_trials + slots + 1 + population + paused
         words = f"the checkpoints of {trials} trials"
     size = history.largest_trial_bytes
     return f"at most {words}" + (f", {trials * size / 1e9:.2f} GB" if size else "")
-
-
-def _ranked(history: SearchHistory) -> list[Trial]:
-    scored = [
-        trial
-        for trial in history.trials
-        if trial.best_value is not None and trial.state != "failed" and trial.checkpoints_kept
-    ]
-    sign = -1.0 if history.direction == "maximize" else 1.0
-    return sorted(scored, key=lambda trial: (sign * (trial.best_value or 0.0), trial.number))

@@ -11,6 +11,7 @@ from tao_skill.automl.budget import Budget
 from tao_skill.automl.executor import End, Executor, Running
 from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.automl.retention import disk_bound, out_of_race
+from tao_skill.automl.screening import can_be_judged, final_epoch, finalists, first_pause
 from tao_skill.automl.searcher import Ended, Searcher
 from tao_skill.config.automl import AutoML
 
@@ -74,6 +75,7 @@ class Search:
                 self._fill_slots()
                 self._watch()
                 time.sleep(_TICK_SECONDS)
+            self._train_finalists()
             self._finish_winner()
         except BaseException:
             self._interrupt()
@@ -114,7 +116,7 @@ class Search:
                 return
             trial = Trial(
                 number=found.number, origin=found.origin, continues=found.continues, values=found.values,
-                epochs=found.epochs,
+                epochs=found.epochs, pause_at=self._history.first_pause or 0,
             )  # fmt: skip
             self._history.trials.append(trial)
             self._start(trial)
@@ -143,9 +145,20 @@ class Search:
         trial = one.trial
         self._history.add_report(trial, epoch, value)
         hopeless = value is not None and self._searcher.report(trial.number, epoch, value)
-        if hopeless and epoch < trial.epochs and not one.asked_to_stop:
-            self._stop(one, f"hopeless after epoch {epoch}")
+        self._decide_on_pauses(one)
+        if epoch < trial.epochs and not one.asked_to_stop:
+            if hopeless and trial.pause_at == (self._history.first_pause or 0):
+                self._stop(one, f"hopeless after epoch {epoch}")
+            elif trial.pause_at and epoch >= trial.pause_at:
+                self._stop(one, f"paused after epoch {epoch}")
         self._persist()
+
+    def _decide_on_pauses(self, one: _Watched) -> None:
+        """Choose, once the baseline has shown what an epoch costs, how long trials train before they are compared."""
+        history, trial = self._history, one.trial
+        if can_be_judged(self._settings, history, trial):
+            per_epoch = (trial.seconds + time.monotonic() - one.since) / trial.last_epoch
+            trial.pause_at = history.first_pause = first_pause(self._settings, history.full_epochs, per_epoch)
 
     def _is_late(self, one: _Watched) -> bool:
         limit = self._settings.automl_trial_timeout_minutes
@@ -198,6 +211,17 @@ class Search:
                 trial.attempts = 0
                 self._start(trial)
 
+    def _train_finalists(self) -> None:
+        """Let the best of the trials that paused go on, so that few epochs alone don't decide."""
+        until = final_epoch(self._history)
+        waiting = [one for one in finalists(self._history) if one.state == "stopped" and one.last_epoch < until]
+        while (waiting or self._watched) and not self._budget.is_target_reached():
+            while waiting and len(self._watched) < self._executor.slots:
+                self._go_on(waiting.pop(0), until)
+            if not self._watch_in_time():
+                return
+        self._drain("the target is reached")
+
     def _finish_winner(self) -> None:
         """Train the best trial to the end, where it was stopped before that and there is time."""
         best = self._history.best()
@@ -209,14 +233,23 @@ class Search:
             self._history.notes.append("No time was left to train the winner to the end.")
             return
         _log.info("trial %d is the best so far; its training goes on to the end", best.number)
-        best.epochs = self._history.full_epochs
-        self._start(best)
-        while self._watched:
-            self._check_stop()
-            self._watch()
-            if self._budget.left(self._seconds()) == 0.0:
-                self._drain("the wall clock is used up")
-            time.sleep(_TICK_SECONDS)
+        self._go_on(best, 0)
+        while self._watched and self._watch_in_time():
+            continue
+
+    def _go_on(self, trial: Trial, pause_at: int) -> None:
+        trial.epochs, trial.pause_at, trial.attempts = self._history.full_epochs, pause_at, 0
+        self._start(trial)
+
+    def _watch_in_time(self) -> bool:
+        """Watch what runs for a moment; where the wall clock is used up, stop it and return False."""
+        self._check_stop()
+        self._watch()
+        if self._budget.left(self._seconds()) == 0.0:
+            self._drain("the wall clock is used up")
+            return False
+        time.sleep(_TICK_SECONDS)
+        return True
 
     def _drain(self, reason: str) -> None:
         """Stop all that runs and wait until it has ended."""
@@ -241,7 +274,8 @@ class Search:
             self._persist()
 
     def _tidy(self) -> None:
-        for trial in out_of_race(self._history, self._settings, self._searcher.needed()):
+        needed = self._searcher.needed() | {trial.number for trial in finalists(self._history)}
+        for trial in out_of_race(self._history, self._settings, needed):
             self._executor.forget(trial)
             trial.checkpoints_kept = False
 

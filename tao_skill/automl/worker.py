@@ -36,6 +36,8 @@ class _Worker:
         self._child: subprocess.Popen[bytes] | None = None
 
     def run(self) -> None:
+        # What a script starts in the background ignores Ctrl-C, and hands that on to its children.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         threading.Thread(target=self._read, daemon=True).start()
         self._answer({"ready": os.getpid()})
         while True:

@@ -42,13 +42,13 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     add_train_options(run)
     run.set_defaults(call=_run)
     review = verbs.add_parser(
-        "review", help="what a search would do and cost; trains one epoch to measure",
+        "review", help="what a search would do and cost; trains a few steps to measure",
         description="Look before a search.", parents=parents,
     )  # fmt: skip
     add_train_options(review)
     review.add_argument(
         "--measure", type=float, default=60.0, metavar="SECONDS",
-        help="train the baseline for an epoch, or for so long, to measure it (default 60; 0: don't)",
+        help="train the baseline for a few steps, or for so long, to measure it (default 60; 0: don't)",
     )  # fmt: skip
     review.set_defaults(call=_review)
     _add(verbs, parents, "status", "where a search stands, and its best trial so far", _status)
@@ -94,19 +94,25 @@ def _review(options: argparse.Namespace) -> Outcome:
     measured, estimate = found["measured"], found["estimate"]
     lines = [f"{found['skill']} on the {found['device']}, by {found['program']}"]
     for key, places in found["data"].items():
-        lines += [f"  {key}: {place['uri']}, {_files(place['files'])}" for place in places]
+        lines += [f"  {key}: {place['uri']}, {_samples(place)}" for place in places]
     lines += search_lines(found["search"])
     lines += [f"  trial {one['trial']} ({one['origin']}): {_values(one['values'])}" for one in found["first_proposals"]]
     if "seconds" in measured:
-        lines.append(f"  measured: {measured['state']} in {measured['seconds']:.1f} s{_why(measured)}")
+        lines.append(f"  measured: {measured['state']} in {measured['seconds']:.1f} s, start included{_why(measured)}")
+    if "seconds_per_epoch" in measured:
+        minutes = estimate["minutes_per_trial"]
+        lines.append(f"  an epoch takes about {measured['seconds_per_epoch']:.3g} s, a trial {minutes:.2g} minutes")
     if estimate["minutes_at_most"] is not None:
         lines.append(f"  at most {estimate['epochs_at_most']} epochs, {estimate['minutes_at_most']:.1f} minutes")
     lines += [f"  note: {note}" for note in found["warnings"]]
     return Outcome(found, "\n".join([*lines, "Next: the same with `automl run` in place of `automl review`"]))
 
 
-def _files(number: int | None) -> str:
-    return "not counted" if number is None else f"{number} files"
+def _samples(place: dict[str, Any]) -> str:
+    files, folders = place["files"], place["folders"]
+    if files is None:
+        return "not counted"
+    return f"{files} files" if folders < 2 else f"{files} files in {folders} folders"
 
 
 def _why(measured: dict[str, Any]) -> str:

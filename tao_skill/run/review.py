@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tao_skill.automl.algorithms import make_searcher
 from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.bank.skill import Skill, find_skill
+from tao_skill.config.keys import get_leaf
 from tao_skill.errors import Problem, UsageError
 from tao_skill.jobs.record import JobRecord
 from tao_skill.jobs.store import JobStore
@@ -24,8 +26,9 @@ from tao_skill.run.prepare_search import PreparedSearch, new_history, prepare_se
 from tao_skill.run.redaction import redacted
 from tao_skill.run.request import RunRequest
 from tao_skill.run.results_root import open_store
-from tao_skill.run.slots import LocalSlots
+from tao_skill.run.slots import LocalSlots, trial_job_id
 from tao_skill.run.stage import stage_inputs
+from tao_skill.run.trial_reports import epoch_cost
 from tao_skill.storage.locate import is_remote
 
 __all__ = ["review_search"]
@@ -37,8 +40,8 @@ _ID = "review"
 def review_search(request: RunRequest, measure_seconds: float) -> dict[str, Any]:
     """Return what a search would do; nothing is written below the results root.
 
-    With ``measure_seconds`` above 0, the baseline trains for an epoch, or for as long as that, in a scratch folder:
-    inputs are brought here for it.
+    With ``measure_seconds`` above 0, the baseline trains in a scratch folder until its program says what a step takes,
+    else for an epoch, or for as long as that: inputs are brought here for it.
 
     Raises:
         UsageError: the request would train without a search.
@@ -53,13 +56,18 @@ def review_search(request: RunRequest, measure_seconds: float) -> dict[str, Any]
         )
     prepared = _prepared(request, skill, plan)
     history = new_history(prepared, _ID)
-    measured = _measured(prepared, plan, measure_seconds) if measure_seconds > 0 else {"state": "skipped"}
+    here = prepared
+    measured: dict[str, Any] = {"state": "skipped"}
+    if measure_seconds > 0:
+        check_places(plan.inputs, None)
+        here = prepared.on(stage_inputs(plan.spec, plan.inputs))
+        measured = _measured(here, plan, measure_seconds)
     return {
         "skill": plan.skill,
         "program": prepared.program.script or " ".join(prepared.program.arguments),
         "device": plan.preflight.device,
         "gpus": [gpu.model_dump() for gpu in plan.preflight.gpus],
-        "data": {key: [_counted(uri) for uri in uris] for key, uris in plan.inputs.items()},
+        "data": {key: _counted(uris, here, key) for key, uris in plan.inputs.items()},
         "search": plan.search,
         "baseline": dict(prepared.baseline),
         "first_proposals": _proposals(prepared, history),
@@ -75,12 +83,23 @@ def _prepared(request: RunRequest, skill: Skill, plan: RunPlan) -> PreparedSearc
     return prepare_search(skill, skill.schema("train"), plan.spec, plan.overrides, settings)
 
 
-def _counted(uri: str) -> dict[str, Any]:
-    """Return an input with the number of files in its folder; archives and remote ones are not counted."""
-    shown = redacted(uri)
-    if is_remote(uri) or not Path(uri).is_dir():
-        return {"uri": shown, "files": None}
-    return {"uri": shown, "files": sum(len(files) for _, _, files in os.walk(uri))}
+def _counted(uris: Sequence[str], here: PreparedSearch, key: str) -> list[dict[str, Any]]:
+    """Return inputs with the numbers of their files and of the folders that hold some: the classes, mostly.
+
+    ``here`` has local paths where they were brought here; what is an archive or remote still is not counted.
+    """
+    staged = get_leaf(here.form.base, key)
+    places = list(staged) if isinstance(staged, list | tuple) else [staged]
+    if len(places) != len(uris):
+        places = list(uris)
+    found = []
+    for uri, place in zip(uris, map(str, places), strict=True):
+        if is_remote(place) or not Path(place).is_dir():
+            found.append({"uri": redacted(uri), "files": None, "folders": None})
+            continue
+        held = [len(files) for _, _, files in os.walk(place) if files]
+        found.append({"uri": redacted(uri), "files": sum(held), "folders": len(held)})
+    return found
 
 
 def _proposals(prepared: PreparedSearch, history: SearchHistory) -> list[dict[str, Any]]:
@@ -102,11 +121,9 @@ def _proposals(prepared: PreparedSearch, history: SearchHistory) -> list[dict[st
     return found
 
 
-def _measured(prepared: PreparedSearch, plan: RunPlan, seconds: float) -> dict[str, Any]:
-    """Train the baseline for one epoch, start-up included, or as long as ``seconds`` allow."""
-    check_places(plan.inputs, None)
-    on = prepared.on(stage_inputs(plan.spec, plan.inputs))
-    trial = Trial(number=0, origin="baseline", values=dict(prepared.baseline), epochs=1)
+def _measured(on: PreparedSearch, plan: RunPlan, seconds: float) -> dict[str, Any]:
+    """Train the baseline for a few steps, an epoch, or as long as ``seconds`` allow; start-up is measured too."""
+    trial = Trial(number=0, origin="baseline", values=dict(on.baseline), epochs=on.form.full_epochs())
     with tempfile.TemporaryDirectory() as folder:
         store = JobStore(folder)
         record = store.create(
@@ -115,29 +132,33 @@ def _measured(prepared: PreparedSearch, plan: RunPlan, seconds: float) -> dict[s
         (store.folder(_ID) / plan.action).mkdir()
         slots = LocalSlots(on.form, on.program, store, record, metric=on.metric, slots=1)
         try:
-            return _watch(slots, trial, seconds)
+            return _watch(slots, trial, seconds, store.folder(trial_job_id(_ID, 0)) / plan.action)
         finally:
             slots.close()
 
 
-def _watch(slots: LocalSlots, trial: Trial, seconds: float) -> dict[str, Any]:
+def _watch(slots: LocalSlots, trial: Trial, seconds: float, folder: Path) -> dict[str, Any]:
+    """Return how far the trial came, after how many seconds, and what an epoch takes where that was seen."""
     begin = time.monotonic()
     running = slots.start(trial)
-    reports: list[tuple[int, float | None]] = []
+    cost, reports, seen = None, 0, 0.0
     while True:
         progress = running.poll()
-        reports += progress.reports
-        taken = time.monotonic() - begin
+        reports += len(progress.reports)
         if progress.end is not None:
             break
-        if taken > seconds:
+        if cost is None and not reports:
+            cost, seen = epoch_cost(folder), time.monotonic() - begin
+        if cost is not None or reports or seen > seconds:
             running.stop("the review has seen enough")
         time.sleep(0.05)
     if progress.end.failure is not None:
-        return {"state": "failed", "seconds": taken, "reason": progress.end.failure.message}
-    done = progress.end.state == "done"
-    return {"state": "an epoch" if done else "less than an epoch", "seconds": taken, "epochs": 1 if done else 0,
-            "values": [value for _, value in reports]}  # fmt: skip
+        return {"state": "failed", "seconds": seen, "reason": progress.end.failure.message}
+    if cost is not None:
+        return {"state": "a few steps", "seconds": seen, "seconds_per_epoch": cost.seconds, **asdict(cost)}
+    if reports:
+        return {"state": "an epoch", "seconds": seen, "seconds_per_epoch": seen}
+    return {"state": "less than an epoch", "seconds": seen}
 
 
 def _estimate(prepared: PreparedSearch, measured: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,13 +166,15 @@ def _estimate(prepared: PreparedSearch, measured: Mapping[str, Any]) -> dict[str
     settings, epochs = prepared.settings, prepared.form.full_epochs()
     rounds = -(-settings.automl_max_recommendations // settings.automl_max_concurrent)
     limit = settings.automl_max_minutes
-    if "seconds" not in measured or measured["state"] == "failed":
+    per_epoch = measured.get("seconds_per_epoch")
+    if per_epoch is None:
         return {"epochs_at_most": rounds * epochs, "minutes_at_most": limit}
-    minutes = measured["seconds"] * epochs * rounds / 60
-    known = measured["state"] == "an epoch"
+    # What came before the first steps is part of each trial; an epoch that was measured whole has it in itself.
+    start = measured["seconds"] if measured["state"] == "a few steps" else 0.0
+    trial = (start + per_epoch * epochs) / 60
     return {
         "epochs_at_most": rounds * epochs,
-        "seconds_per_epoch": measured["seconds"] if known else None,
-        "minutes_per_trial": measured["seconds"] * epochs / 60 if known else None,
-        "minutes_at_most": min(minutes, limit) if known and limit else minutes if known else limit,
+        "seconds_per_epoch": per_epoch,
+        "minutes_per_trial": trial,
+        "minutes_at_most": min(trial * rounds, limit) if limit else trial * rounds,
     }

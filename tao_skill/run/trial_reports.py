@@ -6,13 +6,45 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tao_skill.jobs.files import read_tail
 from tao_skill.jobs.reconcile import LOG_FILE, RESULTS_FILE, STATUS_FILE, read_object
 
-__all__ = ["ReportReader"]
+__all__ = ["EpochCost", "ReportReader", "epoch_cost"]
+
+
+@dataclass(frozen=True)
+class EpochCost:
+    """What an epoch takes, told by a program after a few steps."""
+
+    seconds_per_step: float
+    steps_per_epoch: int
+    validation_seconds: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds of an epoch with its validation."""
+        return self.seconds_per_step * self.steps_per_epoch + self.validation_seconds
+
+
+def epoch_cost(folder: Path) -> EpochCost | None:
+    """Return what status.json in an action's folder says of an epoch's cost; None where it doesn't."""
+    for place in (folder / STATUS_FILE, folder.parent / STATUS_FILE):
+        for line in place.read_bytes().splitlines() if place.is_file() else ():
+            try:
+                kpi = json.loads(line).get("kpi") or {}
+                told = EpochCost(
+                    float(kpi["seconds_per_step"]), int(kpi["steps_per_epoch"]),
+                    float(kpi.get("validation_seconds_per_epoch", 0.0)),
+                )  # fmt: skip
+            except (ValueError, AttributeError, KeyError, TypeError):
+                continue
+            if math.isfinite(told.seconds):
+                return told
+    return None
 
 
 class ReportReader:

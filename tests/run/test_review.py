@@ -1,6 +1,7 @@
 """Look before a search: what it would do and cost, measured, with nothing left behind."""
 
 import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,28 @@ def request(tmp_path: Path, **options: Any) -> RunRequest:
 
 def test_a_review_measures_an_epoch_and_leaves_nothing(tmp_path: Path) -> None:
     found = review_search(request(tmp_path), 30.0)
-    assert found["measured"]["state"] == "an epoch"
-    assert found["measured"]["seconds"] >= 0.05
+    assert found["measured"]["state"] == "an epoch"  # its program tells no step
+    assert found["measured"]["seconds_per_epoch"] >= 0.05
     assert found["estimate"]["epochs_at_most"] == 24
-    assert found["estimate"]["minutes_at_most"] == pytest.approx(found["measured"]["seconds"] * 24 / 60)
+    assert found["estimate"]["minutes_at_most"] == pytest.approx(found["measured"]["seconds_per_epoch"] * 24 / 60)
     assert [one["trial"] for one in found["first_proposals"]] == [0, 1, 2, 3]
     assert found["first_proposals"][0]["values"] == found["baseline"]
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_few_steps_tell_what_a_search_takes(tmp_path: Path) -> None:
+    asked = request(tmp_path, overrides=["seconds=60"])  # an epoch is never waited for
+    script = tmp_path / "tiny-skill" / "scripts" / "train.py"
+    told = {"seconds_per_step": 2.0, "steps_per_epoch": 30, "validation_seconds_per_epoch": 5.0}
+    line = json.dumps({"status": "RUNNING", "kpi": told})
+    before, loop, after = script.read_text().partition("for epoch in range(")
+    script.write_text(f"{before}with status.open('a') as file:\n    file.write({line!r} + chr(10))\n{loop}{after}")
+    found = review_search(asked, 30.0)
+    assert found["measured"]["state"] == "a few steps"
+    assert found["estimate"]["seconds_per_epoch"] == 65.0
+    trial = found["measured"]["seconds"] + 4 * 65.0
+    assert found["estimate"]["minutes_per_trial"] == pytest.approx(trial / 60)
+    assert found["estimate"]["minutes_at_most"] == pytest.approx(6 * trial / 60)
     assert not (tmp_path / "results").exists()
 
 

@@ -1,6 +1,7 @@
 """What happens around the steps: validation, status lines, the progress bar."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,9 +24,11 @@ from tao_skill.metric_learning.training.processes import Processes
 from tao_skill.metric_learning.training.refit import Refit
 from tao_skill.metric_learning.training.tracking import Tracking
 
-__all__ = ["EpochReport", "EpochSampler", "ProgressBar"]
+__all__ = ["EpochReport", "EpochSampler", "ProgressBar", "StepTimer"]
 
 log = logging.getLogger(__name__)
+# The first steps reserve memory and choose kernels.
+_STEPS_BEFORE_TIMING, _TIMED_STEPS = 2, 5
 
 
 class EpochSampler(pl.Callback):
@@ -71,13 +74,16 @@ class EpochReport(pl.Callback):
         self.processes = processes
         self.half = half
         self.refit = refit
+        self.start_seconds = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure the model that a new training starts from."""
         assert isinstance(pl_module, TrainingModule)
         if self.task is None or pl_module.step > 0:
             return
+        since = time.monotonic()
         measured = self._measure(pl_module.best_weights, self.task, trainer, pl_module)
+        self.start_seconds = time.monotonic() - since
         if measured is not None:
             values = measured.metrics
             # Under names of their own: these are no results of an epoch.
@@ -155,6 +161,35 @@ def _line(epoch: int, max_epoch: int, kpi: dict[str, float]) -> str:
         shown["val P@1"] = kpi[MONITOR]
     numbers = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
     return f"epoch {epoch + 1}/{max_epoch}  {numbers}"
+
+
+class StepTimer(pl.Callback):
+    """Tell in a status line, after a few steps, what an epoch will take: whoever plans need not wait for one.
+
+    ``projection_seconds`` is what computing an embedder took, which each validation does again where it is wanted.
+    """
+
+    def __init__(self, report: EpochReport, *, projection_seconds: float) -> None:
+        self._report, self._projection_seconds = report, projection_seconds
+        self._steps, self._since = 0, 0.0
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """Count a step; report once."""
+        self._steps += 1
+        if self._steps not in (_STEPS_BEFORE_TIMING, _STEPS_BEFORE_TIMING + _TIMED_STEPS):
+            return
+        if pl_module.device.type == "cuda":
+            torch.cuda.synchronize(pl_module.device)
+        now = time.monotonic()
+        if self._steps == _STEPS_BEFORE_TIMING:
+            self._since = now
+            return
+        if not trainer.is_global_zero:
+            return
+        seconds, steps = (now - self._since) / _TIMED_STEPS, int(trainer.num_training_batches)
+        validation = (self._report.start_seconds + self._projection_seconds) / self._report.interval
+        kpi = {"seconds_per_step": seconds, "steps_per_epoch": steps, "validation_seconds_per_epoch": validation}
+        self._report.status.running(f"A step takes {seconds:.3g} s, an epoch has {steps}.", kpi=kpi)
 
 
 class ProgressBar(pl.Callback):

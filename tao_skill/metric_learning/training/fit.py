@@ -1,6 +1,7 @@
 """The train action."""
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tao_skill.metric_learning.model.recogniser import ModelSettings
 from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.quick_layers import make_quick
 from tao_skill.metric_learning.status import StatusLog
-from tao_skill.metric_learning.training.callbacks import EpochReport, EpochSampler, ProgressBar
+from tao_skill.metric_learning.training.callbacks import EpochReport, EpochSampler, ProgressBar, StepTimer
 from tao_skill.metric_learning.training.checkpointing import START_EPOCH, Checkpointing, new_record
 from tao_skill.metric_learning.training.criterion import Criterion, build_criterion
 from tao_skill.metric_learning.training.data import TrainingData, all_pixels, unseen_warning
@@ -75,9 +76,13 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
         classes = len(sets.train.classes)
         log.info("%d images of %d classes, on %s in %s.", len(sets.train), classes, processes, precision)
         with all_pixels(spec, sets) as data.pixels, Tracking(spec, folder) as tracking:
+            since = time.monotonic()
             if start.checkpoint is None and processes.is_first:
                 _warm_up(data, start.seed, half=precision == "bf16-mixed")
-            _fit(module, data, record, status=status, tracking=tracking, precision=precision)
+            _fit(
+                module, data, record, status=status, tracking=tracking, precision=precision,
+                warm_up_seconds=time.monotonic() - since,
+            )  # fmt: skip
     if not processes.is_first:
         return {"warnings": []}
     partial = [str(report) for report in start.loaded if report.is_partial]
@@ -127,6 +132,7 @@ def _fit(
     status: StatusLog,
     tracking: Tracking,
     precision: Any,
+    warm_up_seconds: float,
 ) -> None:
     spec, train, processes = data.spec, data.spec.train, data.processes
     checkpointing = Checkpointing(record, train, str(spec.model_name), data.sets.train.classes)
@@ -142,6 +148,7 @@ def _fit(
         half=precision == "bf16-mixed",
         refit=Refit(spec, data.sets.train, data.pixels, module.seed),
     )
+    timer = StepTimer(report, projection_seconds=warm_up_seconds if train.embedder_refit else 0.0)
     torch.backends.cudnn.benchmark = train.cudnn.benchmark
     torch.backends.cudnn.deterministic = train.cudnn.deterministic
     trainer = pl.Trainer(
@@ -152,7 +159,7 @@ def _fit(
         plugins=[processes.environment],
         precision=precision,
         max_epochs=train.num_epochs - module.start_epoch,
-        callbacks=[EpochSampler(data), ProgressBar(), report, checkpointing],
+        callbacks=[EpochSampler(data), ProgressBar(), timer, report, checkpointing],
         logger=False,
         enable_checkpointing=True,
         enable_progress_bar=False,

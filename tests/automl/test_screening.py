@@ -1,0 +1,211 @@
+"""Comparing trials after few epochs, where the wall clock holds too few full trainings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tao_skill.automl.executor import End, Progress, Running
+from tao_skill.automl.history import SearchHistory, Trial
+from tao_skill.automl.retention import disk_bound
+from tao_skill.automl.screening import can_be_judged, final_epoch, finalists, first_pause
+from tao_skill.automl.search import Search
+from tao_skill.automl.searcher import Ended, Recommendation
+from tao_skill.config.automl import AutoML
+from tao_skill.errors import Problem
+
+
+def new_history(*values: float, algorithm: str = "bayesian", direction: str = "maximize") -> SearchHistory:
+    history = SearchHistory(
+        job_id="job", skill="tiny", skill_dir="/s", algorithm=algorithm, metric="score", direction=direction,
+        full_epochs=100, settings={}, space=[], started_at="2026-01-01T00:00:00Z",
+    )  # fmt: skip
+    for number, value in enumerate(values):
+        trial = Trial(number=number, origin="search", values={}, epochs=100, state="stopped")
+        history.add_report(trial, 1, value / 2)
+        history.add_report(trial, 2, value)
+        history.trials.append(trial)
+    return history
+
+
+@pytest.mark.parametrize(
+    ("epochs", "affordable", "trials", "expected"),
+    [
+        (10, 80, 20, 0),  # eight full trainings are a search
+        (10, 79, 20, 4),
+        (100, 160, 20, 10),
+        (100_000, 160, 20, 10),  # what the clock allows counts, not what was asked for
+        (100, 160, 4, 20),  # fewer trials, longer ones
+        (100, 160, 1, 0),  # the baseline alone
+        (100, 11, 20, 0),  # less than three trials of two epochs: rather one training
+        (2, 3, 20, 0),
+    ],
+)
+def test_how_long_trials_train_before_they_are_compared(
+    epochs: int, affordable: int, trials: int, expected: int
+) -> None:
+    settings = AutoML(automl_max_minutes=affordable / 60, automl_max_recommendations=trials)
+    assert first_pause(settings, epochs, 1.0) == expected
+
+
+def test_only_a_wall_clock_shortens_trials_and_never_for_algorithms_with_rungs() -> None:
+    limited = AutoML(automl_max_minutes=1)
+    history = new_history(0.5)
+    assert can_be_judged(limited, history, history.trials[0])
+    assert not can_be_judged(AutoML(), history, history.trials[0])
+    assert not can_be_judged(AutoML(automl_max_minutes=1, automl_early_stopping=False), history, history.trials[0])
+    history.first_pause = 0
+    assert not can_be_judged(limited, history, history.trials[0])  # once is enough
+    for algorithm in ("asha", "pbt", "hyperband"):
+        other = new_history(0.5, algorithm=algorithm)
+        assert not can_be_judged(limited, other, other.trials[0])
+
+
+@pytest.mark.parametrize(("direction", "best"), [("maximize", [3, 1, 2]), ("minimize", [0, 4, 2])])
+def test_the_best_go_on_and_their_checkpoints_stay(direction: str, best: list[int]) -> None:
+    history = new_history(0.1, 0.4, 0.3, 0.5, 0.2, direction=direction)
+    assert finalists(history) == []
+    history.first_pause = 40
+    assert [one.number for one in finalists(history)] == best
+    assert final_epoch(history) == 100
+    assert disk_bound(history, AutoML(), 1) == "at most the checkpoints of 6 trials"
+
+
+def test_trials_that_hold_the_start_are_ranked_by_what_they_learned() -> None:
+    history = new_history(0.2, 0.4, 0.3)
+    for trial in history.trials:
+        history.settle(trial, 0.9)
+    assert [one.number for one in history.ranked()] == [1, 2, 0]
+    assert {one.best_epoch for one in history.trials} == {0}
+
+
+class Clock:
+    """Time that passes only while trials train."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Machine:
+    """An executor whose trials take a second an epoch; trial n reaches ``heights[n]``, with ``speeds[n]``."""
+
+    slots = 1
+
+    def __init__(self, clock: Clock, heights: list[float], speeds: list[float]) -> None:
+        self.clock, self.heights, self.speeds = clock, heights, speeds
+        self.epochs: dict[int, int] = {}  # what checkpoints hold
+        self.starts: list[tuple[int, int]] = []
+        self.forgotten: list[int] = []
+
+    def check(self, values: Mapping[str, Any]) -> list[Problem]:
+        del values
+        return []
+
+    def start(self, trial: Trial) -> Running:
+        self.starts.append((trial.number, self.epochs.get(trial.number, 0)))
+        return _Training(self, trial)
+
+    def forget(self, trial: Trial) -> None:
+        self.forgotten.append(trial.number)
+        del self.epochs[trial.number]
+
+    def close(self) -> None:
+        return
+
+    def value(self, number: int, epoch: int) -> float:
+        return self.heights[number] * (1 - math.exp(-self.speeds[number] * epoch))
+
+
+class _Training:
+    def __init__(self, machine: Machine, trial: Trial) -> None:
+        self.machine, self.trial, self.stopping = machine, trial, False
+
+    def poll(self) -> Progress:
+        machine, number = self.machine, self.trial.number
+        epoch = machine.epochs.get(number, 0)
+        if self.stopping:
+            return Progress((), End("stopped"))
+        if epoch == self.trial.epochs:
+            return Progress((), End("done"))
+        machine.clock.now += 1
+        machine.epochs[number] = epoch + 1
+        return Progress([(epoch + 1, machine.value(number, epoch + 1))])
+
+    def stop(self, reason: str) -> None:
+        del reason
+        self.stopping = True
+
+
+class Proposals:
+    """A searcher that proposes one trial after the other, and finds none hopeless."""
+
+    def __init__(self, history: SearchHistory) -> None:
+        self.history = history
+
+    def ask(self) -> Recommendation | None:
+        number = len(self.history.trials)
+        return Recommendation(number, {}, self.history.full_epochs, "search" if number else "baseline")
+
+    def report(self, number: int, epoch: int, value: float) -> bool:
+        del number, epoch, value
+        return False
+
+    def tell(self, number: int, ended: Ended, value: float | None) -> None:
+        del number, ended, value
+
+    def needed(self) -> set[int]:
+        return set()
+
+    def why_over(self) -> str:
+        return ""
+
+
+def searched(
+    monkeypatch: pytest.MonkeyPatch, heights: list[float], speeds: list[float], seconds: float, trials: int = 20
+) -> tuple[SearchHistory, Machine]:
+    clock = Clock()
+    monkeypatch.setattr("tao_skill.automl.search.time", clock)
+    history, machine = new_history(), Machine(clock, heights, speeds)
+    settings = AutoML(automl_max_minutes=seconds / 60, automl_max_recommendations=trials)
+    Search(history, settings, Proposals(history), machine, save=lambda _: None).run()
+    assert clock.now <= seconds + 2
+    return history, machine
+
+
+def test_the_winner_gets_what_is_left_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    heights = [0.5, 0.6, 0.9, 0.55, 0.4, 0.45, 0.5, 0.3]
+    history, machine = searched(monkeypatch, heights, [0.05] * 8, 160, trials=8)
+    assert history.first_pause == 9
+    assert history.winner == 2
+    paused = [trial.last_epoch for trial in history.trials if trial.number not in (1, 2, 3)]
+    assert paused == [9] * 5
+    assert [history.trials[number].last_epoch for number in (1, 3)] == [27, 27]
+    assert history.trials[2].last_epoch > 40
+    # Everyone went on from where it was.
+    assert machine.starts[8:] == [(2, 9), (1, 9), (3, 9), (2, 27)]
+    assert set(machine.epochs) <= {1, 2, 3}
+    assert 2 in machine.epochs
+
+
+def test_a_slow_starter_among_the_best_may_still_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    heights = [0.5, 0.52, 0.95, 0.1, 0.1, 0.1, 0.1, 0.1]
+    speeds = [0.5, 0.5, 0.06, *[0.5] * 5]
+    history, _ = searched(monkeypatch, heights, speeds, 160, trials=8)
+    assert history.trials[2].reports[8].value < history.trials[1].reports[8].value  # type: ignore[operator]
+    assert history.winner == 2
+
+
+def test_too_little_time_for_a_search_is_one_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    history, machine = searched(monkeypatch, [0.5], [0.05], 10)
+    assert history.first_pause == 0
+    assert machine.starts == [(0, 0)]
+    assert history.trials[0].last_epoch >= 9
