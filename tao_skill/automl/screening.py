@@ -1,8 +1,8 @@
 """How long trials train before they are compared, where the wall clock holds too few full trainings for a search.
 
 All trials then pause at the same epoch; the best few go on from their checkpoints to a later one, and the best of
-those trains for the rest of the time. So a search spends on its winner what a single training would, less what
-comparing costs, and where even that is too little it is that single training.
+those trains for the rest of the time, as long as it improves: then the baseline and the other finalists go on, since
+what learns slowly may end higher. Where the time is too little even for that, the search is a single training.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.config.automl import AutoML
 
-__all__ = ["FINALISTS", "SHARE", "can_be_judged", "final_epoch", "finalists", "first_pause"]
+__all__ = ["FINALISTS", "SHARE", "can_be_judged", "final_epoch", "finalists", "first_pause", "is_flat", "next_to_train"]
 
 # Algorithms that come with no rungs of their own.
 _ALGORITHMS = ("bayesian", "random", "llm", "hybrid")
@@ -25,6 +25,8 @@ _FEWEST = 3
 _EARLIEST = 1 / 16
 FINALISTS = 3
 _FINAL_FACTOR = 3
+# A trial is flat when it has not improved for this part of its epochs.
+_PATIENCE = 1 / 3
 # The first epoch of a process is slower than the others.
 _JUDGED_AFTER = 2
 
@@ -56,5 +58,23 @@ def final_epoch(history: SearchHistory) -> int:
 
 
 def finalists(history: SearchHistory) -> list[Trial]:
-    """Return the best trials, which go on."""
+    """Return the best trials, which go on, the best first."""
     return history.ranked()[:FINALISTS] if history.first_pause else []
+
+
+def is_flat(history: SearchHistory, trial: Trial) -> bool:
+    """Say whether a trial has not improved for so long that the time is better spent on another one."""
+    best = history.trained_value(trial)
+    since = min((report.epoch for report in trial.reports if report.value == best), default=0)
+    patience = max(history.first_pause or 0, trial.last_epoch * _PATIENCE)
+    return trial.last_epoch - since >= patience
+
+
+def next_to_train(history: SearchHistory) -> Trial | None:
+    """Return the trial that goes on next: the best, then the baseline, then the other finalists; flat ones don't."""
+    best = finalists(history)
+    for trial in [*best[:1], *history.trials[:1], *best[1:]]:
+        can_go_on = trial.state == "stopped" and trial.checkpoints_kept and trial.last_epoch < history.full_epochs
+        if can_go_on and not is_flat(history, trial):
+            return trial
+    return None

@@ -11,7 +11,7 @@ from tao_skill.automl.budget import Budget
 from tao_skill.automl.executor import End, Executor, Running
 from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.automl.retention import disk_bound, out_of_race
-from tao_skill.automl.screening import can_be_judged, final_epoch, finalists, first_pause
+from tao_skill.automl.screening import can_be_judged, final_epoch, finalists, first_pause, is_flat, next_to_train
 from tao_skill.automl.searcher import Ended, Searcher
 from tao_skill.config.automl import AutoML
 
@@ -75,7 +75,9 @@ class Search:
                 self._fill_slots()
                 self._watch()
                 time.sleep(_TICK_SECONDS)
-            self._train_finalists()
+            if self._history.first_pause:
+                self._train_finalists()
+                self._train_on()
             self._finish_winner()
         except BaseException:
             self._interrupt()
@@ -146,19 +148,28 @@ class Search:
         self._history.add_report(trial, epoch, value)
         hopeless = value is not None and self._searcher.report(trial.number, epoch, value)
         self._decide_on_pauses(one)
-        if epoch < trial.epochs and not one.asked_to_stop:
-            if hopeless and trial.pause_at == (self._history.first_pause or 0):
-                self._stop(one, f"hopeless after epoch {epoch}")
-            elif trial.pause_at and epoch >= trial.pause_at:
-                self._stop(one, f"paused after epoch {epoch}")
+        if epoch < trial.epochs and not one.asked_to_stop and (why := self._why_stop(trial, epoch, hopeless)):
+            self._stop(one, f"{why} after epoch {epoch}")
         self._persist()
+
+    def _why_stop(self, trial: Trial, epoch: int, hopeless: bool) -> str:
+        """Say why a trial is stopped after an epoch; empty where it goes on."""
+        history = self._history
+        if hopeless and trial.pause_at == (history.first_pause or 0):
+            return "hopeless"
+        if trial.pause_at and epoch >= trial.pause_at:
+            return "paused"
+        is_final = history.first_pause and trial.pause_at in (0, final_epoch(history))
+        return "no longer improving" if is_final and is_flat(history, trial) else ""
 
     def _decide_on_pauses(self, one: _Watched) -> None:
         """Choose, once the baseline has shown what an epoch costs, how long trials train before they are compared."""
         history, trial = self._history, one.trial
         if can_be_judged(self._settings, history, trial):
             per_epoch = (trial.seconds + time.monotonic() - one.since) / trial.last_epoch
-            trial.pause_at = history.first_pause = first_pause(self._settings, history.full_epochs, per_epoch)
+            history.first_pause = first_pause(self._settings, history.full_epochs, per_epoch)
+            for other in self._watched:
+                other.trial.pause_at = history.first_pause
 
     def _is_late(self, one: _Watched) -> bool:
         limit = self._settings.automl_trial_timeout_minutes
@@ -222,6 +233,15 @@ class Search:
                 return
         self._drain("the target is reached")
 
+    def _train_on(self) -> None:
+        """Spend what is left of the time on whichever of the finalists still improves, the best first."""
+        while not self._budget.is_target_reached():
+            while len(self._watched) < self._executor.slots and (trial := next_to_train(self._history)) is not None:
+                self._go_on(trial, 0)
+            if not self._watched or not self._watch_in_time():
+                return
+        self._drain("the target is reached")
+
     def _finish_winner(self) -> None:
         """Train the best trial to the end, where it was stopped before that and there is time."""
         best = self._history.best()
@@ -233,7 +253,7 @@ class Search:
             self._history.notes.append("No time was left to train the winner to the end.")
             return
         _log.info("trial %d is the best so far; its training goes on to the end", best.number)
-        self._go_on(best, 0)
+        self._go_on(best, self._history.full_epochs)
         while self._watched and self._watch_in_time():
             continue
 
@@ -275,6 +295,7 @@ class Search:
 
     def _tidy(self) -> None:
         needed = self._searcher.needed() | {trial.number for trial in finalists(self._history)}
+        needed |= {0} if self._history.first_pause else set()
         for trial in out_of_race(self._history, self._settings, needed):
             self._executor.forget(trial)
             trial.checkpoints_kept = False

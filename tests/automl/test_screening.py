@@ -71,7 +71,7 @@ def test_the_best_go_on_and_their_checkpoints_stay(direction: str, best: list[in
     history.first_pause = 40
     assert [one.number for one in finalists(history)] == best
     assert final_epoch(history) == 100
-    assert disk_bound(history, AutoML(), 1) == "at most the checkpoints of 6 trials"
+    assert disk_bound(history, AutoML(), 1) == "at most the checkpoints of 7 trials"
 
 
 def test_trials_that_hold_the_start_are_ranked_by_what_they_learned() -> None:
@@ -192,7 +192,7 @@ def test_the_winner_gets_what_is_left_of_the_time(monkeypatch: pytest.MonkeyPatc
     assert history.trials[2].last_epoch > 40
     # Everyone went on from where it was.
     assert machine.starts[8:] == [(2, 9), (1, 9), (3, 9), (2, 27)]
-    assert set(machine.epochs) <= {1, 2, 3}
+    assert set(machine.epochs) <= {0, 1, 2, 3}
     assert 2 in machine.epochs
 
 
@@ -202,6 +202,16 @@ def test_a_slow_starter_among_the_best_may_still_win(monkeypatch: pytest.MonkeyP
     history, _ = searched(monkeypatch, heights, speeds, 160, trials=8)
     assert history.trials[2].reports[8].value < history.trials[1].reports[8].value  # type: ignore[operator]
     assert history.winner == 2
+
+
+def test_where_the_best_no_longer_improves_the_baseline_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    heights = [0.9, 0.6, 0.5, 0.4, 0.4, 0.4, 0.4, 0.4]
+    # All but the baseline have learned all they can after a few epochs.
+    speeds = [0.02, *[50.0] * 7]
+    history, machine = searched(monkeypatch, heights, speeds, 200, trials=8)
+    assert machine.starts[-1][0] == 0
+    assert history.trials[0].last_epoch > 50
+    assert history.winner == 0
 
 
 def test_too_little_time_for_a_search_is_one_training(monkeypatch: pytest.MonkeyPatch) -> None:
