@@ -29,7 +29,8 @@ Acceptable = Callable[[Mapping[str, Any]], Sequence[Problem]]
 # Values that break a rule cost nothing but a draw; a space without any that hold is the user's mistake.
 _DRAWS = 3
 _RANDOM_DRAWS = 500
-_STARTUP_TRIALS = 5
+# Fitted to fewer, a Gaussian process of a dozen parameters proposes the corners of the space.
+_STARTUP_TRIALS = 10
 _NUMBER = "trial"
 # Where a language model proposes, Optuna does what it does by default: its turn in hybrid, and a fallback.
 _PROPOSES = {"llm": "bayesian", "hybrid": "bayesian"}

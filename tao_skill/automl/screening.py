@@ -1,8 +1,9 @@
 """How long trials train before they are compared, where the wall clock holds too few full trainings for a search.
 
 All trials then pause at the same epoch; the best few go on from their checkpoints to a later one, and the best of
-those trains for the rest of the time, as long as it improves: then the baseline and the other finalists go on, since
-what learns slowly may end higher. Where the time is too little even for that, the search is a single training.
+those trains for the rest of the time, as long as it improves: then the other finalists do, and the baseline, which a
+plain training would have trained in all that time. Where the time is too little even for that, the search is a plain
+training.
 """
 
 from __future__ import annotations
@@ -71,10 +72,13 @@ def is_flat(history: SearchHistory, trial: Trial) -> bool:
 
 
 def next_to_train(history: SearchHistory) -> Trial | None:
-    """Return the trial that goes on next: the best, then the baseline, then the other finalists; flat ones don't."""
-    best = finalists(history)
-    for trial in [*best[:1], *history.trials[:1], *best[1:]]:
-        can_go_on = trial.state == "stopped" and trial.checkpoints_kept and trial.last_epoch < history.full_epochs
-        if can_go_on and not is_flat(history, trial):
+    """Return the trial that goes on next: the best finalist that isn't flat, else the baseline.
+
+    The baseline goes on even where it is flat: what is left of the time is worth no less than in a plain training.
+    """
+    waiting = [one for one in [*finalists(history), *history.trials[:1]] if one.state == "stopped"]
+    for trial in waiting:
+        can_go_on = trial.checkpoints_kept and trial.last_epoch < history.full_epochs
+        if can_go_on and (trial.number == 0 or not is_flat(history, trial)):
             return trial
     return None

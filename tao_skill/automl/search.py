@@ -159,7 +159,7 @@ class Search:
             return "hopeless"
         if trial.pause_at and epoch >= trial.pause_at:
             return "paused"
-        is_final = history.first_pause and trial.pause_at in (0, final_epoch(history))
+        is_final = history.first_pause and trial.number > 0 and trial.pause_at in (0, final_epoch(history))
         return "no longer improving" if is_final and is_flat(history, trial) else ""
 
     def _decide_on_pauses(self, one: _Watched) -> None:
