@@ -47,8 +47,8 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     )  # fmt: skip
     add_train_options(review)
     review.add_argument(
-        "--measure", type=float, default=60.0, metavar="SECONDS",
-        help="train the baseline for a few steps, or for so long, to measure it (default 60; 0: don't)",
+        "--measure", type=float, default=120.0, metavar="SECONDS",
+        help="train the baseline for a few steps, or for so long, to measure it (default 120; 0: don't)",
     )  # fmt: skip
     review.set_defaults(call=_review)
     _add(verbs, parents, "status", "where a search stands, and its best trial so far", _status)
