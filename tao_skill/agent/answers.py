@@ -21,6 +21,7 @@ __all__ = [
     "Progress",
     "ResultAnswer",
     "SchemaAnswer",
+    "SearchFact",
     "SkillFact",
     "SkillsAnswer",
     "Source",
@@ -122,6 +123,20 @@ class CheckDataAnswer(_Document):
     next_call: Call | None = Field(default=None, description="The call to make next.")
 
 
+class SearchFact(_Document):
+    """What a search would do: its cost is about trials times epochs, if no limit ends it sooner."""
+
+    algorithm: str = Field(description="How values are proposed.")
+    metric: str = Field(description="What is optimised.")
+    direction: str = Field(description="maximize or minimize.")
+    trials: int = Field(description="Most trainings that are started.")
+    epochs: int | None = Field(description="Epochs of a full training.")
+    minutes: float | None = Field(description="Minutes after which it ends; null: no limit.")
+    at_once: int = Field(description="Trials that run at the same time.")
+    searched: list[dict[str, Any]] = Field(description="Parameters with their present value and range or choices.")
+    left_out: dict[str, str] = Field(description="Parameters that are not searched, and why.")
+
+
 class PlanAnswer(_Document):
     """What a run would do."""
 
@@ -136,6 +151,7 @@ class PlanAnswer(_Document):
     settings: dict[str, Any] = Field(description="Settings that differ from the template, by dotted key.")
     origins: dict[str, str] = Field(description="Where each of those came from.")
     reasons: dict[str, str] = Field(description="What was decided about parent models and output places, and why.")
+    search: SearchFact | None = Field(default=None, description="The search, where training goes to one.")
     device: str = Field(description="cuda or cpu.")
     warnings: list[str] = Field(description="What the user should know.")
     next_call: Call | None = Field(default=None, description="The call to make next.")
@@ -144,7 +160,7 @@ class PlanAnswer(_Document):
 class Progress(_Document):
     """How far a job is."""
 
-    epoch: int | None = Field(default=None, description="Epochs done.")
+    epoch: int | None = Field(default=None, description="Newest epoch that ended, counted from 0.")
     max_epoch: int | None = Field(default=None, description="Epochs in all.")
     message: str = Field(default="", description="What it said last.")
     metrics: dict[str, float | None] = Field(default_factory=dict, description="Newest numbers.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tao_skill.agent.answers import (
@@ -23,6 +24,8 @@ from tao_skill.errors import Problem, SkillError
 
 __all__ = ["check_spec", "list_skills", "show_schema"]
 
+_WORD = re.compile(r"[^\W_]+")
+
 
 def list_skills(request: ListSkillsRequest, desk: Desk) -> SkillsAnswer:
     """List the skills, with what each action reads."""
@@ -42,17 +45,19 @@ def show_schema(request: ShowSchemaRequest, desk: Desk) -> SchemaAnswer:
     """Show parameters of an action with their defaults and bounds."""
     check_request({}, request.skill, desk.roots)
     schema = find_skill(request.skill).schema(request.action)
-    words = request.match.lower()
-    found = [one for one in _parameters("", schema["properties"]) if words in f"{one.key} {one.description}".lower()]
+    asked = request.match.lower()
+    every = _parameters("", schema["properties"])
+    found = _that_hold(asked.split(), every) or _that_hold(_WORD.findall(asked), every)
     end = request.offset + request.limit
-    rest = Call(
-        tool="show_schema", arguments=request.model_dump(exclude_defaults=True) | {"offset": end}, why="the rest"
-    )
+    known = request.model_dump(exclude_defaults=True)
+    rest = Call(tool="show_schema", arguments=known | {"offset": end}, why="the rest")
+    if not found:
+        rest = Call(tool="show_schema", arguments={"action": request.action}, why="nothing fits; see all")
     return SchemaAnswer(
         action=request.action,
         parameters=found[request.offset : end],
         total=len(found),
-        next_call=rest if end < len(found) else None,
+        next_call=rest if end < len(found) or not found else None,
     )
 
 
@@ -102,6 +107,10 @@ def _fact(summary: SkillSummary) -> SkillFact:
 
 def _files(files: Any) -> dict[str, str]:
     return dict(files) if isinstance(files, Mapping) else {"": str(files)}
+
+
+def _that_hold(words: Sequence[str], parameters: Sequence[Parameter]) -> list[Parameter]:
+    return [one for one in parameters if all(word in f"{one.key} {one.description}".lower() for word in words)]
 
 
 def _parameters(prefix: str, properties: Mapping[str, Any]) -> list[Parameter]:

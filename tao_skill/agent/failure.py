@@ -17,6 +17,7 @@ __all__ = ["failure_of", "invalid_arguments", "problem_fact", "recorded_failure"
 
 _MOST_PROBLEMS = 40
 _LONGEST_VALUE = 300
+_OPTION = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
 _SHELL = re.compile(r"python -m tao_skill|^-|\bjobs (show|logs|resume|upload|list)\b|the same command")
 
 
@@ -75,8 +76,14 @@ def invalid_arguments(error: ValidationError, tool: str, model: type[BaseModel],
 
 
 def problem_fact(problem: Problem) -> ProblemFact:
-    """Return a problem as data, with long values cut."""
-    return ProblemFact(key=problem.key, value=_short(problem.value), allowed=_cut(problem.expected))
+    """Return a problem as data: options of the command line become arguments, and long values are cut."""
+    return ProblemFact(
+        key=_as_argument(problem.key), value=_short(problem.value), allowed=_cut(_as_argument(problem.expected))
+    )
+
+
+def _as_argument(text: str) -> str:
+    return _OPTION.sub(lambda found: found[1].replace("-", "_"), text)
 
 
 def _short(value: Any) -> Any:
@@ -103,6 +110,9 @@ def _next_call(error: TaoSkillError, tool: str, arguments: dict[str, Any]) -> Ca
             again = _schema_call(error, arguments)
         case "skill_error":
             again = Call(tool="list_skills", why="see which skills there are")
+        case "checkpoint_error" if arguments.get("action") == "gen_trt_engine" and arguments.get("parent_job_id"):
+            export = {"action": "export", "parent_job_id": arguments["parent_job_id"]}
+            again = Call(tool="plan", arguments=export, why="an engine is built from an export's ONNX file")
         case "job_error" | "checkpoint_error" if "job_id" in arguments or "parent_job_id" in arguments:
             again = Call(tool="status", why="see which jobs there are and how they stand")
         case "key_conflict":

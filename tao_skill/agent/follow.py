@@ -152,6 +152,9 @@ def _after(record: JobRecord) -> Call | None:
     if record.action == "train" and record.status == "COMPLETE":
         arguments = {"action": "evaluate", "parent_job_id": record.job_id}
         return Call(tool="plan", arguments=arguments, why="evaluate the model on classes it has not seen")
+    if record.action == "export" and record.status == "COMPLETE":
+        arguments = {"action": "evaluate", "parent_job_id": record.job_id}
+        return Call(tool="plan", arguments=arguments, why="see that the exported file recognises as the model did")
     return None
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from tao_skill.agent.answers import Call, JobsAnswer, PlanAnswer
+from tao_skill.agent.answers import Call, JobsAnswer, PlanAnswer, SearchFact
 from tao_skill.agent.desk import Desk
 from tao_skill.agent.follow import job_fact, progress_call
 from tao_skill.agent.guard import check_links, check_plain, check_record, check_request, check_spec_places
@@ -42,6 +42,7 @@ def plan(request: PlanRequest, desk: Desk) -> PlanAnswer:
         settings=chosen,
         origins={key: made.provenance.get(key, "") for key in chosen},
         reasons=redacted(made.reasons),
+        search=_search_fact(made.search) if made.search else None,
         device=made.preflight.device,
         warnings=redacted([*made.warnings, *made.preflight.notes]),
         next_call=Call(tool="run", arguments=arguments, why="start it, with an idempotency_key of your choice"),
@@ -110,6 +111,21 @@ def _plan(request: PlanRequest, desk: Desk, store: JobStore, job_id: str | None)
     made = make_plan(_run_request(request), skill, store, job_id)
     check_spec_places(skill, made.spec, desk.roots)
     return made
+
+
+def _search_fact(search: Mapping[str, Any]) -> SearchFact:
+    settings = search["settings"]
+    return SearchFact(
+        algorithm=search["algorithm"],
+        metric=search["metric"],
+        direction=search["direction"],
+        trials=settings["automl_max_recommendations"],
+        epochs=search["full_epochs"],
+        minutes=settings["automl_max_minutes"],
+        at_once=settings["automl_max_concurrent"],
+        searched=search["space"],
+        left_out=search["left_out"],
+    )
 
 
 def _run_request(request: PlanRequest) -> RunRequest:

@@ -51,7 +51,8 @@ class ShowSchemaRequest(ToolRequest):
     action: str = Field(description="Action whose parameters to show.", json_schema_extra=_ONE_OF_ACTIONS)
     match: str = Field(
         default="",
-        description="Show only parameters whose key or description holds this text, such as optim or batch_size.",
+        description="Show only parameters whose key and description hold all of these words, such as batch_size or "
+        "trunk learning rate.",
     )
     offset: int = Field(default=0, ge=0, description="Parameters to pass over, to page on.")
     limit: int = Field(default=40, ge=1, le=200, description="Most parameters to show.")

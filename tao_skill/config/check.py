@@ -75,8 +75,14 @@ def _split_keys(action: str, spec: Mapping[str, Any]) -> tuple[dict[str, Any], l
 
 def _nearest(key: str) -> str:
     last = key.rpartition(".")[2]
-    same_name = [known for known in known_keys() if known.rpartition(".")[2] == last]
-    close = difflib.get_close_matches(key, same_name or known_keys(), n=1, cutoff=0.6) or same_name[:1]
+    names = {known: known.rpartition(".")[2] for known in known_keys()}
+    # A name that is a word of another, such as lr of base_lr, is nearer to it than letters tell.
+    alike = (
+        [known for known, name in names.items() if name == last]
+        or [known for known, name in names.items() if name.endswith(f"_{last}")]
+        or [known for known, name in names.items() if last in name.split("_")]
+    )
+    close = difflib.get_close_matches(key, alike or names, n=1, cutoff=0.6) or alike[:1]
     return f"no such key; the nearest is {close[0]}" if close else "no such key"
 
 

@@ -12,8 +12,11 @@ from tao_skill.agent.call import call_tool, read_arguments
 from tao_skill.agent.definitions import definitions
 from tao_skill.agent.desk import Desk
 from tao_skill.agent.tools import TOOLS
+from tao_skill.bank.skill import find_skill
 from tao_skill.cli.main import main
 from tao_skill.errors import UsageError
+from tao_skill.jobs.record import JobRecord, JobStatus
+from tao_skill.jobs.store import JobStore
 
 DEFINITIONS = definitions()
 OFF = {"action": "train", "data_root": "data", "automl_policy": "off"}
@@ -62,6 +65,12 @@ def test_settings_of_a_search_are_passed_on(desk: Desk) -> None:  # R19 R20
     plan = answer_of("plan", search, desk)
     assert plan["dispatch"] == "tao-run-automl"
     assert plan["next_call"]["arguments"]["automl"] == {"automl_max_recommendations": 3}
+    told = plan["search"]
+    assert (told["algorithm"], told["trials"], told["epochs"], told["direction"]) == ("bayesian", 3, 10, "maximize")
+    rate = next(one for one in told["searched"] if one["key"] == "train.optim.trunk.base_lr")
+    assert rate["low"] < rate["default"] < rate["high"]
+    assert told["left_out"]
+    assert answer_of("plan", OFF, desk)["search"] is None
     error = error_of("plan", search | {"automl": {"automl_max_recomendations": 3}}, desk)
     assert "automl_max_recommendations" in str(error["problems"])
 
@@ -75,6 +84,28 @@ def test_parameters_are_found_and_paged(desk: Desk) -> None:
         first = answer_of(first["next_call"]["tool"], first["next_call"]["arguments"], desk)
         seen += first["parameters"]
     assert len({one["key"] for one in seen}) == len(seen) == first["total"]
+
+
+@pytest.mark.parametrize("words", ["trunk learning rate", "learning_rate trunk", "TRUNK.BASE_LR"])
+def test_parameters_are_found_by_several_words(words: str, desk: Desk) -> None:
+    found = answer_of("show_schema", {"action": "train", "match": words}, desk)
+    assert "train.optim.trunk.base_lr" in {one["key"] for one in found["parameters"]}
+    assert found["total"] < 5
+
+
+def test_words_that_no_parameter_holds_lead_to_all(desk: Desk) -> None:
+    found = answer_of("show_schema", {"action": "train", "match": "quux"}, desk)
+    assert found["total"] == 0
+    assert answer_of(found["next_call"]["tool"], found["next_call"]["arguments"], desk)["total"] > 50
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("epochs", "train.num_epochs"), ("lr", "train.optim.embedder.base_lr"), ("backbone", "model.backbone")],
+)
+def test_short_names_lead_to_the_key(name: str, near: str, desk: Desk) -> None:
+    error = error_of("plan", OFF | {"overrides": {name: 3}}, desk)
+    assert error["problems"][0]["allowed"].endswith(f"the nearest is {near}")
 
 
 def test_a_spec_is_checked_as_a_whole(desk: Desk) -> None:
@@ -96,6 +127,22 @@ def test_missing_data_lead_to_the_list_of_what_is_read(desk: Desk) -> None:  # R
     error = error_of("plan", {"action": "train", "automl_policy": "off"}, desk)
     assert {"dataset.train_dataset"} <= {one["key"] for one in error["problems"]}
     assert error["next_call"]["tool"] == "list_skills"
+    assert "add data_root" in error["problems"][0]["allowed"]  # the command line's --data-root is no argument here
+
+
+def test_an_engine_of_a_training_leads_to_its_export(desk: Desk, folder: Path) -> None:
+    trained = folder / "results" / "trained"
+    (trained / "train").mkdir(parents=True)
+    (trained / "train" / "model_epoch_000_step_00001.pth").write_bytes(b"weights")
+    store = JobStore(folder / "results")
+    store.create(JobRecord(job_id="trained", skill=find_skill().name, action="train", results_dir=str(trained)))
+    for status in (JobStatus.RUNNING, JobStatus.COMPLETE):
+        store.update("trained", status=status)
+    asked = {"action": "gen_trt_engine", "data_root": "data", "parent_job_id": "trained"}
+    error = error_of("plan", asked, desk)
+    assert error["code"] == "checkpoint_error"
+    call = error["next_call"]
+    assert (call["tool"], call["arguments"]) == ("plan", {"action": "export", "parent_job_id": "trained"})
 
 
 def test_data_are_looked_at(desk: Desk, folder: Path) -> None:
