@@ -80,11 +80,16 @@ def _set_lines(one: dict[str, Any]) -> list[str]:
         return [f"{one['name']}: can't be used ({one['path']})"]
     each = one["images_per_class"]
     lines = [
-        f"{one['name']}: {one['images']} images of {one['classes']} classes, {each['min']:g} to {each['max']:g} each, "
+        f"{one['name']}: {one['images']} images of {one['classes']} classes, {_range(each, ' to ')} each, "
         f"median {each['median']:g} ({one['path']})"
     ]
     if one["width"]:
-        sizes = " x ".join(f"{one[side]['min']:g}…{one[side]['max']:g}" for side in ("width", "height"))
+        sizes = " x ".join(_range(one[side], "…") for side in ("width", "height"))
         kinds = ", ".join(f"{count} {kind}" for kind, count in one["formats"].items())
         lines.append(f"  {sizes} pixels, {one['bytes'] / 1e6:.1f} MB, {kinds}")
     return lines
+
+
+def _range(found: dict[str, float], between: str) -> str:
+    low, high = f"{found['min']:g}", f"{found['max']:g}"
+    return low if low == high else f"{low}{between}{high}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +22,16 @@ _LISTED = (
     "job_id", "action", "status", "parent_job", "created_at", "finished_at", "results_dir", "checkpoint", "metrics",
 )  # fmt: skip
 
+# Left out where a person reads; --json has them.
+_LONG = ("schema_version", "spec", "provenance", "command", "process_start_time", "runner_start_time")
+
 
 def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("jobs", help="list, show, cancel, upload or resume jobs", parents=parents)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, dest="verb")
     _add(verbs, parents, "list", "all jobs, oldest first", _list, with_id=False)
-    _add(verbs, parents, "show", "the whole record of a job", _show)
+    _add(verbs, parents, "show", "the record of a job; with --json the whole of it", _show)
     logs = _add(verbs, parents, "logs", "the end of a job's log", _logs)
     logs.add_argument("--lines", type=_count, default=_LOG_LINES, metavar="N", help=f"how many (default {_LOG_LINES})")
     _add(verbs, parents, "cancel", "end a job", _cancel)
@@ -85,19 +87,25 @@ def _list(options: argparse.Namespace) -> Outcome:
 
 
 def _headline(record: JobRecord) -> str:
+    from tao_skill.jobs.reconcile import is_orphaned
+
     if record.error is not None:
         return record.error.message
+    if is_orphaned(record):
+        return record.warnings[-1]
     first = [(name, value) for name, value in record.metrics.items() if "Rank 1" in name and value is not None]
     return f"{first[0][0]} {first[0][1]:.4f}" if first else ""
 
 
 def _show(options: argparse.Namespace) -> Outcome:
+    from tao_skill.config.keys import flatten
     from tao_skill.config.yaml_text import dump_yaml
 
     _, record = _current(options)
     document = record.document()
-    short = {name: value for name, value in document.items() if value not in (None, [], {}) and name != "provenance"}
-    return Outcome(document, dump_yaml(short))
+    short = {name: value for name, value in document.items() if value not in (None, [], {}) and name not in _LONG}
+    chosen = {key: value for key, value in flatten(record.spec).items() if record.provenance.get(key) != "template"}
+    return Outcome(document, dump_yaml(short | {"settings_that_differ_from_the_template": chosen}))
 
 
 def _logs(options: argparse.Namespace) -> Outcome:
@@ -146,8 +154,9 @@ def _cancel(options: argparse.Namespace) -> Outcome:
 
 
 def _resume(options: argparse.Namespace) -> Outcome:
-    from tao_skill.cli.progress import show_log
+    from tao_skill.cli.progress import Echo, show_log
     from tao_skill.run.resume import resume_job
 
     show_log("debug" in options)
-    return result_outcome(resume_job(_store(options), options.job_id, echo=sys.stderr))
+    echo = Echo()
+    return result_outcome(resume_job(_store(options), options.job_id, echo=echo), echo)

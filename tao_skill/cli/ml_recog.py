@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not follower:
             folder = action_folder(options.action, spec, _results_dir(spec))
             (folder / ERROR_FILE).unlink(missing_ok=True)
-        outcome = _run(options.action, spec)
+        outcome = _run(options.action, spec, brief=options.brief)
     except (Exception, KeyboardInterrupt) as error:
         outcome = error_outcome(error, debug)
         _keep_error(folder, outcome)
@@ -57,6 +57,7 @@ def _parser() -> Parser:
     )
     add_action(parser)
     parser.add_argument("-e", "--experiment-spec", dest="spec", required=True, metavar="FILE", help="YAML or JSON spec")
+    parser.add_argument("--brief", action="store_true", help="say how it ended without listing metrics")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings that differ from the file")
     return parser
 
@@ -84,7 +85,7 @@ def _refuse_interpolations(file: str, values: dict[str, Any]) -> None:
         )
 
 
-def _run(action: str, spec: dict[str, Any]) -> Outcome:
+def _run(action: str, spec: dict[str, Any], brief: bool) -> Outcome:
     from tao_skill.config.actions import spec_class
     from tao_skill.run.packages import needing
 
@@ -93,7 +94,7 @@ def _run(action: str, spec: dict[str, Any]) -> Outcome:
         from tao_skill.metric_learning.actions import run_action
 
         results = run_action(action, spec, results_dir=Path(_results_dir(spec)))
-    return Outcome(results, _text(action, results))
+    return Outcome(results, _text(action, results, brief))
 
 
 def _results_dir(spec: dict[str, Any]) -> str:
@@ -110,9 +111,9 @@ def _keep_error(folder: Path | None, outcome: Outcome) -> None:
         print(f"{folder / ERROR_FILE} can't be written: {error}", file=sys.stderr)
 
 
-def _text(action: str, results: dict[str, Any]) -> str:
+def _text(action: str, results: dict[str, Any], brief: bool) -> str:
     lines = [f"{action} {results.get('status', 'done')}, results in {results.get('results_dir', '')}"]
-    metrics = results.get("metrics") or {}
+    metrics = {} if brief else results.get("metrics") or {}
     width = max((len(str(name)) for name in metrics), default=0)
     # "name: value" is what runners look for in a log.
     lines += [f"  {f'{name}:':<{width + 1}} {value}" for name, value in metrics.items()]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tao_skill.cli.arguments import add_action, add_results_root, add_skill
@@ -12,6 +13,7 @@ from tao_skill.cli.outcome import Outcome, exit_code_of
 from tao_skill.errors import Problem, StorageError, UsageError
 
 if TYPE_CHECKING:
+    from tao_skill.cli.progress import Echo
     from tao_skill.run.plan import RunPlan
     from tao_skill.run.request import RunRequest
     from tao_skill.run.result import RunResult
@@ -20,6 +22,7 @@ __all__ = ["add_platform", "add_to", "add_train_options", "request_of", "result_
 
 # Actions with a setting `force`.
 _OVERWRITE = ("export", "gen_trt_engine")
+_MACRO = " (macro)"
 _EXAMPLES = """examples:
   python -m tao_skill run train --data-root /data --automl-policy off
   python -m tao_skill run train --overrides num_epochs=30 dataset.train_dataset=/data/train --dry-run --json
@@ -120,13 +123,14 @@ def run_request(options: argparse.Namespace) -> Outcome:
         from tao_skill.run.make_plan import plan_run
 
         return _plan_outcome(plan_run(request))
-    from tao_skill.cli.progress import show_log
+    from tao_skill.cli.progress import Echo, show_log
     from tao_skill.run.runner import run
 
     show_log("debug" in options)
     if options.action == "train" and not options.yes and "json" not in options and sys.stdin.isatty():
         _confirm_search(request)
-    return result_outcome(run(request, echo=sys.stderr))
+    echo = Echo()
+    return result_outcome(run(request, echo=echo), echo)
 
 
 def _confirm_search(request: RunRequest) -> None:
@@ -146,8 +150,8 @@ def _confirm_search(request: RunRequest) -> None:
         raise UsageError("The search was not started.", next_step="add --yes, or --automl-policy off to train directly")
 
 
-def result_outcome(result: RunResult) -> Outcome:
-    """Return what to print of a job that ran."""
+def result_outcome(result: RunResult, echo: Echo | None = None) -> Outcome:
+    """Return what to print of a job that ran; ``echo`` has shown its log, if anything has."""
     document = result.model_dump(mode="json")
     if result.error is None:
         del document["error"]
@@ -156,26 +160,40 @@ def result_outcome(result: RunResult) -> Outcome:
             "\n".join(f"warning: {warning}" for warning in result.warnings) if incomplete or result.search else ""
         )
         return Outcome(document, _result_text(result), StorageError.exit_code if incomplete else 0, warnings)
-    lines = [f"error: {result.error.message}"]
-    lines += [f"  - {one.key} = {one.value!r}: {one.expected}" for one in result.error.problems]
+    lines = []
+    if echo is None or not echo.has_told(result.error.message):
+        lines += [f"error: {result.error.message}"]
+        lines += [f"  - {one.key} = {one.value!r}: {one.expected}" for one in result.error.problems]
+        lines += [f"Next: {result.error.next_step}"] if result.error.next_step else []
     lines += [f"Log: {result.log}"]
-    lines += [f"Next: {result.error.next_step}"] if result.error.next_step else []
     text = f"{result.action} {result.status}  job {result.job_id}"
     return Outcome(document, text, exit_code_of(result.error.code), "\n".join(lines))
 
 
 def _result_text(result: RunResult) -> str:
     lines = [f"{result.action} {result.status}  job {result.job_id}"]
-    lines.append(f"  results     {result.results_dir}/{result.action}")
+    lines.append(f"  results     {Path(result.log).parent}")
     if result.checkpoint:
         lines.append(f"  checkpoint  {result.checkpoint}")
-    width = max((len(name) for name in result.metrics), default=0)
-    lines += [f"  {name:<{width}}  {_number(value)}" for name, value in result.metrics.items()]
+    if result.action == "inference":
+        lines.append("  answers     result.csv, and result.jsonl with what is unknown, in the results")
+    lines += _metric_lines(result.metrics)
     if result.search is not None:
         lines += _search_lines(result.search)
     if result.action == "train":
         lines.append(f"Next: python -m tao_skill run evaluate --parent-job-id {result.job_id} --data-root URI")
     return "\n".join(lines)
+
+
+def _metric_lines(metrics: Mapping[str, float | None]) -> list[str]:
+    """Return a line for each metric; the mean over classes stands behind the mean over queries where it differs."""
+    plain = {name: value for name, value in metrics.items() if not name.endswith(_MACRO)}
+    width = max((len(name) for name in plain), default=0)
+    lines = []
+    for name, value in plain.items():
+        shown, macro = _number(value), _number(metrics.get(f"{name}{_MACRO}", value))
+        lines.append(f"  {name:<{width}}  {shown}" + (f"  (mean over classes {macro})" if macro != shown else ""))
+    return lines
 
 
 def _search_lines(search: dict[str, Any]) -> list[str]:

@@ -26,15 +26,17 @@ def action_folder(record: JobRecord) -> Path:
 def verdict(record: JobRecord) -> dict[str, Any] | None:
     """Return the fields that change, ``status`` and ``reason`` among them; None where the record still holds.
 
-    A job of another machine is left alone, and so is one whose runner or whose own process lives. An action that
-    went on without its runner and reported success is COMPLETE.
+    A job of another machine is left alone, and so is one whose runner lives. An action that goes on without its runner
+    gets a warning; one that went on and reported success is COMPLETE.
     """
     if record.status not in (JobStatus.PENDING, JobStatus.RUNNING):
         return None
     if record.host not in (None, platform.node()) or record.runner_pid is None:
         return None
-    if is_alive(record.runner_pid, record.runner_start_time) or is_alive(record.pid, record.process_start_time):
+    if is_alive(record.runner_pid, record.runner_start_time):
         return None
+    if is_alive(record.pid, record.process_start_time):
+        return _orphaned(record)
     folder = action_folder(record)
     if record.pid is None:
         return _failed(record, folder, f"the runner (process {record.runner_pid}) ended before the action started")
@@ -48,6 +50,22 @@ def verdict(record: JobRecord) -> dict[str, Any] | None:
     said = f", and said last: {last['message']}" if last.get("message") else ""
     gone = f"the runner (process {record.runner_pid}) and the action (process {record.pid}) are gone"
     return _failed(record, folder, f"{gone}{said}")
+
+
+def is_orphaned(record: JobRecord) -> bool:
+    """Say whether the record tells of a job that runs on without its runner."""
+    return record.status == JobStatus.RUNNING and _orphan_note(record) in record.warnings
+
+
+def _orphan_note(record: JobRecord) -> str:
+    return f"The runner (process {record.runner_pid}) died; the action goes on by itself."
+
+
+def _orphaned(record: JobRecord) -> dict[str, Any] | None:
+    note = _orphan_note(record)
+    if note in record.warnings:
+        return None
+    return {"status": record.status, "reason": note, "warnings": [*record.warnings, note]}
 
 
 def _failed(record: JobRecord, folder: Path, reason: str) -> dict[str, Any]:

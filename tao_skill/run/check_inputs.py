@@ -12,6 +12,7 @@ from tao_skill.config.folders import nearest_existing
 from tao_skill.config.keys import get_leaf
 from tao_skill.errors import Problem, TaoSkillError
 from tao_skill.run.stage import find_inputs
+from tao_skill.run.weight_files import trouble_with_weights
 from tao_skill.storage.locate import is_remote, local_path, redact
 
 __all__ = ["input_problems", "output_files", "output_problems", "results_root_problems"]
@@ -20,15 +21,15 @@ __all__ = ["input_problems", "output_files", "output_problems", "results_root_pr
 def input_problems(spec: Mapping[str, Any], facts: Mapping[str, InputFact]) -> list[Problem]:
     """Return what is wrong with the local inputs of a nested spec; remote ones are left alone.
 
-    Only what costs nothing is looked at: that a path exists, and that a data set is an archive by its name, or a
-    folder that holds folders.
+    Only what costs nothing is looked at: that a path exists, that a data set is an archive by its name, or a folder that
+    holds folders, and that a file of weights begins and ends like one.
     """
     return [
         problem
         for key, uris in find_inputs(spec, facts).items()
         for uri in uris
         if not is_remote(uri)
-        for problem in _problems(key, uri, _holds_classes(key, spec, facts))
+        for problem in _problems(key, uri, facts.get(key), _holds_classes(key, spec, facts))
     ]
 
 
@@ -76,7 +77,7 @@ def _holds_classes(key: str, spec: Mapping[str, Any], facts: Mapping[str, InputF
     return fact is not None and fact.type == "folder" and key.startswith("dataset.")
 
 
-def _problems(key: str, uri: str, holds_classes: bool) -> Iterator[Problem]:
+def _problems(key: str, uri: str, fact: InputFact | None, holds_classes: bool) -> Iterator[Problem]:
     try:
         path = local_path(uri)
     except TaoSkillError as error:
@@ -84,6 +85,9 @@ def _problems(key: str, uri: str, holds_classes: bool) -> Iterator[Problem]:
         return
     if not path.exists():
         yield Problem(key, uri, f"a path that exists; there is no {path}, and the nearest is {nearest_existing(path)}")
+    elif fact is not None and fact.type == "file":
+        if trouble := _trouble_with_file(path):
+            yield Problem(key, uri, f"a file that can be read; {trouble}")
     elif holds_classes and path.is_dir():
         if not _any_folder(path):
             yield Problem(key, uri, f"a folder that holds a folder for each class; {path} holds none")
@@ -92,6 +96,15 @@ def _problems(key: str, uri: str, holds_classes: bool) -> Iterator[Problem]:
 
         if not is_archive(path):
             yield Problem(key, uri, "a folder that holds a folder for each class, or a .tar, .tar.gz or .tgz of it")
+
+
+def _trouble_with_file(path: Path) -> str:
+    if path.is_dir():
+        return "this is a folder"
+    try:
+        return trouble_with_weights(path)
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _any_folder(path: Path) -> bool:

@@ -47,5 +47,5 @@ def choose_dispatch(action: str, policy: Policy, automl_enabled: bool, trouble: 
 
 
 def trainer_command(action: str, spec_file: Path) -> list[str]:
-    """Return the command line that runs an action in a process of its own."""
-    return [sys.executable, "-m", "tao_skill.cli.ml_recog", action, "-e", str(spec_file)]
+    """Return the command line that runs an action in a process of its own; its results are told by who started it."""
+    return [sys.executable, "-m", "tao_skill.cli.ml_recog", action, "-e", str(spec_file), "--brief"]

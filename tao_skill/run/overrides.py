@@ -187,7 +187,7 @@ def _from_file(path: Path) -> Mapping[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise _UnreadableError(f"a readable file of overrides: {error}") from error
+        raise _UnreadableError(f"a readable YAML or JSON file; {getattr(error, 'strerror', None) or error}") from error
     return _from_object(text)
 
 

@@ -13,7 +13,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_sets: Callable
     """Return the working folder; jobs and the cache are in it."""
     work = tmp_path / "work"
     small_sets(work / "data")
-    (work / "c.pth").write_bytes(b"no checkpoint")
+    (work / "c.pth").write_bytes(b"\x80\x02no checkpoint")
     monkeypatch.chdir(work)
     for name in ("TAO_RESULTS_ROOT", "TAO_SKILL_ALLOWED_ROOTS", "TAO_SKILL_BANK_PATH"):
         monkeypatch.delenv(name, raising=False)

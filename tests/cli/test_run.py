@@ -1,6 +1,7 @@
 """`run`: the plan, and a job from the command line."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -48,11 +49,12 @@ def test_training_goes_to_automl_by_default(
 def test_a_job_that_fails_has_a_result_and_an_error(
     tmp_path: Path, pixel: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Start the real action in a process of its own: evaluation with a file that is no checkpoint."""
+    """Start the real action in a process of its own: evaluation with an archive that is no checkpoint."""
     for name in ("r", "q"):
         (tmp_path / name / "cat").mkdir(parents=True)
         (tmp_path / name / "cat" / "0.png").write_bytes(pixel)
-    (tmp_path / "c.pth").write_bytes(b"no checkpoint")
+    with zipfile.ZipFile(tmp_path / "c.pth", "w") as archive:
+        archive.writestr("a.txt", "no checkpoint")
     overrides = ["evaluate.checkpoint=c.pth", "dataset.val_dataset.reference=r", "dataset.val_dataset.query=q"]
     code = main(["run", "evaluate", "--json", "--results-root", "out", "--overrides", *overrides])
     result = json.loads(capsys.readouterr().out)
@@ -65,6 +67,10 @@ def test_a_job_that_fails_has_a_result_and_an_error(
     assert json.loads((folder / "job.json").read_text())["error"]["message"] == result["error"]["message"]
     assert main(["jobs", "logs", result["job_id"], "--results-root", "out"]) == 0
     assert "error" in capsys.readouterr().out
+    assert main(["run", "evaluate", "--results-root", "out", "--overrides", *overrides]) == code
+    out, err = capsys.readouterr()
+    assert "evaluate ERROR" in out
+    assert err.count(result["error"]["message"]) == 1
 
 
 def test_a_dry_run_tells_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixel: bytes) -> list
     """Return a run of evaluate that fails in the action itself: the checkpoint is none."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TAO_RESULTS_ROOT", raising=False)
-    (tmp_path / "c.pth").write_bytes(b"no checkpoint")
+    (tmp_path / "c.pth").write_bytes(b"\x80\x02no checkpoint")
     for name in ("r", "q"):
         (tmp_path / name / "cat").mkdir(parents=True)
         (tmp_path / name / "cat" / "0.png").write_bytes(pixel)

@@ -64,7 +64,7 @@ def test_dictionaries_of_the_text_work_verbatim(data_root: Path, tmp_path: Path)
     code, recognised = tao_skill(tmp_path, "run", "inference", "--overrides", json.dumps(inference), *parent)
     assert code == 0, recognised
     table = Path(recognised["results_dir"]) / "inference" / "result.csv"
-    assert table.read_text().splitlines()[0] == "path,label_1,distance_1,recognised_as"
+    assert table.read_text().splitlines()[0] == "path,label_1,distance_1"
     assert len(table.read_text().splitlines()) == 1 + 8
     # The archive was extracted into the cache: images are named as they are in the archive.
     assert table.read_text().splitlines()[1].startswith("class_6/20.png,")

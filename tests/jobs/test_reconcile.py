@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tao_skill.jobs.identity import process_start_time, this_process
+from tao_skill.jobs.reconcile import is_orphaned
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 
@@ -81,12 +82,21 @@ def test_the_folder_that_the_spec_names_is_looked_into(store: JobStore, tmp_path
     assert store.reconcile(record).log_tail == ["here"]
 
 
-def test_a_living_runner_or_action_keeps_the_job_running(store: JobStore) -> None:
+def test_a_living_runner_keeps_the_job_running(store: JobStore) -> None:
     record = running(store, **this_process())
-    assert store.reconcile(record).status is JobStatus.RUNNING
+    assert store.reconcile(record) == record
+
+
+def test_an_action_that_goes_on_without_its_runner_is_marked_once(store: JobStore) -> None:
+    running(store, **this_process())
     own = {"pid": os.getpid(), "process_start_time": process_start_time(os.getpid())}
-    orphan = store.update("job", **{**GONE, **own})
-    assert store.reconcile(orphan).status is JobStatus.RUNNING
+    marked = store.reconcile(store.update("job", **{**GONE, **own}))
+    assert marked.status is JobStatus.RUNNING
+    assert len(marked.transitions) == 2
+    assert str(GONE["runner_pid"]) in marked.warnings[-1]
+    assert is_orphaned(marked)
+    assert store.load("job") == marked
+    assert store.reconcile(marked) == marked
 
 
 def test_an_id_that_another_process_got_means_nothing(store: JobStore) -> None:
@@ -140,6 +150,7 @@ def test_kill_9_of_a_real_runner_and_then_of_its_action(store: JobStore) -> None
     runner.wait(timeout=10)
     orphan = store.reconcile(store.load("job"))
     assert orphan.status is JobStatus.RUNNING
+    assert is_orphaned(orphan)
     assert orphan.pid is not None
     os.kill(orphan.pid, signal.SIGKILL)
     while process_start_time(orphan.pid) is not None and time.monotonic() < end:

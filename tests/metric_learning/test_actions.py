@@ -156,10 +156,9 @@ def test_beyond_the_distance_images_are_unknown(recognition: dict[str, Any], tmp
     assert none["num_unknown"] == 0
     result = run("inference", recognition | {"inference.reject_distance": 0.0}, tmp_path)
     assert result["num_unknown"] == 12
-    with (tmp_path / "inference" / "result.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = [json.loads(line) for line in (tmp_path / "inference" / "result.jsonl").read_text().splitlines()]
     assert {row["recognised_as"] for row in rows} == {"unknown"}
-    assert {row["label_1"] for row in rows} <= {f"class_{i}" for i in range(6)}
+    assert {row["matches"][0]["label"] for row in rows} <= {f"class_{i}" for i in range(6)}
 
 
 @pytest.mark.parametrize("action", ["evaluate", "inference"])
@@ -250,7 +249,7 @@ def test_inference_writes_both_files(recognition: dict[str, Any], tmp_path: Path
     assert result["num_images"] == 12
     with (tmp_path / "inference" / "result.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["path", "label_1", "distance_1", "label_2", "distance_2", "recognised_as"]
+    assert list(rows[0]) == ["path", "label_1", "distance_1", "label_2", "distance_2"]
     assert len(rows) == 12
     assert all(0 <= float(row["distance_1"]) <= float(row["distance_2"]) <= 4 for row in rows)
     lines = [json.loads(line) for line in (tmp_path / "inference" / "result.jsonl").read_text().splitlines()]

@@ -72,7 +72,7 @@ def test_archives_are_looked_at_when_they_are_here(tmp_path: Path, data_root: Pa
     folder = data_root / TABLE / "unknown_classes"
     (folder / "test.tar.gz" / "dog").rename(folder / "test.tar.gz" / "wolf")
     (folder / "test.tar.gz" / "wolf" / "1.png").write_bytes(b"no image")
-    (tmp_path / "c.pth").write_bytes(b"w")
+    (tmp_path / "c.pth").write_bytes(b"\x80\x02w")
     archive = tmp_path / "query.tar.gz"
     pack(folder / "test.tar.gz", archive)
     words = [f"evaluate.checkpoint={tmp_path}/c.pth", f"{QUERY}={archive}"]
@@ -111,7 +111,7 @@ def test_file_uris_and_relative_folders_are_looked_at(
 
 def test_folder_of_one_image(tmp_path: Path, data_root: Path, pixel: bytes) -> None:
     (tmp_path / "one.png").write_bytes(pixel)
-    (tmp_path / "c.pth").write_bytes(b"w")
+    (tmp_path / "c.pth").write_bytes(b"\x80\x02w")
     words = [f"inference.checkpoint={tmp_path}/c.pth", f"inference.input_path={tmp_path}/one.png", "inference.topk=99"]
     words.append("inference.inference_input_type=image")
     said = problems(lambda: plan_run(request(tmp_path, data_root, *words, action="inference")), DataError)

@@ -41,7 +41,7 @@ def finished(tmp_path: Path, action: str = "train", status: JobStatus = JobStatu
     entries = []
     for epoch, metric in ((0, 0.3), (1, 0.7), (2, 0.5)):
         name = f"model_epoch_{epoch:03d}.pth"
-        (folder / action / name).write_bytes(b"w")
+        (folder / action / name).write_bytes(b"\x80\x02w")
         entries.append({"file": name, "kind": "periodic", "epoch": epoch, "step": epoch, "metrics": {"m": metric}})
     document = {"monitor": "m", "mode": "max", "model": MODEL, "transform": {"pixel_mean": [0.1, 0.2, 0.3]}}
     if record:
@@ -52,7 +52,7 @@ def finished(tmp_path: Path, action: str = "train", status: JobStatus = JobStatu
 
 def weights(tmp_path: Path) -> Path:
     """Return a file that stands for weights without a record beside them."""
-    (tmp_path / "c.pth").write_bytes(b"w")
+    (tmp_path / "c.pth").write_bytes(b"\x80\x02w")
     return tmp_path / "c.pth"
 
 

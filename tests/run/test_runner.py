@@ -30,7 +30,7 @@ spec = json.loads("[]"); spec_file = pathlib.Path(sys.argv[1]); folder = spec_fi
 """
 SUCCEED = """
 print("epoch 0 done")
-(folder / "model_epoch_000.pth").write_bytes(b"w")
+(folder / "model_epoch_000.pth").write_bytes(bytes([128, 2, 119]))
 (folder / "results.json").write_text(json.dumps(
     {"action": "train", "metrics": {"val Precision at Rank 1": 0.5, "nan": float("nan")}, "checkpoint": "c.pth"}))
 """
@@ -43,7 +43,7 @@ print("about to fail"); sys.exit(4)
 CRASH = "print('last words', flush=True); sys.exit(3)"
 KILLED = "print('training', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
 CHECKPOINT_THEN_KILLED = """
-(folder / "model_epoch_003.pth").write_bytes(b"w"); (folder / "model_epoch_004.pth").write_bytes(b"w")
+(folder / "model_epoch_003.pth").write_bytes(bytes([128, 2, 119])); (folder / "model_epoch_004.pth").write_bytes(b"w")
 os.kill(os.getpid(), signal.SIGKILL)
 """
 SLEEP = "(folder / 'started').touch(); time.sleep(60)"

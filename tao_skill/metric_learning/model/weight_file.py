@@ -26,6 +26,7 @@ UNSAFE_VARIABLE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 # How the safe loader words what it refuses. What runs commands it never takes, whoever is trusted.
 _BLOCKED = "unsupported"
 _OBJECT = re.compile(r"(?:Unsupported global:|unsupported) GLOBAL (\S+)")
+_ADVICE = "`weights_only`"
 _TRUE = {"1", "y", "yes", "true"}
 
 
@@ -91,6 +92,8 @@ def _refused(file: Path, key: str, error: Exception) -> CheckpointError:
 def _unreadable(file: Path, key: str, error: Exception) -> CheckpointError:
     # What is no pickle ends in the first byte that means nothing to the loader.
     reason = "" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
+    if _ADVICE in reason:  # to load it unsafely, which would not help
+        reason = "it doesn't begin as PyTorch's files do"
     problem = Problem(key, str(file), "a whole .pth or .safetensors file")
     told = f": {reason}" if reason else ""
     return CheckpointError(f"{file} is damaged or no file of weights{told}.", problems=[problem])

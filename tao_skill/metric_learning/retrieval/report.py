@@ -94,9 +94,10 @@ def write_inference_results(
 ) -> int:
     """Write the k nearest of each image, nearest first, as a table and as JSON lines; return how many are unknown.
 
-    The table has the columns ``path,label_1,distance_1,…,recognised_as``; a line of the JSON file is ``{"path": …,
-    "matches": [{"label": …, "distance": …}, …], "recognised_as": …, "rejected": …}``. An image whose nearest reference
-    is farther than ``reject_distance`` is rejected and recognised as ``unknown``, all others as what is nearest.
+    The table has the columns ``path,label_1,distance_1,…``, one pair for each of the k; a line of the JSON file is
+    ``{"path": …, "matches": [{"label": …, "distance": …}, …], "recognised_as": …, "rejected": …}``. An image whose
+    nearest reference is farther than ``reject_distance`` is rejected and recognised as ``unknown``, all others as what
+    is nearest.
 
     Args:
         csv_path: Where the table goes.
@@ -112,7 +113,6 @@ def write_inference_results(
     matches = _matches(images, labels, distances)
     k = len(labels[0]) if len(labels) else 0
     header = ["path", *(f"{name}_{place}" for place in range(1, k + 1) for name in ("label", "distance"))]
-    header.append("recognised_as")
     num_unknown = 0
     with _replacing(csv_path) as table, _replacing(jsonl_path) as lines:
         writer = csv.writer(table, lineterminator="\n")
@@ -121,9 +121,9 @@ def write_inference_results(
             label, distance = pairs[0]
             rejected = reject_distance is not None and distance > reject_distance
             num_unknown += rejected
-            name = UNKNOWN if rejected else label
-            writer.writerow([path, *(cell for pair in pairs for cell in pair), name])
+            writer.writerow([path, *(cell for pair in pairs for cell in pair)])
             found = [{"label": label, "distance": distance} for label, distance in pairs]
+            name = UNKNOWN if rejected else label
             line = {"path": path, "matches": found, "recognised_as": name, "rejected": rejected}
             lines.write(json.dumps(line, allow_nan=False) + "\n")
     return num_unknown

@@ -90,14 +90,12 @@ def test_recognised_images_as_table_and_as_json_lines(tmp_path: Path) -> None:
     labels = [["cat", "dog, wet"], ["dog, wet", "cat"]]
     distances = torch.tensor([[0.1, 1.5], [0.0, 2.0]])
     write_inference_results(table, lines, ["x/ü, 1.png", Path("y.png")], labels, distances)
-    assert table.read_text(encoding="utf-8").splitlines()[0] == (
-        "path,label_1,distance_1,label_2,distance_2,recognised_as"
-    )
+    assert table.read_text(encoding="utf-8").splitlines()[0] == "path,label_1,distance_1,label_2,distance_2"
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))[1:]
     assert rows == [
-        ["x/ü, 1.png", "cat", "0.1", "dog, wet", "1.5", "cat"],
-        ["y.png", "dog, wet", "0.0", "cat", "2.0", "dog, wet"],
+        ["x/ü, 1.png", "cat", "0.1", "dog, wet", "1.5"],
+        ["y.png", "dog, wet", "0.0", "cat", "2.0"],
     ]
     found = [json.loads(line) for line in lines.read_text().splitlines()]
     assert found[0] == {
@@ -115,14 +113,14 @@ def test_beyond_the_distance_images_are_unknown_and_keep_their_nearest(tmp_path:
         table, lines, ["a.png", "b.png"], [["x"], ["y"]], [[0.5], [0.75]], reject_distance=0.5
     )
     assert count == 1
-    assert table.read_text().splitlines()[1:] == ["a.png,x,0.5,x", "b.png,y,0.75,unknown"]
+    assert table.read_text().splitlines()[1:] == ["a.png,x,0.5", "b.png,y,0.75"]
     second = json.loads(lines.read_text().splitlines()[1])
     assert (second["matches"][0]["label"], second["recognised_as"], second["rejected"]) == ("y", "unknown", True)
 
 
 def test_no_images_give_an_empty_table(tmp_path: Path) -> None:
     write_inference_results(tmp_path / "a.csv", tmp_path / "a.jsonl", [], [], np.empty((0, 3)))
-    assert (tmp_path / "a.csv").read_text() == "path,recognised_as\n"
+    assert (tmp_path / "a.csv").read_text() == "path\n"
     assert (tmp_path / "a.jsonl").read_text() == ""
 
 
