@@ -182,8 +182,9 @@ def test_resume_without_a_checkpoint_begins_anew(tmp_path: Path, data_root: Path
 
 
 def test_only_training_resumes(tmp_path: Path, data_root: Path) -> None:
+    (tmp_path / "c.pth").write_bytes(bytes([128, 2, 119]))
     failed = run(
-        request(tmp_path, data_root, "evaluate.checkpoint=" + str(data_root), action="evaluate"),
+        request(tmp_path, data_root, f"evaluate.checkpoint={tmp_path}/c.pth", action="evaluate"),
         command_for=script(tmp_path, CRASH),
     )
     with pytest.raises(JobError, match="only training"):

@@ -65,7 +65,10 @@ def _pickled(file: Path, key: str) -> Any:
             stacklevel=3,
         )
     try:
-        return torch.load(file, map_location="cpu", weights_only=not unsafe)
+        with warnings.catch_warnings():
+            # Said of damaged files as well, whose second byte is taken for a protocol; the error is clearer.
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
+            return torch.load(file, map_location="cpu", weights_only=not unsafe)
     except pickle.UnpicklingError as error:
         raise _refused(file, key, error) from error
     except (ModuleNotFoundError, AttributeError) as error:
