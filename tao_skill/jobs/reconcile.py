@@ -31,9 +31,8 @@ def verdict(record: JobRecord) -> dict[str, Any] | None:
     """
     if record.status not in (JobStatus.PENDING, JobStatus.RUNNING):
         return None
-    if record.host not in (None, platform.node()) or record.runner_pid is None:
-        return None
-    if is_alive(record.runner_pid, record.runner_start_time):
+    elsewhere = record.host not in (None, platform.node()) or record.runner_pid is None
+    if elsewhere or is_alive(record.runner_pid, record.runner_start_time):
         return None
     if is_alive(record.pid, record.process_start_time):
         return _orphaned(record)

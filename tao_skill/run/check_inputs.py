@@ -21,8 +21,8 @@ __all__ = ["input_problems", "output_files", "output_problems", "results_root_pr
 def input_problems(spec: Mapping[str, Any], facts: Mapping[str, InputFact]) -> list[Problem]:
     """Return what is wrong with the local inputs of a nested spec; remote ones are left alone.
 
-    Only what costs nothing is looked at: that a path exists, that a data set is an archive by its name, or a folder that
-    holds folders, and that a file of weights begins and ends like one.
+    Only what costs nothing is looked at: that a path exists, that a data set is an archive by its name, or a folder
+    that holds folders, and that a file of weights begins and ends like one.
     """
     return [
         problem

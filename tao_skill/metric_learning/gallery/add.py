@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,21 +88,26 @@ def add_images(
     vectors = {} if old is None else _vectors_of(old, {entry.sha256 for entry in new})
     waiting = list({entry.sha256: entry for entry in new if entry.sha256 not in vectors}.values())
     _log.info("%d images: %d are in the gallery, %d to embed.", len(entries), len(entries) - len(new), len(waiting))
-    contents = old
-    replace = overwrite
-    saved = time.monotonic()
-    for start in range(0, len(waiting), _CHUNK):
-        part = waiting[start : start + _CHUNK]
-        found = embed_images(embedder, [Path(entry.path) for entry in part], batch_size=batch_size, workers=workers)
-        units = unit_rows(found, "embeddings").numpy()
-        vectors |= {entry.sha256: unit for entry, unit in zip(part, units, strict=True)}
+    contents, saved = old, time.monotonic()
+    for found in _embedded(waiting, embedder, batch_size, workers):
+        vectors |= found
         if time.monotonic() - saved >= SECONDS_BETWEEN_SAVES:
-            contents = _save(folder, model, new, vectors, replace=replace)
-            replace, saved = False, time.monotonic()
+            contents = _save(folder, model, new, vectors, replace=overwrite)
+            overwrite, saved = False, time.monotonic()
     if new or contents is None:
-        contents = _save(folder, model, new, vectors, replace=replace)
+        contents = _save(folder, model, new, vectors, replace=overwrite)
     assert contents is not None
     return Added(len(new), len(entries) - len(new), len(waiting), contents)
+
+
+def _embedded(
+    entries: Sequence[Entry], embedder: Embedder, batch_size: int, workers: int
+) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """Embed entries a chunk at a time, and return each chunk's unit vectors by SHA-256."""
+    for start in range(0, len(entries), _CHUNK):
+        part = entries[start : start + _CHUNK]
+        found = embed_images(embedder, [Path(entry.path) for entry in part], batch_size=batch_size, workers=workers)
+        yield {entry.sha256: unit for entry, unit in zip(part, unit_rows(found, "embeddings").numpy(), strict=True)}
 
 
 def _entries(images: Sequence[Labelled], workers: int) -> list[Entry]:

@@ -55,14 +55,7 @@ def add_to_gallery(
         DataError: no such gallery, another model's, or images that can't be used; with all problems.
         SpecError, CheckpointError: as an inference with this spec.
     """
-    if new and not overwrite and find_gallery(folder):
-        raise UsageError(
-            f"There is a gallery in {folder} already.",
-            problems=[Problem("--gallery", str(folder), "a new folder")],
-            next_step="python -m tao_skill gallery add, or build with --overwrite to forget what is there",
-        )
-    if not new:
-        read_gallery(folder)
+    _check_place(folder, new, overwrite)
     model = prepare("inference", given)
     data = model.spec.dataset
     found = _labelled(reference, label, images, data)
@@ -85,6 +78,17 @@ def add_to_gallery(
         "embedded": added.embedded,
         "warnings": [*model.warnings, *found.warnings],
     }
+
+
+def _check_place(folder: Path, new: bool, overwrite: bool) -> None:
+    if not new:
+        read_gallery(folder)
+    elif not overwrite and find_gallery(folder):
+        raise UsageError(
+            f"There is a gallery in {folder} already.",
+            problems=[Problem("--gallery", str(folder), "a new folder")],
+            next_step="python -m tao_skill gallery add, or build with --overwrite to forget what is there",
+        )
 
 
 def query_gallery(folder: Path, given: Mapping[str, Any], images: Sequence[str]) -> dict[str, Any]:

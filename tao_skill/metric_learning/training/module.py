@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel
 
 from tao_skill.config.actions import TrainSpec
-from tao_skill.errors import CheckpointError, JobError, Problem
+from tao_skill.errors import JobError, Problem
 from tao_skill.metric_learning.model.pretrained import starts_pretrained
 from tao_skill.metric_learning.model.recogniser import Recogniser
 from tao_skill.metric_learning.training.average import automatic_decay, average_of
@@ -22,6 +22,7 @@ from tao_skill.metric_learning.training.optimizers import (
     restore_optimizer,
     set_rates,
 )
+from tao_skill.metric_learning.training.resumed import check_position, resume_criterion
 from tao_skill.metric_learning.training.schedule import rate_factor
 
 __all__ = ["EPOCH_MEANS", "TrainingModule"]
@@ -205,40 +206,17 @@ class TrainingModule(pl.LightningModule):
 
     def resume(self, state: Mapping[str, Any]) -> None:
         """Take back what training_state returned, before the trainer starts."""
-        self._check_position(state)
+        check_position(state, self.images_per_step, self.spec.train)
         self.start_epoch, self.epoch_step, self.step = state["epoch"], state["epoch_step"], state["step"]
         self.seed = state["seed"]
         self.frozen_statistics = state["frozen_statistics"]
         self.epoch_sums = EpochSums(**state["epoch_sums"])
         self.collapse.resume(state["collapse"])
-        self._resume_criterion(state)
+        resume_criterion(self.criterion, state, self.spec.train)
         self._average_state = state.get("average")
         self._scaler_state = state.get("scaler")
         self._optimizer_states = list(state["optimizers"])
         self._gradients = list(state["gradients"])
-
-    def _check_position(self, state: Mapping[str, Any]) -> None:
-        then = state["images_per_step"]
-        if state["epoch_step"] and then != self.images_per_step:
-            expected = f"such that all processes together draw {then} images a step, or a checkpoint of a whole epoch"
-            raise CheckpointError(
-                "The checkpoint to resume is from within an epoch, which was drawn in steps of another size.",
-                problems=[Problem("train.batch_size", self.spec.train.batch_size, expected)],
-            )
-
-    def _resume_criterion(self, state: Mapping[str, Any]) -> None:
-        now, then = self.spec.train.loss.name, state.get("loss", "triplet")
-        if now != then:
-            problem = Problem("train.loss.name", now, f"{then}, as in the checkpoint")
-            raise CheckpointError("The checkpoint to resume is of a training with another loss.", problems=[problem])
-        try:
-            self.criterion.load_state_dict(state["criterion"])
-        except RuntimeError as error:
-            expected = "the sizes of the training that is resumed: of the memory, of embeddings, and so many classes"
-            problem = Problem("train.cross_batch_memory_size", self.spec.train.cross_batch_memory_size, expected)
-            raise CheckpointError(
-                f"The state of the loss does not fit the checkpoint to resume: {error}", problems=[problem]
-            ) from error
 
     def end_epoch(self) -> tuple[dict[str, float], bool]:
         """Return means over the epoch that ends, and whether its embeddings have collapsed; begin anew."""
