@@ -127,7 +127,7 @@ def test_no_images_give_an_empty_table(tmp_path: Path) -> None:
 def test_file_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.png")
     write_inference_results(tmp_path / "a.csv", tmp_path / "a.jsonl", [name], [["x"]], [[0.5]])
-    assert b"caf\xe9.png,x,0.5,x\n" in (tmp_path / "a.csv").read_bytes()
+    assert b"caf\xe9.png,x,0.5\n" in (tmp_path / "a.csv").read_bytes()
     assert json.loads((tmp_path / "a.jsonl").read_text())["path"] == name
 
 

@@ -180,6 +180,27 @@ def test_killed_training_goes_on_to_the_same_weights(spec: dict[str, Any], tmp_p
     assert same(weights(last[0]), weights(last[1]))
 
 
+def sick(value: Any) -> Any:
+    """Return the content of a checkpoint with all its floating-point tensors gone bad."""
+    if isinstance(value, dict):
+        return {name: sick(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [sick(one) for one in value]
+    bad = isinstance(value, torch.Tensor) and value.is_floating_point()
+    return torch.full_like(value, math.nan) if bad else value
+
+
+def test_a_first_epoch_that_fails_leaves_the_good_checkpoint_the_latest(spec: dict[str, Any], tmp_path: Path) -> None:
+    train(spec, tmp_path, train__num_epochs=2)
+    good = tmp_path / "train" / record(tmp_path)["latest"]
+    torch.save(sick(torch.load(good, weights_only=True)), tmp_path / "sick.pth")
+    with pytest.raises(JobError, match="diverged"):
+        train(spec, tmp_path, train__num_epochs=3, train__resume_training_checkpoint_path=str(tmp_path / "sick.pth"))
+    assert record(tmp_path)["latest"] == good.name
+    train(spec, tmp_path, train__num_epochs=3, train__resume_training_checkpoint_path=str(good))
+    assert [line["epoch"] for line in epochs(tmp_path)] == [0, 1, 2]
+
+
 def test_learns_the_tiny_task(spec: dict[str, Any], tmp_path: Path) -> None:
     result = train(spec, tmp_path, train__num_epochs=8, train__optim__warmup_iters=1, train__optim__trunk__base_lr=2e-3)
     assert "ollapse" not in " ".join(result["warnings"])
