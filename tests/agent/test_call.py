@@ -133,7 +133,7 @@ def test_missing_data_lead_to_the_list_of_what_is_read(desk: Desk) -> None:  # R
 def test_an_engine_of_a_training_leads_to_its_export(desk: Desk, folder: Path) -> None:
     trained = folder / "results" / "trained"
     (trained / "train").mkdir(parents=True)
-    (trained / "train" / "model_epoch_000_step_00001.pth").write_bytes(b"weights")
+    (trained / "train" / "model_epoch_000_step_00001.pth").write_bytes(b"\x80\x02weights")
     store = JobStore(folder / "results")
     store.create(JobRecord(job_id="trained", skill=find_skill().name, action="train", results_dir=str(trained)))
     for status in (JobStatus.RUNNING, JobStatus.COMPLETE):

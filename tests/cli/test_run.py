@@ -81,7 +81,7 @@ def test_a_dry_run_tells_what_is_not_there(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_force_overwrites_where_an_action_names_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "c.pth").write_bytes(b"weights")
+    (tmp_path / "c.pth").write_bytes(b"\x80\x02weights")
     words = ["--dry-run", "--json", "--force", "--overrides", "export.checkpoint=c.pth"]
     assert main(["run", "export", *words]) == 0
     plan = json.loads(capsys.readouterr().out)
@@ -108,7 +108,7 @@ def test_short_names_of_the_deploy_side_are_read(tmp_path: Path, capsys: pytest.
 def test_files_that_can_not_be_written_are_told_before_a_job_starts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "c.pth").write_bytes(b"weights")
+    (tmp_path / "c.pth").write_bytes(b"\x80\x02weights")
     (tmp_path / "taken").mkdir()
     words = ["run", "export", "--dry-run", "--json", "--overrides", "export.checkpoint=c.pth"]
     for target, expected in (
