@@ -1,27 +1,37 @@
 """Checks values against a JSON Schema and says in words what was expected; every problem at once."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
-from typing import Any
-
-import jsonschema
+from typing import TYPE_CHECKING, Any, cast
 
 from tao_skill.config.keys import flatten
+from tao_skill.config.quick_check import surely_valid
 from tao_skill.errors import Problem
+
+if TYPE_CHECKING:
+    import jsonschema
 
 __all__ = ["expectation", "schema_problems"]
 
 
 def schema_problems(nested: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Problem]:
     """Return what is wrong with nested values, one problem for each leaf."""
-    validator = jsonschema.Draft202012Validator(schema)
-    # One leaf may break two keywords that say the same in two dialects: it is one problem.
-    problems = {_key(error): _problem(error) for error in validator.iter_errors(nested)}
+    problems = {} if surely_valid(nested, schema) else _broken(nested, schema)
     for key, value in flatten(nested).items():
         numbers = value if isinstance(value, list) else [value]
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
             problems[key] = Problem(key, str(value), "a finite number")
     return [problems[key] for key in sorted(problems)]
+
+
+def _broken(nested: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Problem]:
+    import jsonschema
+
+    validator = jsonschema.Draft202012Validator(schema)
+    # One leaf may break two keywords that say the same in two dialects: it is one problem.
+    return {_key(error): _problem(error) for error in validator.iter_errors(nested)}
 
 
 def _key(error: jsonschema.ValidationError) -> str:
@@ -30,8 +40,8 @@ def _key(error: jsonschema.ValidationError) -> str:
 
 def _problem(error: jsonschema.ValidationError) -> Problem:
     whole = error
-    while isinstance(whole.parent, jsonschema.ValidationError):
-        whole = whole.parent
+    while whole.parent is not None:
+        whole = cast("jsonschema.ValidationError", whole.parent)
     return Problem(_key(error), error.instance, expectation(whole.schema))
 
 
