@@ -73,7 +73,7 @@ class Search:
     def kill_run(self) -> None:
         """Kill the search; its worker ends by itself."""
         self.process.kill()
-        self.process.wait()
+        self.process.communicate(timeout=30)
 
     def kill_worker(self) -> None:
         """Kill the process that trains."""
@@ -84,7 +84,7 @@ class Search:
         """Kill both at once."""
         self.process.kill()
         self.kill_worker()
-        self.process.wait()
+        self.process.communicate(timeout=30)
 
     def kill_in_writes(self) -> None:
         """Kill both, and leave half a line in each file that is appended to, and half a file of each kind."""
