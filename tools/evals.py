@@ -64,7 +64,7 @@ def prepare(folder: Path) -> Desk:
     for job_id, status in (("PARENT", JobStatus.COMPLETE), ("FAILED", JobStatus.ERROR)):
         where = folder / "results" / job_id
         (where / "train").mkdir(parents=True)
-        (where / "train" / "model_epoch_000_step_00001.pth").write_bytes(b"weights")
+        (where / "train" / "model_epoch_000_step_00001.pth").write_bytes(b"\x80\x02weights")
         (where / "train" / "log.txt").write_text("epoch 1/1\n", encoding="utf-8")
         record = JobRecord(job_id=job_id, skill=DEFAULT_SKILL, action="train", results_dir=str(where))
         store.create(record)
