@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 KNOWN, UNKNOWN = "val Precision at Rank 1", "test Precision at Rank 1"
-BATCH = {"train.batch_size": 64, "dataset.num_instance": 4, "train.val_batch_size": 64, "train.optim.warmup_iters": 2}
-# Losses over hard pairs move a pretrained trunk furthest: they get the lowest rates.
-TRUNK_RATES = {"triplet": 3.5e-5, "contrastive": 3.5e-5, "multi_similarity": 3.5e-5, "circle": 3.5e-5}
-OTHER_TRUNK_RATE = 1e-4
+# The rates are the template's, which all losses bear since the embedder is computed anew at each validation.
+COMMON = {
+    "train.batch_size": 64, "dataset.num_instance": 4, "train.val_batch_size": 64,
+    "train.optim.warmup_iters": 2, "train.validation_interval": 3,
+}  # fmt: skip
 LOSSES = (
     "triplet", "contrastive", "multi_similarity", "supcon", "ntxent", "circle",
     "arcface", "subcenter_arcface", "proxy_anchor", "soft_triple",
@@ -59,26 +60,20 @@ def _parser() -> argparse.ArgumentParser:
 def _rows(options: argparse.Namespace) -> dict[str, Settings]:
     """Return the settings of every row by its name."""
     common: Settings = {
-        **BATCH,
+        **COMMON,
         "train.num_epochs": options.epochs,
         "model.timm_name": options.timm_name,
         "model.pretrained_trunk_path": str(options.trunk.resolve()),
         "model.input_width": options.size,
         "model.input_height": options.size,
     }
-    rows = {loss: common | _of_loss(loss) for loss in options.losses}
+    rows = {loss: common | {"train.loss.name": loss} for loss in options.losses}
     if "supcon" in rows:
         rows["supcon + memory"] = rows["supcon"] | {"train.cross_batch_memory_size": options.memory}
     for name, *words in options.row:
-        own = dict(word.split("=", 1) for word in words)
-        rows[name] = common | _of_loss(own.get("train.loss.name", "triplet")) | own
+        rows[name] = common | dict(word.split("=", 1) for word in words)
     shared = dict(word.split("=", 1) for word in options.set)
     return {name: settings | shared for name, settings in rows.items()}
-
-
-def _of_loss(loss: str) -> Settings:
-    trunk = TRUNK_RATES.get(loss, OTHER_TRUNK_RATE)
-    return {"train.loss.name": loss, "train.optim.trunk.base_lr": trunk, "train.optim.embedder.base_lr": trunk}
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
