@@ -70,7 +70,7 @@ def _is_within(value: Any, node: Mapping[str, Any]) -> bool:
         )
     least, most = ("minItems", "maxItems") if isinstance(value, list) else ("minLength", "maxLength")
     if isinstance(value, list | str):
-        return node.get(least, 0) <= len(value) <= node.get(most, len(value))
+        return bool(node.get(least, 0) <= len(value) <= node.get(most, len(value)))
     return True
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Protocol
 
 from tao_skill.errors import InternalError, JobError, Problem
 from tao_skill.jobs.identity import is_alive, process_start_time
@@ -18,6 +18,16 @@ from tao_skill.jobs.signals import SignalForwarder
 GRACE_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 _LEFTOVER_SECONDS = 0.5
+
+
+class Screen(Protocol):
+    """What a log is shown on: a stream of text, or what stands before one."""
+
+    def write(self, text: str, /) -> int:
+        """Show a piece of the log."""
+
+    def flush(self) -> None:
+        """Bring what was written to whoever reads."""
 
 
 class ProcessHandle:
@@ -82,7 +92,7 @@ class ProcessHandle:
             self.terminate()
             self.wait()
 
-    def echo_to(self, stream: TextIO, start: int) -> None:
+    def echo_to(self, stream: Screen, start: int) -> None:
         """Copy what the log gets from byte ``start`` on to ``stream``, until the command ends."""
         self._pump = threading.Thread(target=_follow, args=(self.log_path, start, stream, self._pumping), daemon=True)
         self._pump.start()
@@ -109,7 +119,7 @@ def start(
     command: Sequence[str],
     log_path: Path,
     env: Mapping[str, str] | None = None,
-    echo: TextIO | None = None,
+    echo: Screen | None = None,
     grace: float = GRACE_SECONDS,
 ) -> ProcessHandle:
     """Start ``command`` in its own session, its output appended to ``log_path`` and copied to ``echo``.
@@ -183,7 +193,7 @@ def _end_leftovers(group: int) -> None:
         _signal_group(group, signal.SIGKILL)
 
 
-def _follow(path: Path, start: int, stream: TextIO, ended: threading.Event) -> None:
+def _follow(path: Path, start: int, stream: Screen, ended: threading.Event) -> None:
     """Copy what ``path`` gets to ``stream`` until ``ended``; a stream that breaks ends the copying only."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     try:

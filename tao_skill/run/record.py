@@ -7,14 +7,14 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from tao_skill.config.secrets import without_secrets
 from tao_skill.config.yaml_text import dump_yaml
 from tao_skill.errors import InternalError, JobError, TaoSkillError
 from tao_skill.jobs.files import read_tail
 from tao_skill.jobs.identity import this_process
-from tao_skill.jobs.process import start
+from tao_skill.jobs.process import Screen, start
 from tao_skill.jobs.reconcile import LOG_FILE, action_folder, read_object, results_of
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
@@ -37,7 +37,7 @@ def run_recorded(
     *,
     reason: str,
     command_for: CommandFor = trainer_command,
-    echo: TextIO | None = None,
+    echo: Screen | None = None,
     upload_excludes: Sequence[str] = (),
 ) -> JobRecord:
     """Run the action of a record that is already written, and return how it ended.
@@ -61,7 +61,7 @@ def _run(
     *,
     reason: str,
     command_for: CommandFor,
-    echo: TextIO | None,
+    echo: Screen | None,
 ) -> None:
     try:
         folder = _prepare(record, spec)

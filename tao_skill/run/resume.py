@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TextIO
 
 from tao_skill.bank.skill import Skill, find_skill
 from tao_skill.config.keys import merge, nest
 from tao_skill.errors import JobError, Problem
 from tao_skill.jobs.identity import this_process
+from tao_skill.jobs.process import Screen
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.check_places import check_places
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 def resume_job(
-    store: JobStore, job_id: str, *, echo: TextIO | None = None, command_for: CommandFor = trainer_command
+    store: JobStore, job_id: str, *, echo: Screen | None = None, command_for: CommandFor = trainer_command
 ) -> RunResult:
     """Continue a job under the same id with the same spec; one that left no checkpoint begins anew.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import TextIO
 
 from tao_skill.bank.skill import find_skill
 from tao_skill.jobs.identity import this_process
+from tao_skill.jobs.process import Screen
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.run.check_places import check_places
 from tao_skill.run.dispatch import AUTOML
@@ -31,7 +31,7 @@ def run(
     request: RunRequest,
     *,
     job_id: str | None = None,
-    echo: TextIO | None = None,
+    echo: Screen | None = None,
     command_for: CommandFor | None = None,
 ) -> RunResult:
     """Plan, bring the inputs here, start the action, and return how it ended.

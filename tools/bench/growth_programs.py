@@ -54,7 +54,8 @@ def _staging(size: int) -> float:
     from tools.bench.storage import make_archive
 
     with tempfile.TemporaryDirectory() as name:
-        archive = make_archive(Path(name), size, 40)
+        archive = Path(name) / "images.tar.gz"
+        make_archive(archive, size)
         return _seconds(lambda: stage(archive, Path(name) / "cache"))
 
 

@@ -13,9 +13,11 @@ from tao_skill.config.placeholder import is_given
 from tao_skill.metric_learning.checkpoint_model import LoadedModel, load_model
 from tao_skill.metric_learning.data.check import CheckedRetrieval
 from tao_skill.metric_learning.device import choose_device
-from tao_skill.metric_learning.engines.extras import import_extra
+from tao_skill.metric_learning.engines.embedder import Embedder
+from tao_skill.metric_learning.engines.extras import import_extra, is_installed
 from tao_skill.metric_learning.engines.onnx_file import OnnxFile
 from tao_skill.metric_learning.engines.onnx_runtime import OnnxRuntimeEmbedder
+from tao_skill.metric_learning.engines.open_vino import OpenVinoEmbedder
 from tao_skill.metric_learning.engines.torch_network import TorchEmbedder
 from tao_skill.metric_learning.export.cpu_int8 import Int8Maker, find_int8, load_gate_sets
 from tao_skill.metric_learning.export.int8_gate import Gate, Int8Report
@@ -141,9 +143,7 @@ def _export_int8(
             describe(model, facts)
             onnx.checker.check_model(model, full_check=True)
             onnx.save(model, temporary)
-            return gate.judge(
-                OnnxRuntimeEmbedder(OnnxFile(temporary, facts, INPUT, OUTPUT, batch, own=True), _INT8_KEY)
-            )
+            return gate.judge(_cpu_engines(OnnxFile(temporary, facts, INPUT, OUTPUT, batch, own=True)))
 
         maker = Int8Maker(traced, sets, settings.int8.num_images, exported.transform, batch)
         attempts = []
@@ -154,6 +154,14 @@ def _export_int8(
         found.refuse_above(settings.int8.max_precision_drop)
         report["int8_file"], report["int8_bytes"] = str(target), temporary.stat().st_size
     _say(settings, "%s: precision at rank 1 %.4f instead of %.4f.", target, found.precision_int8, found.precision_fp32)
+
+
+def _cpu_engines(file: OnnxFile) -> list[Embedder]:
+    """Load a file in every engine that may run it on this machine."""
+    engines: list[Embedder] = [OnnxRuntimeEmbedder(file, _INT8_KEY)]
+    if is_installed("openvino"):
+        engines.append(OpenVinoEmbedder(file, "fp32", _INT8_KEY))
+    return engines
 
 
 def _say(settings: Export, message: str, *values: Any) -> None:

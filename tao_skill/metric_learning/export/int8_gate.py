@@ -1,5 +1,6 @@
 """The gate that an INT8 file has to pass: how much precision it may lose."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from tao_skill.errors import JobError, Problem
 from tao_skill.metric_learning.data.check import CheckedRetrieval
 from tao_skill.metric_learning.embed import embed_images
-from tao_skill.metric_learning.engines.embedder import Embeds
+from tao_skill.metric_learning.engines.embedder import Embedder, Embeds
 from tao_skill.metric_learning.export.parity import compare
 from tao_skill.metric_learning.retrieval.metrics import retrieval_metrics
 from tao_skill.metric_learning.retrieval.search import top_k
@@ -24,9 +25,11 @@ _WORKERS = 4
 class Int8Report:
     """What INT8 costs: precision at rank 1 of both models, and the cosines between their query embeddings.
 
-    ``lost`` and ``gained`` count the queries that one model alone gets right: how sure the drop is.
+    ``lost`` and ``gained`` count the queries that one model alone gets right: how sure the drop is. ``engine`` ran the
+    INT8 model: engines round differently.
     """
 
+    engine: str
     precision_fp32: float
     precision_int8: float
     worst_cosine: float
@@ -69,8 +72,8 @@ class Int8Report:
         )
         raise JobError(
             f"INT8 loses too much: precision at rank 1 falls from {self.precision_fp32:.4f} to "
-            f"{self.precision_int8:.4f}, by {self.drop:.4f} (standard error {self.standard_error:.4f}: of "
-            f"{self.num_queries} queries {self.lost} are lost and {self.gained} gained).",
+            f"{self.precision_int8:.4f} on {self.engine}, by {self.drop:.4f} (standard error "
+            f"{self.standard_error:.4f}: of {self.num_queries} queries {self.lost} are lost and {self.gained} gained).",
             problems=[Problem("export.int8.max_precision_drop", largest_drop, expected)],
             next_step="use the FP32 file, which is there; OpenVINO and ONNX Runtime run it faster than torch does",
         )
@@ -84,11 +87,15 @@ class Gate:
         self._sets = sets
         self._precision, self._hits, self._queries = self._retrieve(whole)
 
-    def judge(self, small: Embeds) -> Int8Report:
-        """Compare a model with the whole one on the same images."""
+    def judge(self, engines: Sequence[Embedder]) -> Int8Report:
+        """Compare a model with the whole one on the same images; of several engines, the one that loses most counts."""
+        return max((self._compared(one) for one in engines), key=lambda report: report.drop)
+
+    def _compared(self, small: Embedder) -> Int8Report:
         precision, hits, queries = self._retrieve(small)
         near = compare(self._queries, queries)
         return Int8Report(
+            engine=small.engine,
             precision_fp32=self._precision,
             precision_int8=precision,
             worst_cosine=near.worst_cosine,

@@ -199,7 +199,7 @@ def test_set_of_ten_images_at_batch_four_gives_ten_results(
     }
     result = run_action("inference", nest(given), results_dir=tmp_path / "engine")
     assert len(Path(result["result_jsonl"]).read_text().splitlines()) == result["num_images"] == 10
-    assert session.batches == [4, 2, 4, 4, 2]  # six references, then ten images
+    assert session.batches == [4, 4, 2, 4, 2]  # ten images, then six references
 
 
 def test_int8_that_computes_something_else_builds_no_engine(
