@@ -2,9 +2,10 @@
 
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -63,3 +64,15 @@ def web_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def web_url(web_folder: Path) -> Iterator[str]:
     with servers.web(web_folder) as url:
         yield url
+
+
+@pytest.fixture
+def put(bucket: str, s3_server: Any) -> Callable[[str, bytes], str]:
+    """Return what puts an object of that name into the bucket, and tells its URI."""
+    client = s3_server.client()
+
+    def put(name: str, content: bytes) -> str:
+        client.put_object(Bucket=bucket[5:], Key=name, Body=content)
+        return f"{bucket}/{name}"
+
+    return put

@@ -20,17 +20,6 @@ CONTENT = {f"c{i % 3}/{i}.jpg": os.urandom(700 + i) for i in range(12)}
 NAMES = ("my data/größe", "a+b", "100%", "a%20b", "x=1&y=2", "日本/データ", "semi;colon", "(brackets) [x]", "tilde~")
 
 
-@pytest.fixture
-def put(bucket: str, s3_server: Any) -> Any:
-    client = s3_server.client()
-
-    def put(name: str, content: bytes) -> str:
-        client.put_object(Bucket=bucket[5:], Key=name, Body=content)
-        return f"{bucket}/{name}"
-
-    return put
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_names_with_blanks_signs_and_letters_of_the_world(put: Any, s3_server: Any, tmp_path: Path, name: str) -> None:
     if s3_server.name == "nanio" and "%20" in name:

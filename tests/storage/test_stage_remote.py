@@ -22,17 +22,6 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture
-def put(bucket: str, s3_server: Any) -> Any:
-    client = s3_server.client()
-
-    def put(name: str, content: bytes) -> str:
-        client.put_object(Bucket=bucket[5:], Key=name, Body=content)
-        return f"{bucket}/{name}"
-
-    return put
-
-
 CONTENT = {f"c{i % 5}/{i}.jpg": os.urandom(3000 + i) for i in range(60)}
 
 
