@@ -21,6 +21,9 @@ __all__ = ["Download", "WrongBytesError", "fetch"]
 
 CHUNK = 8 * 1024 * 1024
 THREADS = 6
+# How many chunks a transfer may be ahead of whoever reads along. Without a bound it takes the processors from the
+# reader while it lasts, and the reader, the slower of the two, then goes on alone.
+AHEAD = 4
 # Attempts in a row that bring not a single byte; with the waits between them about half a minute.
 _ATTEMPTS = 7
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 8.0
@@ -44,10 +47,15 @@ class Download:
         self._chunk = CHUNK if facts.size is not None and facts.ranges else max(facts.size or 0, 1)
         self._count = max(1, -(-(facts.size or 1) // self._chunk))
         self._progress = Progress(facts.name, facts.size, quiet=quiet)
-        self._state = threading.Condition()
+        lock = threading.RLock()
+        self._state = threading.Condition(lock)
+        # The same lock: threads that wait for the reader sleep through what is meant for the reader.
+        self._room = threading.Condition(lock)
         self._done: set[int] = set()
         self._front = 0
         self._next = 0
+        # How far the stream has been read, where there is one.
+        self._read: int | None = None
         self._known_size = facts.size
         self._error: BaseException | None = None
         self._stopped = False
@@ -70,8 +78,7 @@ class Download:
 
     def __exit__(self, *_: object) -> None:
         with self._state:
-            self._stopped = True
-            self._state.notify_all()
+            self._stop()
         for thread in [*self._threads, *self.followers]:
             thread.join()
         os.close(self._file)
@@ -95,6 +102,7 @@ class Download:
 
     def wait(self) -> int:
         """Wait for the end and return the number of bytes."""
+        self.note_read(None)
         end = 0
         while (further := self.available(end)) > end:
             end = further
@@ -111,7 +119,15 @@ class Download:
 
     def reader(self) -> io.BufferedReader:
         """Return the object as a stream from its start, which waits for what has not come yet."""
+        self.note_read(0)
         return io.BufferedReader(_Reader(self), _PIECE)
+
+    def note_read(self, position: int | None) -> None:
+        """Let threads go on that wait for the reader; None where nobody is to be waited for."""
+        before, self._read = self._read, position
+        if before is None or position is None or before // self._chunk < position // self._chunk:
+            with self._room:
+                self._room.notify_all()
 
     def _ended(self) -> bool:
         return self._known_size is not None and self._front >= self._known_size
@@ -149,15 +165,23 @@ class Download:
         except BaseException as error:
             with self._state:
                 self._error = self._error or _known(error, self._part)
-                self._stopped = True
-                self._state.notify_all()
+                self._stop()
+
+    def _stop(self) -> None:
+        self._stopped = True
+        self._state.notify_all()
+        self._room.notify_all()
 
     def _take(self) -> int | None:
         with self._state:
-            while self._next < self._count and self._next in self._done:
-                self._next += 1
-            if self._stopped or self._next >= self._count:
-                return None
+            while True:
+                while self._next < self._count and self._next in self._done:
+                    self._next += 1
+                if self._stopped or self._next >= self._count:
+                    return None
+                if self._read is None or self._next <= self._read // self._chunk + AHEAD:
+                    break
+                self._room.wait()
             self._next += 1
             return self._next - 1
 
@@ -241,6 +265,7 @@ class _Reader(io.RawIOBase):
             return 0
         count = self._download.read_at(self._position, buffer[:wanted])
         self._position += count
+        self._download.note_read(self._position)
         return count
 
 
@@ -275,6 +300,8 @@ class Checker(threading.Thread):
         """
         if self._sum is None:
             return
+        # Whoever read along may have given up before the end.
+        self._download.note_read(None)
         self.join()
         if self._failure is not None:
             raise self._failure

@@ -34,6 +34,16 @@ def test_an_archive_becomes_a_folder(put: Any, cache: Path, name: str) -> None:
     assert sorted(path.suffix for path in (cache / "staged").iterdir()) == ["", ".lock"]
 
 
+def test_an_archive_that_breaks_early_is_still_summed_up_to_its_end(
+    put: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "CHUNK", 64 * 1024)
+    packed = bytearray(tar_bytes({f"a/{i}.jpg": os.urandom(1_000_000) for i in range(6)}, "w"))
+    packed[1_000_960 : 1_000_960 + 512] = b"\xff" * 512
+    with pytest.raises(StorageError, match="damaged"):
+        stage(put("a.tar", bytes(packed)), cache)
+
+
 def test_a_prefix_becomes_a_folder(put: Any, bucket: str, s3_server: Any, cache: Path) -> None:
     for name, content in CONTENT.items():
         put(f"data/train/{name}", content)
