@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tao_skill.cli.arguments import add_results_root
+from tao_skill.cli.next_command import with_results_root
 from tao_skill.cli.outcome import Outcome
 from tao_skill.errors import UsageError
 
@@ -141,16 +142,17 @@ def _status(options: argparse.Namespace) -> Outcome:
     ]
     lines += [f"  running: {', '.join(f'trial {number}' for number in running)}"] if running else []
     lines += [f"  ended: {history.end_reason}"] if history.end_reason else []
-    lines += [f"Next: {_next(record)}"]
+    lines += [f"Next: {_next(record, options)}"]
     return Outcome(short, "\n".join(lines))
 
 
-def _next(record: JobRecord) -> str:
+def _next(record: JobRecord, options: argparse.Namespace) -> str:
+    step = f"python -m tao_skill automl resume {record.job_id}"
     if not record.ended:
-        return f"python -m tao_skill automl stop {record.job_id}, or wait"
-    if record.status == "COMPLETE":
-        return f"python -m tao_skill run evaluate --parent-job-id {record.job_id} --data-root URI"
-    return f"python -m tao_skill automl resume {record.job_id}"
+        step = f"python -m tao_skill automl stop {record.job_id}, or wait"
+    elif record.status == "COMPLETE":
+        step = f"python -m tao_skill run evaluate --parent-job-id {record.job_id} --data-root URI"
+    return with_results_root(step, options.results_root)
 
 
 def _report(options: argparse.Namespace) -> Outcome:
@@ -188,7 +190,7 @@ def _stop(options: argparse.Namespace) -> Outcome:
     store, record, _ = _load(options)
     stopped = cancel_job(store, record.job_id)
     document = {"job_id": stopped.job_id, "status": str(stopped.status), "best_child": stopped.best_child}
-    return Outcome(document, f"Search {stopped.job_id} is {stopped.status}.\nNext: {_next(stopped)}")
+    return Outcome(document, f"Search {stopped.job_id} is {stopped.status}.\nNext: {_next(stopped, options)}")
 
 
 def _resume(options: argparse.Namespace) -> Outcome:
@@ -198,7 +200,8 @@ def _resume(options: argparse.Namespace) -> Outcome:
     from tao_skill.run.results_root import open_store
 
     show_log("debug" in options)
-    return result_outcome(resume_search(open_store(options.results_root), options.job_id, platform_settings(options)))
+    result = resume_search(open_store(options.results_root), options.job_id, platform_settings(options))
+    return result_outcome(result, results_root=options.results_root)
 
 
 def _number(value: float | None) -> str:

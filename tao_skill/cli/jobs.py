@@ -82,8 +82,8 @@ def _list(options: argparse.Namespace) -> Outcome:
         f"{record.job_id:<24}{record.action:<16}{record.status:<10}{record.created_at[:19]:<21}{_headline(record)}"
         for record in records
     ]
-    text = "\n".join(lines) or f"No jobs below {store.root}."
-    return Outcome({"results_root": str(store.root), "jobs": listed}, text)
+    text = "\n".join(lines) or f"No jobs below {store.address}."
+    return Outcome({"results_root": store.address, "jobs": listed}, text)
 
 
 def _headline(record: JobRecord) -> str:
@@ -159,4 +159,4 @@ def _resume(options: argparse.Namespace) -> Outcome:
 
     show_log("debug" in options)
     echo = Echo()
-    return result_outcome(resume_job(_store(options), options.job_id, echo=echo), echo)
+    return result_outcome(resume_job(_store(options), options.job_id, echo=echo), echo, options.results_root)

@@ -17,10 +17,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Looking for pydantic's plugins reads the facts of every installed package, at each start; none is used here.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words
+    debug, options = "--debug" in words, None
     try:
         options = build_parser().parse_args(words)
         outcome = options.call(options)
     except (Exception, KeyboardInterrupt) as error:
-        outcome = error_outcome(error, debug)
+        outcome = error_outcome(error, debug, getattr(options, "results_root", None))
     return print_outcome(outcome, asks_for_json(words))

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from tao_skill.cli.next_command import with_results_root
 from tao_skill.errors import InternalError, TaoSkillError
 
 __all__ = ["INTERRUPTED", "Outcome", "error_outcome", "exit_code_of", "print_outcome"]
@@ -26,8 +27,11 @@ class Outcome:
     message: str = ""
 
 
-def error_outcome(error: BaseException, debug: bool = False) -> Outcome:
-    """Return the outcome of a command that failed; a traceback only where ``debug`` asks for it."""
+def error_outcome(error: BaseException, debug: bool = False, results_root: str | None = None) -> Outcome:
+    """Return the outcome of a command that failed; a traceback only where ``debug`` asks for it.
+
+    ``results_root`` is the one that the command was given.
+    """
     if debug:
         import traceback
 
@@ -45,7 +49,7 @@ def error_outcome(error: BaseException, debug: bool = False) -> Outcome:
             f"Unexpected {type(error).__name__}{': ' + line if line else ''}",
             next_step="the same command with --debug shows where; please report it",
         )
-    known.next_step = known.next_step or _next_step(known)
+    known.next_step = with_results_root(known.next_step or _next_step(known), results_root)
     return _without_secrets(known)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tao_skill.cli.arguments import add_action, add_results_root, add_skill
+from tao_skill.cli.next_command import with_results_root
 from tao_skill.cli.outcome import Outcome, exit_code_of
 from tao_skill.errors import Problem, StorageError, UsageError
 
@@ -130,7 +131,7 @@ def run_request(options: argparse.Namespace) -> Outcome:
     if options.action == "train" and not options.yes and "json" not in options and sys.stdin.isatty():
         _confirm_search(request)
     echo = Echo()
-    return result_outcome(run(request, echo=echo), echo)
+    return result_outcome(run(request, echo=echo), echo, options.results_root)
 
 
 def _confirm_search(request: RunRequest) -> None:
@@ -150,8 +151,13 @@ def _confirm_search(request: RunRequest) -> None:
         raise UsageError("The search was not started.", next_step="add --yes, or --automl-policy off to train directly")
 
 
-def result_outcome(result: RunResult, echo: Echo | None = None) -> Outcome:
-    """Return what to print of a job that ran; ``echo`` has shown its log, if anything has."""
+def result_outcome(result: RunResult, echo: Echo | None = None, results_root: str | None = None) -> Outcome:
+    """Return what to print of a job that ran below the ``results_root`` that was given, if one was.
+
+    ``echo`` has shown its log, if anything has.
+    """
+    if result.error is not None:
+        result.error.next_step = with_results_root(result.error.next_step, results_root)
     document = result.model_dump(mode="json")
     if result.error is None:
         del document["error"]
@@ -159,7 +165,9 @@ def result_outcome(result: RunResult, echo: Echo | None = None) -> Outcome:
         warnings = (
             "\n".join(f"warning: {warning}" for warning in result.warnings) if incomplete or result.search else ""
         )
-        return Outcome(document, _result_text(result), StorageError.exit_code if incomplete else 0, warnings)
+        return Outcome(
+            document, _result_text(result, results_root), StorageError.exit_code if incomplete else 0, warnings
+        )
     lines = []
     if echo is None or not echo.has_told(result.error.message):
         lines += [f"error: {result.error.message}"]
@@ -170,7 +178,7 @@ def result_outcome(result: RunResult, echo: Echo | None = None) -> Outcome:
     return Outcome(document, text, exit_code_of(result.error.code), "\n".join(lines))
 
 
-def _result_text(result: RunResult) -> str:
+def _result_text(result: RunResult, results_root: str | None) -> str:
     lines = [f"{result.action} {result.status}  job {result.job_id}"]
     lines.append(f"  results     {Path(result.log).parent}")
     if result.checkpoint:
@@ -181,7 +189,8 @@ def _result_text(result: RunResult) -> str:
     if result.search is not None:
         lines += _search_lines(result.search)
     if result.action == "train":
-        lines.append(f"Next: python -m tao_skill run evaluate --parent-job-id {result.job_id} --data-root URI")
+        command = f"python -m tao_skill run evaluate --parent-job-id {result.job_id} --data-root URI"
+        lines.append(f"Next: {with_results_root(command, results_root)}")
     return "\n".join(lines)
 
 

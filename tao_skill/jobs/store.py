@@ -39,6 +39,11 @@ class JobStore:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser().absolute()
 
+    @property
+    def address(self) -> str:
+        """What `--results-root` calls this place."""
+        return str(self.root)
+
     def new_id(self) -> str:
         """Return a fresh job id: the time (UTC), so that ids sort by age, and six random hex digits."""
         return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
@@ -91,11 +96,11 @@ class JobStore:
             expected = f"one job; {len(fitting)} fit: {', '.join(fitting[-5:])}"
         else:
             near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5) or known[-3:]
-            expected = f"a job below {self.root}; nearest: {', '.join(near) if near else 'it holds none'}"
+            expected = f"a job below {self.address}; nearest: {', '.join(near) if near else 'it holds none'}"
         raise JobError(
             f"{'Several jobs fit' if fitting else 'There is no job'} {wanted!r}.",
             problems=[Problem("job_id", job_id, expected)],
-            next_step=f"python -m tao_skill jobs list --results-root {self.root}",
+            next_step=f"python -m tao_skill jobs list --results-root {self.address}",
         )
 
     def update(
@@ -120,22 +125,17 @@ class JobStore:
 
         return self._change(self.resolve_id(job_id), change)
 
+    def judge(self, record: JobRecord) -> JobRecord:
+        """Return the record as ``reconcile`` does, and write nothing."""
+        changes = _ending(record)
+        return JobRecord.model_validate(record.model_dump() | changes) if changes else record
+
     def reconcile(self, record: JobRecord) -> JobRecord:
         """Return the record as it should be: a job that nobody works on any more is marked so, and why.
 
         The processes are known by id and start, so an id that another process got means nothing.
         """
-        if verdict(record) is None:
-            return record
-
-        def change(current: JobRecord) -> dict[str, Any]:
-            found = verdict(current)
-            if found is None:
-                return {}
-            step = _step(current, found.pop("status"), found.pop("reason"))
-            return step | found
-
-        return self._change(record.job_id, change)
+        return record if verdict(record) is None else self._change(record.job_id, _ending)
 
     def list(self) -> Sequence[JobRecord]:
         """Return all jobs, oldest first; one whose record can't be read comes as UNKNOWN and says why."""
@@ -150,20 +150,27 @@ class JobStore:
         )
 
     def _read(self, job_id: str) -> JobRecord:
-        path = self.folder(job_id) / RECORD_FILE
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = json.loads(self._text(job_id))
             version = document.get("schema_version") if isinstance(document, dict) else None
             if isinstance(version, str) and version.partition(".")[0] != RECORD_VERSION.partition(".")[0]:
                 raise ValueError(f"schema_version {version}; this program reads {RECORD_VERSION}")
             return JobRecord.model_validate(document)
         except (OSError, ValueError) as error:
             found = _first_line(error)
+            place = self._place(job_id)
             raise JobError(
                 f"The record of job {job_id} can't be read: {found}.",
-                problems=[Problem(str(path), found, "the record of a job, as this version writes it")],
-                next_step=f"look into {path.parent}; its log and results are untouched",
+                problems=[Problem(f"{place}/{RECORD_FILE}", found, "the record of a job, as this version writes it")],
+                next_step=f"look into {place}; its log and results are untouched",
             ) from error
+
+    def _place(self, job_id: str) -> str:
+        """Return where a job's record is read from."""
+        return str(self.folder(job_id))
+
+    def _text(self, job_id: str) -> str:
+        return (self.folder(job_id) / RECORD_FILE).read_text(encoding="utf-8")
 
     def _read_or_explain(self, job_id: str) -> JobRecord:
         try:
@@ -216,6 +223,12 @@ class JobStore:
             problems=[Problem("results_root", str(self.root), "a folder that can be written, with space left")],
             next_step="give another one with --results-root",
         )
+
+
+def _ending(record: JobRecord) -> dict[str, Any]:
+    """Return the changes of a job that nobody works on any more; {} where somebody does, or it has ended."""
+    found = verdict(record)
+    return {} if found is None else _step(record, found.pop("status"), found.pop("reason")) | found
 
 
 def _step(record: JobRecord, status: JobStatus, reason: str) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def detach(store: JobStore, record: JobRecord, attempt: str, request: RunRequest
     """
     folder = store.folder(record.job_id)
     message = {
-        "results_root": getattr(store, "uri", str(store.root)),
+        "results_root": store.address,
         "job_id": record.job_id,
         "attempt": attempt,
         "request": request.model_dump(mode="json") if request is not None else None,

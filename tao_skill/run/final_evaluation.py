@@ -9,7 +9,6 @@ from tao_skill.errors import TaoSkillError
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.prepare_search import PreparedSearch
-from tao_skill.run.remote_jobs import MirroredJobStore
 from tao_skill.run.request import RunRequest
 
 __all__ = ["evaluate_winner"]
@@ -31,9 +30,8 @@ def evaluate_winner(
         return {"status": "skipped", "reason": "no data of evaluate were given: --data-root names them"}
     from tao_skill.run.runner import run
 
-    root = store.uri if isinstance(store, MirroredJobStore) else str(store.root)
     request = RunRequest(
-        action=_ACTION, skill=str(prepared.skill.directory), data_root=data_root, results_root=root,
+        action=_ACTION, skill=str(prepared.skill.directory), data_root=data_root, results_root=store.address,
         parent_job_id=record.job_id,
     )  # fmt: skip
     try:

@@ -112,7 +112,7 @@ def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | 
         dispatch_reason=dispatch.reason,
         job_id=job_id,
         parent_job=parent.job_id if parent else None,
-        results_root=store.uri if isinstance(store, MirroredJobStore) else str(store.root),
+        results_root=store.address,
         results_dir=str(spec.get("results_dir") or results_dir),
         spec=spec,
         provenance=assembled.provenance,

@@ -40,7 +40,9 @@ def find_parent(store: JobStore, job_id: str, force: bool) -> Files:
 
 
 def find_job(store: JobStore, job_id: str) -> tuple[JobStore, JobRecord]:
-    """Return a job and the store it is in; ``job_id`` may also be the URI of a job's folder on a server.
+    """Return a job and the store it is in, and write nothing: a plan looks up its parent here.
+
+    ``job_id`` may also be the URI of a job's folder on a server.
 
     Raises:
         JobError: no such job.
@@ -48,7 +50,7 @@ def find_job(store: JobStore, job_id: str) -> tuple[JobStore, JobRecord]:
     if is_remote(job_id):
         root, _, job_id = job_id.rstrip("/").rpartition("/")
         store = open_store(root)
-    return store, store.reconcile(store.load(job_id))
+    return store, store.judge(store.load(job_id))
 
 
 def job_files(record: JobRecord) -> Files:
@@ -69,4 +71,4 @@ def _outputs(record: JobRecord) -> list[str]:
 
 def _with_model(store: JobStore, record: JobRecord) -> JobRecord:
     """Return the job that holds the model: for a search over many trainings, its best child."""
-    return record if record.best_child is None else store.reconcile(store.load(record.best_child))
+    return record if record.best_child is None else store.judge(store.load(record.best_child))

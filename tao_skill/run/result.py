@@ -62,7 +62,8 @@ def _upload_warnings(record: JobRecord) -> list[str]:
     upload = record.upload
     if upload is None or upload.state == "complete":
         return []
+    root = upload.uri.rpartition("/")[0]
     return [
         f"{len(upload.missing)} files are not at {upload.uri} yet ({upload.error or 'broken off'}); they are safe in "
-        f"{record.results_dir}. Finish with: python -m tao_skill jobs upload {record.job_id}"
+        f"{record.results_dir}. Finish with: python -m tao_skill jobs upload {record.job_id} --results-root {root}"
     ]

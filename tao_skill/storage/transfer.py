@@ -258,12 +258,13 @@ class _Reader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
         front = self._download.available(self._position)
         wanted = min(len(buffer), front - self._position)
         if wanted <= 0:
             return 0
-        count = self._download.read_at(self._position, buffer[:wanted])
+        # A slice of a bytearray, which `read()` without a size gives, would be a copy.
+        count = self._download.read_at(self._position, memoryview(buffer)[:wanted])
         self._position += count
         self._download.note_read(self._position)
         return count

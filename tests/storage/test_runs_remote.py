@@ -13,11 +13,14 @@ import pytest
 from storage_archives import tar_bytes  # loaded by conftest.py
 from storage_fault_proxy import Fault, FaultProxy
 
-from tao_skill.errors import StorageError
+from tao_skill.errors import JobError, StorageError
 from tao_skill.jobs.record import JobStatus
+from tao_skill.run.cancel import cancel_job
+from tao_skill.run.make_plan import plan_run
 from tao_skill.run.publish import upload_job
 from tao_skill.run.request import RunRequest
 from tao_skill.run.results_root import open_store
+from tao_skill.run.resume import resume_job
 from tao_skill.run.runner import run
 from tao_skill.storage.small import list_objects, read_bytes
 
@@ -98,7 +101,7 @@ def test_a_lost_connection_at_the_end_loses_nothing(bucket: str, tmp_path: Path,
     result = start(bucket, tmp_path, SUCCEED)
     assert (result.status, result.upload.state) == (JobStatus.COMPLETE, "incomplete")
     assert "train/model_epoch_000.pth" in result.upload.missing
-    assert f"jobs upload {result.job_id}" in result.warnings[-1]
+    assert f"jobs upload {result.job_id} --results-root {bucket}/results" in result.warnings[-1]
     assert (Path(result.results_dir) / "train" / "model_epoch_000.pth").read_bytes() == b"w" * 100
     assert names(f"{bucket}/results/{result.job_id}") == {"job.json"}
     line.plan = lambda _one: None
@@ -126,6 +129,30 @@ def test_a_parent_of_another_machine(bucket: str, tmp_path: Path, monkeypatch: p
     assert local.status == JobStatus.COMPLETE
     with pytest.raises(StorageError, match="no bucket"):
         open_store("s3://no-such-bucket-here/results").list()
+
+
+@pytest.mark.usefixtures("put")
+def test_a_look_at_jobs_of_other_machines_writes_nothing(bucket: str, tmp_path: Path, monkeypatch: Any) -> None:
+    parent = start(bucket, tmp_path, SUCCEED)
+    monkeypatch.setenv("TAO_SKILL_STATE", str(tmp_path / "other"))
+    request = RunRequest(
+        action="evaluate", data_root=f"{bucket}/data", results_root=f"{bucket}/results", parent_job_id=parent.job_id
+    )
+    for parent_job in (parent.job_id, parent.job_id[-6:], f"{bucket}/results/{parent.job_id}"):
+        plan = plan_run(request.model_copy(update={"parent_job_id": parent_job}))
+        assert plan.spec["evaluate"]["checkpoint"].startswith(f"{bucket}/results/{parent.job_id}/train/model")
+    store = open_store(f"{bucket}/results")
+    assert [record.job_id for record in store.list()] == [parent.job_id]
+    for change in (cancel_job, resume_job, lambda store, job: upload_job(store, job, [])):
+        with pytest.raises(JobError, match="only there") as caught:
+            change(store, parent.job_id)
+        assert f"--parent-job-id {bucket}/results/{parent.job_id} " in caught.value.next_step
+    with pytest.raises(JobError, match="only there"):
+        store.update(parent.job_id, status=JobStatus.RUNNING)
+    with pytest.raises(JobError) as caught:
+        store.load("no-such-job")
+    assert caught.value.next_step == f"python -m tao_skill jobs list --results-root {bucket}/results"
+    assert not (tmp_path / "other").exists()
 
 
 def test_everything_wrong_is_told_at_once(bucket: str, put: Any, s3_server: Any, tmp_path: Path) -> None:
