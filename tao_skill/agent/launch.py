@@ -148,10 +148,9 @@ def _existing(store: JobStore, job_id: str) -> JobRecord | None:
 
 def _first_record(request: RunJobRequest, desk: Desk, store: JobStore, job_id: str) -> tuple[RunPlan, JobRecord]:
     from tao_skill.run.check_places import check_places
-    from tao_skill.run.runner import check_launchable, record_of
+    from tao_skill.run.launch_action import record_of
 
     made = _plan(request, desk, store, job_id)
-    check_launchable(made)
     check_places(made.inputs, store)
     return made, record_of(made)
 

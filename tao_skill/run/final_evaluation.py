@@ -8,6 +8,7 @@ from typing import Any
 from tao_skill.errors import TaoSkillError
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
+from tao_skill.run.launch_action import launch_action, make_ready
 from tao_skill.run.prepare_search import PreparedSearch
 from tao_skill.run.request import RunRequest
 
@@ -28,14 +29,12 @@ def evaluate_winner(
         return {"status": "skipped", "reason": f"the skill has no action {_ACTION}"}
     if not data_root:
         return {"status": "skipped", "reason": "no data of evaluate were given: --data-root names them"}
-    from tao_skill.run.runner import run
-
     request = RunRequest(
         action=_ACTION, skill=str(prepared.skill.directory), data_root=data_root, results_root=store.address,
         parent_job_id=record.job_id,
     )  # fmt: skip
     try:
-        result = run(request)
+        result = launch_action(make_ready(request))
     except TaoSkillError as error:
         _log.warning("The winner could not be evaluated: %s", error.message)
         reason = "; ".join([error.message, *map(str, error.problems)])
