@@ -188,6 +188,14 @@ def _int8_can_be_judged(spec: Any) -> Iterator[Problem]:
             yield from _required(f"export.int8.{name}", f"a folder of class folders, {use}")(spec)
 
 
+def _batch_is_open_or_fixed(section: str) -> Rule:
+    def rule(spec: Any) -> Iterator[Problem]:
+        if getattr(spec, section).batch_size == 0:
+            yield Problem(f"{section}.batch_size", 0, "-1 for any batch, or a batch of at least 1")
+
+    return rule
+
+
 def _profile_ascends(spec: Any) -> Iterator[Problem]:
     profile = spec.gen_trt_engine.tensorrt
     sizes = [profile.min_batch_size, profile.opt_batch_size, profile.max_batch_size]
@@ -252,12 +260,14 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     ),
     "export": (
         _required("export.checkpoint", "a trained checkpoint, or the job that wrote one (--parent-job-id)"),
+        _batch_is_open_or_fixed("export"),
         _int8_can_be_judged,
         _pixels_match_channels,
     ),
     "gen_trt_engine": (
         _required("gen_trt_engine.onnx_file", "an ONNX file, or the export job that wrote one (--parent-job-id)"),
         _required("gen_trt_engine.trt_engine", "an engine file to write"),
+        _batch_is_open_or_fixed("gen_trt_engine"),
         _profile_ascends,
         _layer_precisions_are_known,
         _calibration_is_complete,

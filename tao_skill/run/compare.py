@@ -51,7 +51,8 @@ def compare_engines(
     images = {**filled, **given}
     # An engine runs only where it was built: it is looked for here, never fetched.
     fetched = [kind for kind in files if kind != "engine"]
-    local = stage_all([images[_REFERENCE], images[_QUERY], *(files[kind] for kind in fetched)])
+    wanted = {key: images[key] for key in (_REFERENCE, _QUERY)} | {f"{kind} file": files[kind] for kind in fetched}
+    local = stage_all(list(wanted.values()), list(wanted))
     files |= dict(zip(fetched, local[2:], strict=True))
     try:
         from tao_skill.metric_learning.compare.compare import compare

@@ -59,12 +59,16 @@ def stage_inputs(
     return _named_as_given(_replaced(spec, staged), inputs)
 
 
-def stage_all(uris: Sequence[str], cache_dir: Path | None = None) -> list[str]:
-    """Return the local paths of ``uris``; raises as ``stage_inputs`` does, after all were looked at."""
+def stage_all(uris: Sequence[str], keys: Sequence[str] = (), cache_dir: Path | None = None) -> list[str]:
+    """Return the local paths of ``uris``; raises as ``stage_inputs`` does, after all were looked at.
+
+    ``keys`` says what the first of them are for; the others are known by their numbers.
+    """
     from tao_skill.run.check_places import check_places
     from tao_skill.storage.stage import stage
 
-    check_places({f"URI {number}": [uri] for number, uri in enumerate(uris, start=1)}, None)
+    names = [*keys, *(f"URI {number}" for number in range(len(keys) + 1, len(uris) + 1))]
+    check_places({name: [uri] for name, uri in zip(names, uris, strict=True)}, None)
     return [str(stage(uri, cache_dir)) for uri in uris]
 
 

@@ -97,6 +97,13 @@ def test_evaluation_needs_both_sets_and_weights() -> None:  # R36
     assert set(found) == {"dataset.val_dataset.reference", "dataset.val_dataset.query", "evaluate.checkpoint"}
 
 
+@pytest.mark.parametrize("action", ["export", "gen_trt_engine"])
+def test_batch_of_no_image_is_refused(action: str) -> None:
+    key = f"{action}.batch_size"
+    expected = "-1 for any batch, or a batch of at least 1"
+    assert [problems(action, **{key: size}).get(key) for size in (0, -1, 4)] == [expected, None, None]
+
+
 def test_weights_come_from_one_source() -> None:
     both = problems("evaluate", evaluate__checkpoint="/a.pth", model__pretrained_trunk_path="/b.pth")
     assert "one source" in both["evaluate.checkpoint"]

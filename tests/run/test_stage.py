@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tao_skill.errors import NotAvailableError, StorageError
-from tao_skill.run.stage import find_inputs, stage_inputs
+from tao_skill.run.stage import find_inputs, stage_all, stage_inputs
 
 
 def test_inputs_are_found_by_key_or_section() -> None:
@@ -58,3 +58,10 @@ def test_a_scheme_that_is_not_supported_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(NotAvailableError) as caught:
         stage_inputs({"a": "ftp://host/x"}, {"a": ["ftp://host/x"]}, tmp_path)
     assert caught.value.problems[0].key == "a"
+
+
+def test_places_without_a_key_are_told_by_their_number(tmp_path: Path) -> None:
+    uris = [str(tmp_path / name) for name in ("x", "y")]
+    with pytest.raises(StorageError) as caught:
+        stage_all(uris, ["reference"])
+    assert [problem.key for problem in caught.value.problems] == ["reference", "URI 2"]

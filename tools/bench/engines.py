@@ -1,6 +1,6 @@
 """Parse and build every backbone in FP32, FP16 and INT8 with TensorRT for RTX, which needs no GPU for that.
 
-    python -m tools.bench.engines [BACKBONE …]
+    python -m tools.bench.engines [BACKBONE …] [--precisions FP32 FP16 INT8]
 
 One line for each build: size of the engine, number of network layers, seconds; or what the parser or the builder said.
 Weights are random, and INT8 is calibrated on parts of two photographs: whether a model builds doesn't depend on them.
@@ -35,16 +35,18 @@ def main() -> int:
     """Build what was asked for and return 1 if anything failed."""
     parser = argparse.ArgumentParser(description="Build engines of backbones with TensorRT for RTX.")
     parser.add_argument("backbones", nargs="*", default=list(get_args(Backbone)))
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
+    asked = parser.parse_args()
     failed = False
     print("| backbone | precision | engine MB | layers | seconds |\n|---|---|---|---|---|")
-    for backbone in parser.parse_args().backbones:
+    for backbone in asked.backbones:
         started = time.perf_counter()
         facts = ModelFacts(ModelSettings(backbone, "", SIDE, SIDE, 3, 256), MEAN, STD, "")
         recogniser = build_recogniser(facts.model, seed=0)
         model = trace(recogniser, facts, opset=18, batch=None, device=torch.device("cpu"))
         del recogniser
         print(f"{backbone}: traced in {time.perf_counter() - started:.1f} s", file=sys.stderr)
-        for precision in PRECISIONS:
+        for precision in asked.precisions:
             try:
                 line = build_line(model, facts, precision)
             except TaoSkillError as error:
