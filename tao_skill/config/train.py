@@ -197,7 +197,7 @@ class Train(Devices):
         parameter(
             "Embeddings of earlier batches that serve as further negatives and positives; 0 is none, "
             "-1 is automatic: 1024, or as many as there are training images where they are fewer, where a batch holds "
-            "fewer than two classes; else 0.",
+            "fewer than two classes or one image of each; else 0.",
             title="Cross-batch memory size",
             ge=-1,
         ),

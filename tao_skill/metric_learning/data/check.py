@@ -150,7 +150,7 @@ def _check_batches(train: ImageSet, batch_size: int, num_instance: int, world_si
         most = num_instance * (num_classes // world_size)
         each = f" in each of {world_size} processes" if world_size > 1 else ""
         classes = counted(num_classes, "class", "classes")
-        expected = f"at most {most}{each}: {classes} with dataset.num_instance = {num_instance} images each"
+        expected = f"at most {most}{each}: {classes} with dataset.num_instance = {counted(num_instance, 'image')} each"
         findings.problem(key, batch_size, expected)
     if batch_size * world_size > len(train):
         expected = f"at most {len(train) // world_size}, since the training set has {counted(len(train), 'image')}"

@@ -43,7 +43,7 @@ _LOCK_SECONDS = 600
 _BUILD = "python -m tao_skill gallery build"
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Entry:
     """One reference image; ``path`` is where it was when it was embedded."""
 

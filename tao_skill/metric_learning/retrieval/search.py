@@ -47,6 +47,12 @@ def unit_rows(embeddings: Embeddings, key: str) -> Tensor:
     Raises:
         UsageError: Not a matrix, empty, or some rows aren't finite (they are named).
     """
+    matrix, norms = _rows_and_norms(embeddings, key)
+    return matrix if norms is None else _scaled(matrix, norms)
+
+
+def _rows_and_norms(embeddings: Embeddings, key: str) -> tuple[Tensor, Tensor | None]:
+    """Return the embeddings as float32 on the CPU and their lengths ``(num_images, 1)``, None where all are 1."""
     if isinstance(embeddings, np.ndarray) and not embeddings.flags.writeable:
         embeddings = embeddings.copy()  # torch warns of tensors that share read-only memory
     matrix = torch.as_tensor(embeddings).detach()
@@ -61,9 +67,11 @@ def unit_rows(embeddings: Embeddings, key: str) -> Tensor:
         value = f"rows {named} ({len(bad)} of {len(matrix)}) hold NaN or infinity"
         problem = Problem(key, value, "finite numbers in every row")
         raise UsageError("The model gave embeddings that aren't numbers.", problems=[problem], next_step=_NAN_STEP)
-    if float((norms - 1).abs().max()) <= _UNIT_TOLERANCE:
-        return matrix
-    return matrix.div(norms.clamp_min(torch.finfo(torch.float32).tiny))
+    return matrix, None if float((norms - 1).abs().max()) <= _UNIT_TOLERANCE else norms
+
+
+def _scaled(rows: Tensor, norms: Tensor) -> Tensor:
+    return rows.div(norms.clamp_min(torch.finfo(torch.float32).tiny))
 
 
 _NO_IMAGES_STEP = "check dataset.val_dataset.reference and dataset.val_dataset.query: both need images"
@@ -111,8 +119,8 @@ def top_k(
 ) -> tuple[Tensor, Tensor]:
     """Return the k nearest references of each query, nearest first; equal similarities in the references' order.
 
-    The search is exact. Beside the results and the unit vectors it takes about ``block_bytes`` of memory, however
-    large the gallery is. Embeddings of any length are brought to length 1 first.
+    The search is exact. Beside the results and the embeddings it takes about ``block_bytes`` of memory, however large
+    the gallery is. Embeddings of any length are brought to length 1: the references 65,536 at a time.
 
     Args:
         queries: ``(num_queries, embed_dim)``.
@@ -127,18 +135,24 @@ def top_k(
     Raises:
         UsageError: k doesn't fit the gallery, or embeddings are empty, of unequal width or not finite.
     """
-    query_units, reference_units = unit_rows(queries, "query embeddings"), unit_rows(references, "reference embeddings")
-    check_widths(query_units, reference_units)
-    check_k(k, len(reference_units))
-    columns = min(len(reference_units), _TILE_COLUMNS)
+    query_units = unit_rows(queries, "query embeddings")
+    reference_rows, norms = _rows_and_norms(references, "reference embeddings")
+    check_widths(query_units, reference_rows)
+    check_k(k, len(reference_rows))
+    columns = min(len(reference_rows), _TILE_COLUMNS)
     rows = max(_MIN_ROWS, block_bytes // (4 * columns))
     buffer = block_buffer(min(rows, len(query_units)), columns)
-    values = torch.empty(len(query_units), k)
-    indices = torch.empty(len(query_units), k, dtype=torch.int64)
+    values = torch.full((len(query_units), k), -torch.inf)
+    indices = torch.full((len(query_units), k), -1)
     with full_precision():
-        for start in range(0, len(query_units), rows):
-            block = slice(start, start + rows)
-            values[block], indices[block] = _search_tiles(query_units[block], reference_units, k, buffer)
+        for start in range(0, len(reference_rows), _TILE_COLUMNS):
+            tile = reference_rows[start : start + _TILE_COLUMNS]
+            # Scaled tile by tile: unit vectors of all would take the memory of a second gallery.
+            units = tile if norms is None else _scaled(tile, norms[start : start + _TILE_COLUMNS])
+            for first in range(0, len(query_units), rows):
+                block = slice(first, first + rows)
+                found, places = _nearest(similarities(query_units[block], units, buffer), min(k, len(units)))
+                values[block], indices[block] = _merged(values[block], indices[block], found, places + start)
         return values.mul_(-2).add_(2).clamp_(min=0), indices
 
 
@@ -166,17 +180,12 @@ def check_widths(queries: Tensor, references: Tensor) -> None:
         )
 
 
-def _search_tiles(queries: Tensor, references: Tensor, k: int, buffer: Tensor) -> tuple[Tensor, Tensor]:
-    """Return similarities and row numbers ``(num_queries, k)``, merging tile after tile of the references."""
-    values, indices = torch.empty(len(queries), 0), torch.empty(len(queries), 0, dtype=torch.int64)
-    for start in range(0, len(references), _TILE_COLUMNS):
-        block = similarities(queries, references[start : start + _TILE_COLUMNS], buffer)
-        tile_values, tile_indices = _nearest(block, min(k, block.shape[1]))
-        values, indices = torch.cat([values, tile_values], 1), torch.cat([indices, tile_indices + start], 1)
-        # Earlier tiles stand first and the sort is stable: equal similarities keep the references' order.
-        values, order = values.sort(dim=1, descending=True, stable=True)
-        values, indices = values[:, :k], indices.gather(1, order)[:, :k]
-    return values, indices
+def _merged(values: Tensor, indices: Tensor, found: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the best of what earlier tiles and this one gave, as many for each query as there were."""
+    # Earlier tiles stand first and the sort is stable: equal similarities keep the references' order.
+    best, order = torch.cat([values, found], 1).sort(dim=1, descending=True, stable=True)
+    k = values.shape[1]
+    return best[:, :k], torch.cat([indices, places], 1).gather(1, order)[:, :k]
 
 
 def _nearest(block: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -19,11 +19,11 @@ AUTOMATIC_MEMORY = 1024
 def memory_size(requested: int, batch_size: int, num_instance: int, num_images: int) -> int:
     """Return how many embeddings of earlier batches are kept; -1 asks for the automatic choice.
 
-    A batch of fewer than two classes has no negatives: then the memory has to provide them. A memory larger than the
-    training set would only hold older embeddings of the same images.
+    A batch of fewer than two classes has no negatives, and one image of each class no positives: then the memory has to
+    provide them. A memory larger than the training set would only hold older embeddings of the same images.
     """
     if requested < 0:
-        wanted = AUTOMATIC_MEMORY if batch_size // num_instance < 2 else 0
+        wanted = AUTOMATIC_MEMORY if batch_size // num_instance < 2 or num_instance < 2 else 0
         return min(wanted, max(num_images, batch_size))
     return max(requested, batch_size) if requested else 0
 

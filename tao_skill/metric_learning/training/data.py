@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tao_skill.config.actions import TrainSpec
+from tao_skill.config.wording import counted
 from tao_skill.metric_learning.data.batches import Batches, usable_workers
 from tao_skill.metric_learning.data.check import CheckedSets
 from tao_skill.metric_learning.data.dataset import TrainImages
@@ -126,7 +127,8 @@ def unseen_warning(images: ImageSet, sampler: PKBatchSampler, epochs: int) -> st
     classes = [
         f"{images.classes[label]} ({left[label]} of {sizes[label]})" for label in (-left).argsort()[: (left > 0).sum()]
     ]
+    lost = counted(int(left.sum()), "image is", "images are")
     return (
-        f"{images.key}: {left.sum()} images are never seen in {epochs} epochs, since large classes are drawn as often "
+        f"{images.key}: {lost} never seen in {counted(epochs, 'epoch')}, since large classes are drawn as often "
         f"as small ones; train.num_epochs = {sampler.epochs_to_see_all()} sees all: {name_some(classes, 5)}"
     )

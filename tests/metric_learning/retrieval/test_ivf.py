@@ -46,6 +46,7 @@ def test_an_index_finds_nearly_all_and_says_how_many(monkeypatch: pytest.MonkeyP
 
 def test_an_index_that_is_not_kept_must_pay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ivf, "EXACT_UP_TO", 100)
+    monkeypatch.setattr(ivf, "_QUERIES_THAT_PAY", 1000)
     few = search(vectors(40, 1), vectors(400, 2), 1)
     assert few.facts["kind"] == "exact"
     assert "a gallery keeps one" in few.facts["reason"]

@@ -125,6 +125,20 @@ def test_unit_vectors_are_not_copied() -> None:
     assert unit_rows(units, "embeddings").data_ptr() == units.data_ptr()
 
 
+def test_references_of_any_length_are_scaled_tile_by_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their unit vectors as a whole would take the memory of a second gallery."""
+    monkeypatch.setattr(search, "_TILE_COLUMNS", 50)
+    scaled, sizes = search._scaled, []
+    monkeypatch.setattr(search, "_scaled", lambda rows, norms: sizes.append(len(rows)) or scaled(rows, norms))
+    queries, references = random_units(20, 8, 0), random_units(330, 8, 1)
+    lengths = torch.linspace(0.5, 3, 330)[:, None]
+    distances, indices = top_k(queries, references * lengths, 7)
+    assert sizes == [50] * 6 + [30]
+    expected_distances, expected_indices = naive(queries, references, 7)
+    assert indices.tolist() == expected_indices
+    np.testing.assert_allclose(distances, expected_distances, atol=1e-5)
+
+
 def test_precision_settings_of_training_do_not_reach_the_search() -> None:
     queries, references = random_units(50, 64, 0), random_units(50, 64, 1)
     expected = top_k(queries, references, 5)[0]

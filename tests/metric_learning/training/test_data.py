@@ -36,6 +36,6 @@ def test_training_warns_of_them(spec: dict[str, Any], task: dict[str, Path], tmp
                 (tmp_path / "train" / folder.name / f"{number}_{copy}.png").write_bytes(file.read_bytes())
     changes = {"dataset.train_dataset": str(tmp_path / "train"), "train.num_epochs": 1}
     result = run_action("train", nest(spec | changes), results_dir=tmp_path / "run")
-    assert any("never seen in 1 epochs" in warning and "class_0" in warning for warning in result["warnings"])
+    assert any("never seen in 1 epoch," in warning and "class_0" in warning for warning in result["warnings"])
     stored = json.loads((tmp_path / "run" / "train" / "results.json").read_text())
     assert stored["warnings"] == result["warnings"]

@@ -102,3 +102,16 @@ def test_class_vectors_need_no_other_class_in_a_batch(spec: dict[str, Any], tmp_
         train__num_epochs=1,
     )
     assert epochs(tmp_path)[0]["kpi"]["train_loss"] > 0
+
+
+@pytest.mark.parametrize("name", ["triplet", "supcon"])
+def test_single_images_of_classes_find_their_positives_in_the_memory(
+    spec: dict[str, Any], tmp_path: Path, name: str
+) -> None:
+    """Within the batch there are none, so that without a memory the loss would be 0 and teach nothing."""
+    one = {"dataset__num_instance": 1, "train__batch_size": 6, "train__num_epochs": 1}
+    train(spec, tmp_path / "automatic", train__loss__name=name, **one)
+    assert epochs(tmp_path / "automatic")[0]["kpi"]["train_loss"] > 0.1
+    with pytest.raises(SpecError) as raised:
+        train(spec, tmp_path / "without", train__loss__name=name, train__cross_batch_memory_size=0, **one)
+    assert {problem.key for problem in raised.value.problems} == {"dataset.num_instance"}

@@ -116,8 +116,9 @@ def test_four_processes_learn_what_one_learns(plain: dict[str, Any], tmp_path: P
 
 @pytest.mark.long
 def test_frozen_batch_statistics_and_frozen_trunks_work_together(plain: dict[str, Any], tmp_path: Path) -> None:
+    # Smooth activations: rounding that carries an input across a kink would change a gradient by more than rounding.
     for name, settings in {
-        "statistics": {"model.timm_name": "resnet10t", "train.batch_statistics": "frozen"},
+        "statistics": {"model.timm_name": "test_efficientnet", "train.batch_statistics": "frozen"},
         "trunk": {"train.train_trunk": False, "train.accumulate_batches": 2, "train.clip_grad_norm": 0.1},
     }.items():
         together(plain | settings | {"train.cpu_processes": 2}, tmp_path / f"{name}_two")
