@@ -16,8 +16,8 @@ from tao_skill.metric_learning.model.pretrained import starts_pretrained
 
 __all__ = ["ALIKE", "CollapseWatch", "EpochSums"]
 
-# Spread below which embeddings count as alike: the mean cosine similarity of any two is above 0.95.
-ALIKE = 0.05
+# Spread below which embeddings count as alike: the mean cosine similarity of any two is above 0.9.
+ALIKE = 0.1
 # Share of the loss of embeddings that are all the same, from which on a loss says that nothing was learned.
 _NOTHING_LEARNED = 0.9
 

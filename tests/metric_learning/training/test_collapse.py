@@ -64,6 +64,13 @@ def test_a_fall_is_collapse_at_any_time() -> None:
     assert watched.warning == first
 
 
+def test_embeddings_need_not_be_quite_alike() -> None:
+    """A pretrained network that collapsed was seen to stay at a spread of 0.055, with one recognised query of 60."""
+    watched = watch(warmup=1)
+    assert not watched.judge(0, spread=0.37, loss=0.86, loss_if_alike=0.8543)
+    assert watched.judge(1, spread=0.055, loss=0.855, loss_if_alike=0.8543)
+
+
 def test_an_untrained_network_is_given_its_warm_up() -> None:
     watched = watch(warmup=3)
     assert [watched.judge(epoch, 0.01, 0.85, 0.85) for epoch in range(3)] == [False, False, True]
