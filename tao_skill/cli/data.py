@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     )
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, dest="verb")
     stage = verbs.add_parser("stage", help="bring URIs here as a run would, and print the local paths", parents=parents)
-    stage.add_argument("uris", nargs="+", metavar="URI", help="path, file://, s3:// or http(s)://")
+    stage.add_argument("uris", nargs="+", metavar="URI", type=_uri, help="path, file://, s3:// or http(s)://")
     stage.set_defaults(call=_stage)
     data_check.add_to(verbs, parents)
     cache = verbs.add_parser("cache", help="what was fetched, extracted and decoded", parents=parents)
@@ -29,7 +30,7 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     inner.add_parser("list", help="entries, the longest unused first", parents=parents).set_defaults(call=_list)
     prune = inner.add_parser("prune", help="remove entries that no process uses: all, or by a limit", parents=parents)
     prune.add_argument("--to", metavar="SIZE", help="remove the longest unused until so much is left, such as 50GB")
-    prune.add_argument("--unused-days", type=float, metavar="N", help="remove what nobody asked for in N days")
+    prune.add_argument("--unused-days", type=_days, metavar="N", help="remove what nobody asked for in N days")
     prune.set_defaults(call=_prune)
     verify = inner.add_parser("verify", help="read every byte and compare with what came", parents=parents)
     verify.add_argument("--repair", action="store_true", help="remove damaged entries, so that they are fetched anew")
@@ -45,6 +46,12 @@ def _stage(options: argparse.Namespace) -> Outcome:
     paths = stage_all(options.uris)
     document = {"staged": [{"uri": redact(uri), "path": path} for uri, path in zip(options.uris, paths, strict=True)]}
     return Outcome(document, "\n".join(paths))
+
+
+def _uri(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty text is no URI: a path, file://, s3:// or http(s):// is expected")
+    return text
 
 
 def _cache() -> Path:
@@ -79,6 +86,16 @@ def _prune(options: argparse.Namespace) -> Outcome:
     gone = prune_cache(_cache(), to_bytes=to_bytes, unused_days=options.unused_days)
     freed = f"{len(gone['removed'])} entries ({in_words(gone['bytes'])})"
     return Outcome(gone, f"Removed {freed} and {gone['leftovers']} leftovers of broken transfers.")
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = math.nan
+    if not 0 <= days < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days: 0 or more is expected")
+    return days
 
 
 def _verify(options: argparse.Namespace) -> Outcome:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tao_skill.cli.arguments import add_results_root
+from tao_skill.cli.next_command import with_results_root
 from tao_skill.cli.outcome import Outcome
 from tao_skill.cli.run import result_outcome
 from tao_skill.errors import StorageError
@@ -140,7 +141,8 @@ def _upload(options: argparse.Namespace) -> Outcome:
     if upload is None or upload.state != "complete":
         missing = len(upload.missing) if upload else 0
         reason = upload.error if upload else ""
-        text = f"error: {missing} files are still missing: {reason}"
+        again = with_results_root(f"python -m tao_skill jobs upload {record.job_id}", store.address)
+        text = f"error: {missing} files are still missing: {reason}\nNext: {again}"
         return Outcome(document, "", StorageError.exit_code, text)
     return Outcome(document, f"All {upload.files} files of job {record.job_id} are at {upload.uri}.")
 

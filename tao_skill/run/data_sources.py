@@ -8,6 +8,7 @@ from typing import Any
 from tao_skill.bank.tables import DataSourceRow
 from tao_skill.config.placeholder import is_given
 from tao_skill.errors import Problem
+from tao_skill.storage.locate import without_slash
 
 __all__ = ["fill_data_sources"]
 
@@ -35,7 +36,7 @@ def fill_data_sources(
             if _is_said(key, explicit) or not file or key in replaced:
                 continue
             if root is not None:
-                path = f"{root.rstrip('/')}/{file}"
+                path = f"{without_slash(root)}/{file}"
                 filled[key] = [path] if row.is_list else path
             elif row.spec_key not in optional:
                 expected = f"<data root>/{file}; data sources are mandatory: add --data-root URI or set the key"

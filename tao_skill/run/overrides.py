@@ -14,6 +14,7 @@ from tao_skill.config.placeholder import is_placeholder
 from tao_skill.config.secrets import is_secret, masked_text, masked_value
 from tao_skill.config.yaml_text import load_yaml
 from tao_skill.errors import Problem, SpecError
+from tao_skill.storage.locate import without_slash
 
 __all__ = ["POLICY_KEY", "Overrides", "flat_overrides", "read_document", "read_overrides", "read_search_settings"]
 
@@ -157,7 +158,7 @@ def _with_root(value: Any, data_root: str | None) -> Any:
         return value
     if not data_root:
         return "???"
-    return data_root.rstrip("/") + value.removeprefix(_DATA_ROOT_NAME)
+    return without_slash(data_root) + value.removeprefix(_DATA_ROOT_NAME)
 
 
 def _pairs(text: str) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.remote_jobs import MirroredJobStore
-from tao_skill.storage.locate import is_remote, local_path
+from tao_skill.storage.locate import is_remote, local_path, without_slash
+from tao_skill.storage.s3_client import with_bucket
 
 __all__ = ["RESULTS_ROOT_VARIABLE", "default_results_root", "local_copy", "open_store"]
 
@@ -29,12 +30,16 @@ def open_store(results_root: str | None) -> JobStore:
     Jobs of a remote root work in a local copy of it, from which their files are uploaded.
     """
     root = results_root or default_results_root()
-    return MirroredJobStore(root.rstrip("/"), local_copy(root)) if is_remote(root) else JobStore(local_path(root))
+    if not is_remote(root):
+        return JobStore(local_path(root))
+    # The bucket is written out: another S3_BUCKET_NAME is another root, with jobs of its own.
+    uri = without_slash(with_bucket(root))
+    return MirroredJobStore(uri, local_copy(uri))
 
 
 def local_copy(uri: str) -> Path:
     """Return the folder in which the jobs of a remote root work: below ``$TAO_SKILL_STATE``, or the user's own."""
-    clean = uri.rstrip("/")
+    clean = without_slash(uri)
     readable = re.sub(r"[^A-Za-z0-9_.-]+", "_", clean.partition("://")[2])[:60]
     name = f"{readable}-{hashlib.sha256(clean.encode()).hexdigest()[:8]}"
     named = os.environ.get(STATE_VARIABLE, "").strip()

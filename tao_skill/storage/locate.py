@@ -67,7 +67,13 @@ def join(root: str, relative: str) -> str:
             f"{relative} does not lie below the root {root}.",
             problems=[Problem(relative, relative, "a relative path without ..")],
         )
-    return f"{root.rstrip('/')}/{relative}"
+    return f"{without_slash(root)}/{relative}"
+
+
+def without_slash(uri: str) -> str:
+    """Return a path or URI without slashes at its end; those behind its scheme stay (``s3:///`` becomes ``s3://``)."""
+    scheme, mark, rest = uri.partition("://") if scheme_of(uri) else ("", "", uri)
+    return f"{scheme}{mark}{rest.rstrip('/')}"
 
 
 def redact(uri: str) -> str:

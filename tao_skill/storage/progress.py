@@ -41,10 +41,10 @@ class Progress:
         _log.info("%s", text)
 
     def end(self) -> None:
-        """Say how long it took, if anything was said before."""
+        """Say how long it took, if it was long enough to say anything before, and anything moved."""
         now = time.monotonic()
-        if now - self._begin >= _FIRST and not self._quiet:
-            moved = self._done - self._skipped
+        moved = self._done - self._skipped
+        if moved and now - self._begin >= _FIRST and not self._quiet:
             seconds = now - self._begin
             rate = in_words(int(moved / seconds))
             _log.info("%s: %s %s in %.1f s (%s/s)", self._name, self._verb, in_words(moved), seconds, rate)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from tao_skill.errors import NotAvailableError, Problem, StorageError
 
-__all__ = ["QUIET_LOGGERS", "bucket_of", "client", "endpoint_name", "has_credentials", "timeout_seconds"]
+__all__ = ["QUIET_LOGGERS", "bucket_of", "client", "endpoint_name", "has_credentials", "timeout_seconds", "with_bucket"]
 
 TIMEOUT_VARIABLE = "TAO_SKILL_STORAGE_TIMEOUT"
 _DEFAULT_TIMEOUT = 30.0
@@ -61,6 +61,13 @@ def endpoint_name() -> str:
 def bucket_of(named: str) -> str:
     """Return the bucket of a URI, or that of ``S3_BUCKET_NAME`` where the URI leaves it out (``s3:///key``)."""
     return named or os.environ.get("S3_BUCKET_NAME", "").strip()
+
+
+def with_bucket(uri: str) -> str:
+    """Return ``s3:///key`` with the bucket of ``S3_BUCKET_NAME``, and any other URI as it is."""
+    scheme, mark, rest = uri.partition("://")
+    named = scheme.lower() != "s3" or (rest and not rest.startswith("/"))
+    return uri if named else f"{scheme}{mark}{bucket_of('')}{rest}"
 
 
 def timeout_seconds() -> float:

@@ -61,3 +61,21 @@ def test_prune_takes_them_by_their_last_use(pack: Path, capsys: pytest.CaptureFi
     _, pruned = asked(capsys, "prune")
     assert [(one["kind"], one["files"]) for one in pruned["removed"]] == [("pixels", 1)]  # type: ignore[attr-defined]
     assert not pack.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["cache", "prune", "--unused-days", "-3"], "no number of days"),
+        (["cache", "prune", "--unused-days", "nan"], "no number of days"),
+        (["cache", "prune", "--unused-days", "soon"], "no number of days"),
+        (["cache", "prune", "--to", "banana"], "no size"),
+        (["stage", ""], "no URI"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    pack: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", *words]) != 0
+    assert said in capsys.readouterr().err
+    assert pack.exists()

@@ -45,6 +45,8 @@ def test_join() -> None:
     assert join("s3://bucket/data/", "a/b.tar.gz") == "s3://bucket/data/a/b.tar.gz"
     assert join("/data", "a") == "/data/a"
     assert join("/", "a") == "/a"
+    assert join("s3:///", "a") == "s3:///a"  # and not the local path s3:/a
+    assert join("file:///", "a") == "file:///a"
     for wrong in ("/a", "../a", "a/../../b"):
         with pytest.raises(StorageError):
             join("/data", wrong)

@@ -155,6 +155,20 @@ def test_a_look_at_jobs_of_other_machines_writes_nothing(bucket: str, tmp_path: 
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.usefixtures("put")
+def test_the_bucket_of_the_environment(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S3_BUCKET_NAME", bucket[5:])
+    monkeypatch.chdir(tmp_path)
+    result = start(bucket, tmp_path, SUCCEED, data_root="s3:///data", results_root="s3:///")
+    assert result.upload.uri == f"{bucket}/{result.job_id}"
+    assert "train/model_epoch_000.pth" in names(f"{bucket}/{result.job_id}")
+    monkeypatch.delenv("S3_BUCKET_NAME")
+    with pytest.raises(StorageError, match="can't be used") as caught:
+        start(bucket, tmp_path, SUCCEED, data_root="s3:///data", results_root="s3:///")
+    assert all("names no bucket" in problem.expected for problem in caught.value.problems)
+    assert [problem.key for problem in caught.value.problems][-1] == "--results-root"
+
+
 def test_everything_wrong_is_told_at_once(bucket: str, put: Any, s3_server: Any, tmp_path: Path) -> None:
     put.delete_object(Bucket=bucket[5:], Key=f"{BASE}/known_classes/val.tar.gz")
     with pytest.raises(StorageError) as caught:
