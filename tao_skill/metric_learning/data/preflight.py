@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tao_skill.config.wording import counted
 from tao_skill.metric_learning.data.bad_images import Progress
 from tao_skill.metric_learning.data.check import name_differences
 from tao_skill.metric_learning.data.duplicates import equal_files, near_duplicates
@@ -117,7 +118,8 @@ def _judge(one: _Looked, findings: Findings) -> None:
     small = [facts.path for facts in one.facts if facts.reason is None and min(facts.width, facts.height) < SMALL_SIDE]
     if small:
         findings.warnings.append(
-            f"{name}: {len(small)} images have a side shorter than {SMALL_SIDE} pixels: {name_some(small, 3)}"
+            f"{name}: {counted(len(small), 'image has', 'images have')} a side shorter than {SMALL_SIDE} pixels: "
+            f"{name_some(small, 3)}"
         )
 
 
@@ -205,7 +207,8 @@ def _conflicts(looked: Sequence[_Looked], groups: list[list[FileFacts]], finding
     wrong = [group for group in groups if len({classes[facts.path] for facts in group}) > 1]
     if wrong:
         first = " = ".join(str(facts.path) for facts in wrong[0][:3])
-        findings.warnings.append(f"{len(wrong)} images are there under several class names, such as {first}")
+        several = counted(len(wrong), "image is", "images are")
+        findings.warnings.append(f"{several} there under several class names, such as {first}")
     return {"count": len(wrong), "some": [[str(one.path) for one in group] for group in wrong[:NAMED_AT_MOST]]}
 
 
@@ -217,8 +220,8 @@ def _shared(one: _Looked, other: _Looked, findings: Findings) -> list[dict[str, 
         return []
     if "query" in (one.asked.role, other.asked.role):
         findings.warnings.append(
-            f"{one.asked.name} and {other.asked.name} share {len(pairs)} files, which makes results look better than "
-            f"they are: {pairs[0][0]} = {pairs[0][1]}"
+            f"{one.asked.name} and {other.asked.name} share {counted(len(pairs), 'file')}, which makes results look "
+            f"better than they are: {pairs[0][0]} = {pairs[0][1]}"
         )
     return [_pair_facts(one, other, len(pairs), [[str(a), str(b)] for a, b in pairs[:NAMED_AT_MOST]])]
 
@@ -231,8 +234,8 @@ def _near(one: _Looked, other: _Looked, findings: Findings) -> list[dict[str, An
     if not pairs:
         return []
     findings.warnings.append(
-        f"{one.asked.name} and {other.asked.name} hold {len(pairs)} pairs of nearly the same picture, such as "
-        f"{pairs[0].first} ~ {pairs[0].second}"
+        f"{one.asked.name} and {other.asked.name} hold {counted(len(pairs), 'pair')} of nearly the same picture, such "
+        f"as {pairs[0].first} ~ {pairs[0].second}"
     )
     some = [[str(pair.first), str(pair.second), pair.likeness] for pair in pairs[:NAMED_AT_MOST]]
     return [_pair_facts(one, other, len(pairs), some)]

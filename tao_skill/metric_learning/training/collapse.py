@@ -94,16 +94,18 @@ class CollapseWatch:
 
     def _remedies(self) -> list[str]:
         train, model = self.spec.train, self.spec.model
-        found = [f"lower rates (train.optim.trunk.base_lr is {train.optim.trunk.base_lr:g})"]
+        # The most helpful first, as measured on collapses that were made to happen.
+        found = []
+        if train.loss.name not in LOSSES_WITH_WEIGHTS and train.miner.name != "none":
+            found.append("all pairs instead of hard ones (train.miner.name=none)")
+        found.append(f"lower rates (train.optim.trunk.base_lr is {train.optim.trunk.base_lr:g})")
+        if train.loss.name != "supcon":
+            found.append("a loss that weighs all pairs (train.loss.name=supcon)")
         found.append(f"a longer warm-up (train.optim.warmup_iters is {train.optim.warmup_iters})")
         if not starts_pretrained(model):
             found.append("pretrained weights (model.pretrained_trunk_path or model.timm_pretrained)")
-        if train.embedder_start == "random":
-            found.append("train.embedder_start=discriminant")
-        if train.loss.name not in LOSSES_WITH_WEIGHTS and train.miner.name != "none":
-            found.append("all pairs instead of hard ones (train.miner.name=none)")
-        if train.loss.name != "supcon":
-            found.append("a loss that weighs all pairs (train.loss.name=supcon)")
         if train.batch_size // self.spec.dataset.num_instance < 8:
             found.append("more classes in a batch (train.batch_size)")
+        if train.embedder_start == "random":
+            found.append("train.embedder_start=discriminant")
         return found
