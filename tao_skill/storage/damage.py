@@ -1,6 +1,7 @@
 """What goes wrong while an archive is extracted, of whatever kind it is."""
 
 import gzip
+import shlex
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from tao_skill.errors import Problem, StorageError
 from tao_skill.storage.folder_writer import FolderWriter
+from tao_skill.storage.locate import is_remote
 from tao_skill.storage.members import Members
 
 __all__ = ["BrokenArchiveError", "DamageError", "extracting"]
@@ -61,10 +63,11 @@ def extracting(
 
 
 def _broken(archive: str, reason: str) -> BrokenArchiveError:
+    remote = "look whether its address gives an archive at all; if it does, make it anew and put it there again"
     return BrokenArchiveError(
         f"{archive} can't be extracted: {reason}.",
         problems=[Problem(archive, reason, "a whole .tar, .tar.gz, .tgz or .zip archive")],
-        next_step=f"tar -tf {archive}   # then fetch or make it anew",
+        next_step=remote if is_remote(archive) else f"file {shlex.quote(archive)}   # then fetch or make it anew",
     )
 
 

@@ -44,6 +44,8 @@ class _StrictTarInfo(tarfile.TarInfo):
         except _EndOfArchive:
             raise
         except _HeaderError as error:
+            if tarfile.offset == 0:
+                raise DamageError("it is empty or no archive, such as an error page or a pointer to a file") from error
             raise DamageError(f"{error} at byte {tarfile.offset}: damaged or cut short") from error
 
 

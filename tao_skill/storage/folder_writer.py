@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -25,6 +26,8 @@ class FolderWriter:
         self._made: set[str] = {"."}
         self._path = listing
         self._listing: IO[str] | None = None
+        # Files that came more than once, as `tar -r` appends them, and how often they were replaced.
+        self._replaced: Counter[str] = Counter()
 
     def __enter__(self) -> "FolderWriter":
         self._listing = self._path.open("w", encoding="utf-8") if self._path else None
@@ -35,6 +38,22 @@ class FolderWriter:
     ) -> None:
         if self._listing is not None:
             self._listing.close()
+            if self._replaced:
+                self._list_once()
+
+    def _list_once(self) -> None:
+        """Keep the last line of each file in the list: what was replaced is no longer there."""
+        assert self._path is not None
+        whole, left = self._path.with_name(f"{self._path.name}.all"), self._replaced.copy()
+        self._path.rename(whole)
+        with whole.open(encoding="utf-8") as lines, self._path.open("w", encoding="utf-8") as kept:
+            for line in lines:
+                path = json.loads(line)[0]
+                if left[path] > 0:
+                    left[path] -= 1
+                else:
+                    kept.write(line)
+        whole.unlink()
 
     def folder(self, name: str, path: PurePosixPath) -> None:
         """Make a folder with its parents."""
@@ -52,7 +71,7 @@ class FolderWriter:
         """Write one file and return its length."""
         if str(path.parent) not in self._made:
             self.folder(name, path.parent)
-        self.members.take(name, path)
+        again = self.members.take(name, path)
         place = f"{self._root}/{path}"
         try:
             descriptor = os.open(place, _CREATE, 0o644)
@@ -68,7 +87,10 @@ class FolderWriter:
                 length += len(piece)
         finally:
             os.close(descriptor)
-        self.files += 1
+        if again:
+            self._replaced[str(path)] += 1
+        else:
+            self.files += 1
         self.note(str(path), length, total)
         return length
 

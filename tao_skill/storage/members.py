@@ -76,8 +76,8 @@ class Members:
         if mode & (stat.S_ISUID | stat.S_ISGID):
             self.refuse(name, "a file without setuid and setgid")
 
-    def take(self, name: str, path: PurePosixPath, *, folder: bool = False) -> None:
-        """Note a file or folder with its parents.
+    def take(self, name: str, path: PurePosixPath, *, folder: bool = False) -> bool:
+        """Note a file or folder with its parents; say whether it is a file that was there before.
 
         Raises:
             StorageError: another one's name differs only in upper and lower case, so that some disks mix them up.
@@ -87,11 +87,13 @@ class Members:
             if text != "." and self._folders.setdefault(_folded(text), text) != text:
                 self.refuse(name, f"no folder beside {self._folders[_folded(text)]!r} that differs in case only")
         if folder:
-            return
+            return False
         key = hash(_folded(str(path)))
-        if key in self._files and not self.target.joinpath(*path.parts).exists():
+        again = key in self._files
+        if again and not self.target.joinpath(*path.parts).exists():
             self.refuse(name, "no two files whose names differ in case only")
         self._files.add(key)
+        return again
 
     def weigh(self, name: str, size: int) -> None:
         """Count the bytes of a file before they are written.

@@ -372,11 +372,6 @@ def test_names_that_differ_in_case_only_are_refused(
     assert "case" in caught.value.problems[0].expected
 
 
-def test_the_same_name_twice_is_an_update(tmp_path: Path, target: Path) -> None:
-    assert extract(packed(tmp_path / "a.tar", file("a", b"old"), file("a", b"new")), target) == 2
-    assert tree(target) == {"a": b"new"}
-
-
 @pytest.mark.parametrize("name", ["aux", "con.jpg", "a/NUL", "LPT1.png"])
 def test_names_that_are_devices_on_windows(tmp_path: Path, target: Path, name: str) -> None:
     with pytest.raises(StorageError, match="not allowed"):
