@@ -11,6 +11,7 @@ from tao_skill.config.cache_folder import cache_directory
 from tao_skill.errors import Problem, StorageError, TaoSkillError
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.remote_jobs import MirroredJobStore
+from tao_skill.storage.cache_care import cache_limit
 from tao_skill.storage.locate import redact
 from tao_skill.storage.progress import in_words
 from tao_skill.storage.survey import Survey, check_writable, survey
@@ -58,6 +59,11 @@ def find_trouble(
         if root is not None and (error := root.result()) is not None:
             problems.append(_problem("--results-root", getattr(store, "uri", ""), error))
             kinds.add(StorageError)
+    try:
+        cache_limit(cache)
+    except StorageError as error:
+        problems += error.problems
+        kinds.add(StorageError)
     if (room := _too_little_room(cache, answers)) is not None:
         problems.append(room)
         kinds.add(StorageError)

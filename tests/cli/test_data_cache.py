@@ -79,3 +79,16 @@ def test_what_makes_no_sense_is_refused(
     assert main(["data", *words]) != 0
     assert said in capsys.readouterr().err
     assert pack.exists()
+
+
+def test_a_limit_that_is_none_stops_before_anything_is_staged(
+    tmp_path: Path, pack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pack.exists()
+    monkeypatch.setenv("TAO_SKILL_CACHE", str(tmp_path / "fresh"))
+    monkeypatch.setenv("TAO_SKILL_CACHE_LIMIT", "much")
+    assert main(["data", "stage", str(tmp_path / "train.tar"), str(tmp_path / "none.tar")]) != 0
+    said = capsys.readouterr().err
+    assert "TAO_SKILL_CACHE_LIMIT" in said
+    assert "none.tar" in said
+    assert not list((tmp_path / "fresh").rglob("*.jpg"))
