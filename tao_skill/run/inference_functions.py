@@ -23,6 +23,8 @@ _MADE_BY: dict[str, Consumer] = {"train": "torch", "export": "onnx", "gen_trt_en
 _READS: dict[str, Consumer] = {"onnx_file": "onnx", "trt_engine": "engine"}
 # What a field takes beside what it asks for first.
 _ALSO_READS: dict[str, Consumer] = {"evaluate.checkpoint": "onnx", "inference.checkpoint": "onnx"}
+# Of these fields of an action one is given, not both.
+_EITHER = ("checkpoint", "trt_engine")
 _WORDS: dict[Consumer, str] = {"torch": "checkpoint", "onnx": "ONNX file", "engine": "TensorRT engine"}
 
 
@@ -146,8 +148,9 @@ def _parent_model(row: InferenceRow, facts: Facts) -> Resolution:
         wanted = made
     if wanted != made:
         return _open(row, f"a {facts.parent.action} job makes no {_WORDS[wanted]}")
-    section = row.spec_field.rpartition(".")[0]
-    for name in ("checkpoint", "trt_engine"):
+    section, _, own = row.spec_field.rpartition(".")
+    # Where an action reads an ONNX file, an engine is what it writes.
+    for name in _EITHER if own in _EITHER else ():
         sibling = f"{section}.{name}"
         if sibling != row.spec_field and is_given(facts.explicit.get(sibling)):
             return _open(row, f"{sibling} was given instead")

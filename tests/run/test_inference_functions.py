@@ -64,6 +64,13 @@ def test_the_engine_chain(skill: Skill) -> None:  # R69 R71
     assert found == {"results_dir": "/r/3", "evaluate.trt_engine": "/r/parent/gen_trt_engine/model.engine"}
 
 
+def test_an_engine_that_is_to_be_written_takes_nothing_from_the_parent(skill: Skill) -> None:
+    facts = Facts("gen_trt_engine", "/r/2", explicit={"gen_trt_engine.trt_engine": "/my.engine"}, parent=EXPORTED)
+    found = values(skill, facts)
+    assert found["gen_trt_engine.onnx_file"] == "/r/parent/export/model.onnx"
+    assert "gen_trt_engine.trt_engine" not in found
+
+
 def test_output_files_follow_the_actions_own_folder(skill: Skill) -> None:
     facts = Facts("export", "/r/2", explicit={"export.results_dir": "/mine"}, parent=TRAINED)
     assert values(skill, facts)["export.onnx_file"] == "/mine/model.onnx"
