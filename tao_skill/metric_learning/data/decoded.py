@@ -63,6 +63,8 @@ def _place(paths: Sequence[Path]) -> Path | None:
 
 def _forget_old(folder: Path) -> None:
     oldest = time.time() - _DAYS * 86_400
-    for entry in os.scandir(folder):
-        if entry.stat().st_mtime < oldest:
-            Path(entry.path).unlink()
+    # Closed here: another process may take a file away meanwhile, and the error would leave the list open.
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.stat().st_mtime < oldest:
+                Path(entry.path).unlink()
