@@ -49,8 +49,28 @@ def test_an_index_that_is_not_kept_must_pay(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(ivf, "_QUERIES_THAT_PAY", 1000)
     few = search(vectors(40, 1), vectors(400, 2), 1)
     assert few.facts["kind"] == "exact"
-    assert "a gallery keeps one" in few.facts["reason"]
+    assert "fewer than the 1000" in few.facts["reason"]
     assert search(vectors(1000, 1), vectors(400, 2), 1).facts["kind"] == "ivf"
+
+
+def test_queries_that_are_a_sample_by_themselves_need_no_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ivf, "EXACT_UP_TO", 100)
+
+    def never(_: torch.Tensor) -> IvfIndex:
+        raise AssertionError("loaded")
+
+    assert search(vectors(200, 1), vectors(400, 2), 1, index=never).facts["kind"] == "exact"
+
+
+def test_references_without_groups_are_all_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ivf, "EXACT_UP_TO", 1000)
+    monkeypatch.setattr(ivf, "_FIRST_CELLS", 1)
+    generator = torch.Generator().manual_seed(0)
+    queries, references = (torch.randn(number, 64, generator=generator) for number in (300, 4000))
+    found = search(queries, references, 10, index=IvfIndex.build)
+    assert found.facts["kind"] == "exact"
+    assert "of 102 cells hold 0." in found.facts["reason"]
+    assert torch.equal(found.indices, top_k(queries, references, 10)[1])
 
 
 def test_more_cells_are_searched_until_the_recall_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
