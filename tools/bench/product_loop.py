@@ -17,12 +17,14 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     options, words = parser.parse_known_args()
     from tao_skill.metric_learning import actions
+    from tao_skill.metric_learning.late_packages import make_packages_late
 
     steps: list[float] = []
     decoded: list[Path] = []
     original = actions.run_action
 
     def run_action(action: str, spec: Any, *, results_dir: Path) -> dict[str, Any]:
+        make_packages_late()  # as the action does before all else: what is noted here is imported early
         if action == "train":
             _note_steps(steps)
         _note_decodings(decoded)
