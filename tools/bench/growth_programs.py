@@ -4,13 +4,14 @@ Prints seconds and the largest memory that the process had, in MB (10^6 bytes), 
 """
 
 import json
-import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from tools.bench.processes import own_peak_mb
 
 __all__ = ["PROGRAMS"]
 
@@ -139,7 +140,7 @@ def main() -> None:
     """Measure one size and print it."""
     name, size = sys.argv[1], int(sys.argv[2])
     seconds = PROGRAMS[name](size)
-    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6]))
+    print(json.dumps([seconds, own_peak_mb()]))
 
 
 if __name__ == "__main__":

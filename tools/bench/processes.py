@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Measured", "run_measured"]
+__all__ = ["Measured", "own_peak_mb", "run_measured"]
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -47,6 +47,16 @@ def run_measured(command: Sequence[str], environment: dict[str, str] | None = No
         raise RuntimeError(f"{' '.join(command)}\n{said[-3000:]}")
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
     return Measured(began, ended, cpu, shared / 1e6, resident / 1e6)
+
+
+def own_peak_mb() -> float:
+    """Return the largest resident memory of this program so far, in 10^6 bytes.
+
+    The peak of `getrusage` outlives `exec`: it tells that of the process which started this one, where that is larger.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (peak,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(peak) * 1024 / 1e6
 
 
 class _Memory(threading.Thread):

@@ -8,7 +8,6 @@ Every measurement runs in a process of its own, so that its peak memory is its o
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tools.bench.processes import own_peak_mb
 
 Metrics = dict[str, float]
 Data = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
@@ -88,16 +89,11 @@ def make_data(images: int, dimensions: int, classes: int, spread: float) -> Data
 def _measure(options: argparse.Namespace) -> dict[str, Any]:
     way = _WAYS[options.worker]()
     data = make_data(options.images, options.dimensions, options.classes, options.spread)
-    before = _peak()
+    before = own_peak_mb()
     begin = time.perf_counter()
     metrics = way(data)
     seconds = time.perf_counter() - begin
-    return {"seconds": seconds, "peak_mb": _peak(), "before_mb": before, "metrics": metrics}
-
-
-def _peak() -> float:
-    """Return the largest resident memory of this process so far, in MB (10^6 bytes)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    return {"seconds": seconds, "peak_mb": own_peak_mb(), "before_mb": before, "metrics": metrics}
 
 
 def _ours() -> Callable[[Data], Metrics]:

@@ -183,13 +183,14 @@ def _stage(work: Path) -> None:
 
 def _in_own_process(cache: Path) -> tuple[float, float]:
     program = f"""
-import resource, sys, time
+import sys, time
 from pathlib import Path
 from tao_skill.storage.stage import stage
+from tools.bench.processes import own_peak_mb
 stage("s3://bench/{ARCHIVE}", Path(sys.argv[1]))
 begin = time.perf_counter()
 stage("s3://bench/{ARCHIVE}", Path(sys.argv[1]))
-print((time.perf_counter() - begin) * 1000, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+print((time.perf_counter() - begin) * 1000, own_peak_mb())
 """
     answer = subprocess.run([sys.executable, "-c", program, str(cache)], capture_output=True, text=True, check=True)
     shutil.rmtree(cache)
