@@ -129,7 +129,8 @@ _GROWTHS = {
         "s",
         _GALLERIES,
         _program("validation"),
-        "As the search. Here memory holds the benchmark's own drawing of the data as well, about three galleries.",
+        "As the search; a query's similarities are sorted as well, and sorting grows a little faster than the gallery. "
+        "Memory holds the benchmark's own drawing of the data too, about three galleries.",
     ),
     "both": _Growth(
         "The same, as many queries as references",
