@@ -14,7 +14,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -135,8 +135,9 @@ def search(
         references: ``(num_references, embed_dim)``.
         k: 1 … num_references.
         kind: auto is exact up to 100,000 references and where faiss isn't installed, else ivf. Beyond, an index that
-            isn't kept must be paid for by the queries at hand: few of them are compared with all references. So are all
-            where so many cells would have to be looked at that an index saves nothing.
+            isn't kept must be paid for by the queries at hand: few of them are compared with all references. So are
+            200 or fewer where it is kept, with which its recall would be measured, and all queries where so many cells
+            would have to be looked at that an index saves nothing.
         index: Gives an index of the references' unit vectors that is kept; None builds one for these queries alone.
 
     Raises:
@@ -146,44 +147,37 @@ def search(
     query_units, reference_units = unit_rows(queries, "query embeddings"), unit_rows(references, "reference embeddings")
     check_widths(query_units, reference_units)
     check_k(k, len(reference_units))
-    pays = _SAMPLE + 1 if index is not None else _QUERIES_THAT_PAY
-    chosen, reason = _choose(kind, len(reference_units), len(query_units), pays)
+    chosen, reason = _choose(kind, len(reference_units), len(query_units), kept=index is not None)
     if chosen == "ivf":
         made = (index or IvfIndex.build)(reference_units)
         most = made.cells if kind == "ivf" else min(made.cells, max(_FIRST_CELLS, made.cells // _SHARE_THAT_PAYS))
-        settled = _settle(query_units, reference_units, k, made, most)
-        if settled.recall >= RECALL or most == made.cells:
-            found = _with_index(query_units, reference_units, k, made, settled)
-            return replace(found, facts=found.facts | {"reason": reason})
-        reason = f"{most} of {made.cells} cells hold {settled.recall:.2f} of what is nearest, and more would not pay"
+        cells, recall = _settle(query_units, reference_units, k, made, most)
+        if recall >= RECALL or most == made.cells:
+            facts = {"kind": "ivf", "recall": round(recall, 4), "reason": reason, "cells": made.cells}
+            facts |= {"cells_searched": cells, "sample": min(_SAMPLE, len(query_units))}
+            return Found(*_with_index(query_units, reference_units, k, made, cells), facts)
+        reason = f"{most} of {made.cells} cells hold {recall:.2f} of what is nearest, and more would not pay"
     distances, indices = top_k(query_units, reference_units, k)
     return Found(distances, indices, {"kind": "exact", "recall": 1.0, "reason": reason})
 
 
-def _choose(kind: Kind, size: int, num_queries: int, pays: int) -> tuple[Literal["exact", "ivf"], str]:
-    """Return the search and why; an index is worth what it costs from ``pays`` queries on."""
-    if kind == "exact":
-        return "exact", "as asked for"
-    if kind == "ivf":
-        return "ivf", "as asked for"
+def _choose(kind: Kind, size: int, num_queries: int, *, kept: bool) -> tuple[Literal["exact", "ivf"], str]:
+    """Return the search and why; an index that isn't ``kept`` has to be paid for by the queries alone."""
+    if kind != "auto":
+        return kind, "as asked for"
     if size <= EXACT_UP_TO:
         return "exact", f"{size} references are at most {EXACT_UP_TO}"
     if importlib.util.find_spec("faiss") is None:
         return "exact", f"{size} references are more than {EXACT_UP_TO}, but faiss is not installed: {_INSTALL}"
-    if num_queries < pays:
-        return "exact", f"{num_queries} queries are fewer than the {pays} from which on an index pays"
+    if kept and num_queries <= _SAMPLE:
+        return "exact", f"{num_queries} queries are no more than an index is measured with"
+    if not kept and num_queries < _QUERIES_THAT_PAY:
+        return "exact", f"for {num_queries} queries an index would not pay; a gallery keeps one"
     return "ivf", f"{size} references are more than {EXACT_UP_TO}"
 
 
-@dataclass(frozen=True)
-class _Settled:
-    cells: int
-    recall: float
-    sample: int
-
-
-def _settle(queries: Tensor, references: Tensor, k: int, index: IvfIndex, most: int) -> _Settled:
-    """Return in how many cells, ``most`` at most, a sample of the queries finds enough of what is nearest."""
+def _settle(queries: Tensor, references: Tensor, k: int, index: IvfIndex, most: int) -> tuple[int, float]:
+    """Return in how many cells, ``most`` at most, a sample of the queries finds enough, and its recall there."""
     sample = queries[torch.linspace(0, len(queries) - 1, min(_SAMPLE, len(queries))).long()]
     exact, _ = top_k(sample, references, k)
     farthest = 1 - exact[:, -1:].numpy() / 2  # similarity of the k-th
@@ -193,20 +187,18 @@ def _settle(queries: Tensor, references: Tensor, k: int, index: IvfIndex, most: 
         # By similarity, not by row: of equal references either may be found.
         recall = float(((similarities >= farthest - _SAME) & (rows >= 0)).mean())
         if recall >= RECALL or cells == most:
-            return _Settled(cells, recall, len(sample))
+            return cells, recall
         cells = min(2 * cells, most)
 
 
-def _with_index(queries: Tensor, references: Tensor, k: int, index: IvfIndex, settled: _Settled) -> Found:
-    similarities, rows = index.nearest(queries, k, settled.cells)
+def _with_index(queries: Tensor, references: Tensor, k: int, index: IvfIndex, cells: int) -> tuple[Tensor, Tensor]:
+    similarities, rows = index.nearest(queries, k, cells)
     distances = torch.from_numpy(similarities).mul(-2).add_(2).clamp_(0, 4)
     indices = torch.from_numpy(rows)
     short = (indices < 0).any(dim=1)
     if short.any():
         distances[short], indices[short] = top_k(queries[short], references, k)
-    facts = {"kind": "ivf", "recall": round(settled.recall, 4)}
-    facts |= {"cells": index.cells, "cells_searched": settled.cells, "sample": settled.sample}
-    return Found(distances, indices, facts)
+    return distances, indices
 
 
 def _faiss() -> Any:
