@@ -87,6 +87,19 @@ def test_a_network_learns_the_same_under_autocast_and_is_plain_again_for_validat
         assert torch.nn.functional.cosine_similarity(plain, half).min() > 0.999
 
 
+@pytest.mark.parametrize(("kernel", "stride", "size"), [(3, 1, 6), (3, 2, 7), (5, 1, 6), (5, 2, 12), (5, 2, 33)])
+def test_depthwise_gradients_in_bfloat16_are_as_near_as_the_format_allows(kernel: int, stride: int, size: int) -> None:
+    torch.manual_seed(0)
+    plain = nn.Conv2d(8, 8, kernel, stride, kernel // 2, groups=8)
+    quick = copy.deepcopy(plain)
+    make_quick(quick)
+    given = images(4, 8, size, size)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = gradients(quick, given)
+    for expected, got in zip(gradients(plain, given), found, strict=True):
+        assert (got.float() - expected).norm() < 0.01 * expected.norm()
+
+
 def test_what_was_computed_to_recognise_can_be_learned_from_later() -> None:
     layer = nn.Conv2d(3, 3, 11, padding=5, groups=3)
     make_quick(layer)

@@ -16,6 +16,7 @@ from tao_skill.metric_learning.data.for_spec import training_sets
 from tao_skill.metric_learning.data.image_set import ImageSet
 from tao_skill.metric_learning.data.transforms import EvalTransform
 from tao_skill.metric_learning.device import choose_precision
+from tao_skill.metric_learning.freed_memory import keep_freed_memory
 from tao_skill.metric_learning.model.recogniser import ModelSettings
 from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.quick_layers import make_quick
@@ -56,6 +57,7 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
     precision = choose_precision(spec.train.precision, processes.device, start.recogniser, image)
     if processes.device.accelerator == "cpu":
         make_quick(start.recogniser)
+        keep_freed_memory()
     criterion = _criterion(spec, sets.train, start.seed, processes)
     module = TrainingModule(start.recogniser, criterion, spec, start.seed, processes.count)
     record = new_record(folder, spec.train, ModelSettings.of(spec.model), _transform_document(spec))
