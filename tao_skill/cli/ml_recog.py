@@ -91,7 +91,10 @@ def _run(action: str, spec: dict[str, Any], brief: bool) -> Outcome:
 
     spec_class(action)
     with needing("train", action):
-        from tao_skill.metric_learning.actions import run_action
+        from tao_skill.metric_learning.importing import importing_for_good
+
+        with importing_for_good():
+            from tao_skill.metric_learning.actions import run_action
 
         results = run_action(action, spec, results_dir=Path(_results_dir(spec)))
     return Outcome(results, _text(action, results, brief))

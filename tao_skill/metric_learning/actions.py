@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tao_skill.config.yaml_text import dump_yaml
 from tao_skill.errors import InternalError
 from tao_skill.metric_learning.first_process import name_of_follower
 from tao_skill.metric_learning.foreign_errors import translated
+from tao_skill.metric_learning.importing import importing_for_good
 from tao_skill.metric_learning.late_packages import make_packages_late
 from tao_skill.metric_learning.retrieval.report import write_results_json
 from tao_skill.metric_learning.status import FollowersLog, StatusLog
@@ -40,7 +42,9 @@ def run_action(action: str, spec: Mapping[str, Any], *, results_dir: Path) -> di
         (folder / "spec.yaml").write_text(dump_yaml(masked(spec)), encoding="utf-8")
     try:
         with translated(action, spec, folder):
-            results = _action(action)(spec, folder, status)
+            with importing_for_good():
+                run = _action(action)
+            results = run(spec, folder, status)
     except KeyboardInterrupt:
         status.failure(f"{action} was canceled.")
         raise
@@ -61,7 +65,9 @@ Runner = Callable[[Mapping[str, Any], Path, StatusLog], dict[str, Any]]
 def _action(action: str) -> Runner:
     """Return an action's function, importing only what it needs."""
     if action == "train":
-        return _train
+        from tao_skill.metric_learning.training.fit import train
+
+        return partial(_train, train)
     if action == "evaluate":
         from tao_skill.metric_learning.evaluate import evaluate
 
@@ -81,9 +87,9 @@ def _action(action: str) -> Runner:
     raise InternalError(f"{action} has no program.")
 
 
-def _train(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str, Any]:
-    from tao_skill.metric_learning.training.fit import train
-
+def _train(
+    train: Callable[..., dict[str, Any]], given: Mapping[str, Any], folder: Path, status: StatusLog
+) -> dict[str, Any]:
     spec, warnings = build_spec("train", given)
     for warning in warnings:
         log.warning("%s", warning)

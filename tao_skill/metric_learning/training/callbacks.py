@@ -29,6 +29,8 @@ __all__ = ["EpochReport", "EpochSampler", "ProgressBar", "StepTimer"]
 log = logging.getLogger(__name__)
 # The first steps reserve memory and choose kernels.
 _STEPS_BEFORE_TIMING, _TIMED_STEPS = 2, 5
+# A copy of the network in bfloat16 takes as long to make as so many images take in float32.
+_FEW_IMAGES = 64
 
 
 class EpochSampler(pl.Callback):
@@ -47,7 +49,7 @@ class EpochSampler(pl.Callback):
 class EpochReport(pl.Callback):
     """Validate when it is time, and write one status line for each epoch with all its numbers.
 
-    With ``half`` validation computes in bfloat16, as the training does.
+    With ``half`` validation computes in bfloat16, as the training does, unless a CPU has but few images to embed.
     """
 
     def __init__(
@@ -123,7 +125,8 @@ class EpochReport(pl.Callback):
         offered = [trained]
         if trunk_dim := self.refit.features_of(trained):
             features = SharedEmbedding(trainer, self.processes, trunk_dim)
-            with self._network(Recogniser(trained.trunk, nn.Identity()), module.device) as network:
+            trunk = Recogniser(trained.trunk, nn.Identity())
+            with self._network(trunk, module.device, self.refit.num_images) as network:
                 offered.append(self.refit(trained, network, features))
         measured = [self._measure(recogniser, task, trainer, module) for recogniser in offered]
         return [candidate for candidate in measured if candidate is not None]
@@ -133,21 +136,22 @@ class EpochReport(pl.Callback):
     ) -> Candidate | None:
         """Embed with all processes, and compare in the first; the others get None."""
         embed = SharedEmbedding(trainer, self.processes, module.spec.model.feat_dim)
-        with self._network(recogniser, module.device) as network:
+        with self._network(recogniser, module.device, len(task.reference) + len(task.query)) as network:
             embedded = embed_task(network, task, embed)
         if not trainer.is_global_zero:
             return None
         return Candidate(recogniser, *measure_embedded(embedded, task, "val"))
 
     @contextmanager
-    def _network(self, recogniser: Recogniser, device: torch.device) -> Iterator[Network]:
-        """Put a recogniser in evaluation mode and the number format of the training."""
+    def _network(self, recogniser: Recogniser, device: torch.device, num_images: int) -> Iterator[Network]:
+        """Put a recogniser in evaluation mode and the number format of the training, where that pays for so many."""
         if self.processes.count > 1:
             # On CPUs each process has batch statistics of its own: the first one's are those that checkpoints hold.
             for buffer in recogniser.buffers():
                 torch.distributed.broadcast(buffer, src=0)
-        quick = self.half and device.type == "cpu"
-        with evaluating(recogniser), torch.autocast(device.type, torch.bfloat16, enabled=self.half and not quick):
+        on_cpu = device.type == "cpu"
+        quick = self.half and on_cpu and num_images > _FEW_IMAGES
+        with evaluating(recogniser), torch.autocast(device.type, torch.bfloat16, enabled=self.half and not on_cpu):
             yield Network(HalfRecogniser(recogniser) if quick else recogniser, self.transform, device)
 
 

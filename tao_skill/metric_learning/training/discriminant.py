@@ -10,11 +10,11 @@ directions of largest scatter. It is linear discriminant analysis with a shrunke
 import torch
 from torch import Tensor
 
-__all__ = ["BATCH", "MOST_IMAGES", "discriminant_projection", "shuffled"]
+__all__ = ["MOST_IMAGES", "discriminant_projection", "images_at_once", "shuffled"]
 
 # Enough to estimate the covariance of some thousand features, and few enough to be quick beside an epoch.
 MOST_IMAGES = 4096
-BATCH = 64  # images embedded at once
+_PIXELS_AT_ONCE, _FEWEST_AT_ONCE, _MOST_AT_ONCE = 2**20, 64, 512
 
 # Share of the mean variance that is added to every direction: less fits the known classes more closely, more keeps
 # what tells unknown ones apart.
@@ -44,6 +44,11 @@ def discriminant_projection(features: Tensor, labels: Tensor, embed_dim: int) ->
     weight = torch.zeros(embed_dim, width, dtype=torch.float64)
     weight[: len(projection)] = projection
     return weight.float(), -(weight @ mean).float()
+
+
+def images_at_once(height: int, width: int) -> int:
+    """Return how many images of a size are embedded in one batch: more of small ones, in the same memory."""
+    return min(max(_PIXELS_AT_ONCE // (height * width), _FEWEST_AT_ONCE), _MOST_AT_ONCE)
 
 
 def shuffled(num_images: int, seed: int) -> list[int]:

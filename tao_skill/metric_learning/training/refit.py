@@ -15,7 +15,12 @@ from tao_skill.metric_learning.engines.embedder import Embeds
 from tao_skill.metric_learning.measure import EmbedsImages
 from tao_skill.metric_learning.model.heads import LinearHead
 from tao_skill.metric_learning.model.recogniser import Recogniser
-from tao_skill.metric_learning.training.discriminant import BATCH, MOST_IMAGES, discriminant_projection, shuffled
+from tao_skill.metric_learning.training.discriminant import (
+    MOST_IMAGES,
+    discriminant_projection,
+    images_at_once,
+    shuffled,
+)
 
 __all__ = ["Refit"]
 
@@ -28,8 +33,14 @@ class Refit:
         self._paths = [images.paths[index] for index in chosen]
         self._labels = torch.from_numpy(images.labels[chosen])
         self._pixels = pixels
+        self._batch = images_at_once(spec.model.input_height, spec.model.input_width)
         self._workers, self._embed_dim = spec.dataset.workers, spec.model.feat_dim
         self._wanted = spec.train.embedder_refit and bool(spec.train.train_embedder)
+
+    @property
+    def num_images(self) -> int:
+        """Return how many images the embedder is computed from."""
+        return len(self._paths)
 
     def features_of(self, recogniser: Recogniser) -> int:
         """Return trunk_dim where there is an embedder to compute, which is a linear one that learns; else 0."""
@@ -43,6 +54,6 @@ class Refit:
         """
         head = deepcopy(recogniser.embedder)
         assert isinstance(head, LinearHead)
-        features = embed(trunk, self._paths, batch_size=BATCH, workers=self._workers, pixels=self._pixels)
+        features = embed(trunk, self._paths, batch_size=self._batch, workers=self._workers, pixels=self._pixels)
         head.start_from(*discriminant_projection(features, self._labels, self._embed_dim))
         return Recogniser(recogniser.trunk, head)

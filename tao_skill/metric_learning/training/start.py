@@ -27,7 +27,12 @@ from tao_skill.metric_learning.model.pretrained import (
 )
 from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser, build_recogniser
 from tao_skill.metric_learning.training.criterion import Criterion
-from tao_skill.metric_learning.training.discriminant import BATCH, MOST_IMAGES, discriminant_projection, shuffled
+from tao_skill.metric_learning.training.discriminant import (
+    MOST_IMAGES,
+    discriminant_projection,
+    images_at_once,
+    shuffled,
+)
 
 __all__ = ["Start", "Warmup", "load_start"]
 
@@ -101,6 +106,7 @@ class Warmup:
         self.spec, self.images, self.transform, self.device = spec, images, transform, device
         self._pixels, self._precision = pixels, "bf16" if half else "fp32"
         self._order = shuffled(len(images), seed)
+        self._batch = images_at_once(spec.model.input_height, spec.model.input_width)
 
     def start_embedder(self, recogniser: Recogniser) -> None:
         """Set the embedder to the discriminant projection of the trunk's features, unless the spec says otherwise."""
@@ -112,11 +118,11 @@ class Warmup:
                 log.warning("train.embedder_start has no effect: the embedder has weights already, or several layers.")
             return
         recogniser.to(self.device)
-        if not starts_pretrained(model):
-            self._calibrate(recogniser.trunk)
+        features = None if starts_pretrained(model) else self._calibrate(recogniser.trunk)
         chosen = self._order[:MOST_IMAGES]
-        with evaluating(recogniser):
-            features = self._embed(recogniser.trunk, chosen)
+        if features is None or len(chosen) > min(self._batch, len(features)):
+            with evaluating(recogniser):
+                features = self._embed(recogniser.trunk, chosen)
         labels = torch.from_numpy(self.images.labels[chosen])
         head.start_from(*discriminant_projection(features, labels, model.feat_dim))
         log.info("The embedder starts as the discriminant projection of %d training images.", len(chosen))
@@ -129,23 +135,27 @@ class Warmup:
                 embeddings = self._embed(recogniser.to(self.device), chosen)
             criterion.start_from(embeddings, torch.from_numpy(self.images.labels[chosen]))
 
-    def _calibrate(self, trunk: nn.Module) -> None:
-        """Give an untrained trunk the batch statistics of these images: those it is built with fit none."""
+    def _calibrate(self, trunk: nn.Module) -> torch.Tensor:
+        """Give an untrained trunk the batch statistics of these images: those it is built with fit none.
+
+        Returns the features meanwhile: of a single batch, they are those that the trunk has then.
+        """
         trunk.eval()
         layers = [layer for layer in trunk.modules() if isinstance(layer, _BatchNorm)]
         momenta = [layer.momentum for layer in layers]
         for layer in layers:
             layer.momentum = None  # a plain average over all batches
             layer.train()
-        self._embed(trunk, self._order[:_CALIBRATION_IMAGES])
+        features = self._embed(trunk, self._order[:_CALIBRATION_IMAGES])
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
+        return features
 
     def _embed(self, network: nn.Module, chosen: Sequence[int]) -> torch.Tensor:
         return embed_images(
             Network(network, self.transform, self.device, self._precision),
             [self.images.paths[index] for index in chosen],
-            batch_size=BATCH,
+            batch_size=self._batch,
             workers=self.spec.dataset.workers,
             pixels=self._pixels,
         )
