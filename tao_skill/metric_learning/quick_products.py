@@ -42,7 +42,7 @@ class _Pointwise(torch.autograd.Function):
         return _images(_pixels(images) @ weight.flatten(1).t(), images.shape)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         images, weight = ctx.saved_tensors
         of_images, of_weight = ctx.needs_input_grad
@@ -66,7 +66,7 @@ class _Depthwise(torch.autograd.Function):
         return conv2d(images, weight, None, stride, padding, 1, len(weight))
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         images, weight = ctx.saved_tensors
         of_images, of_weight = ctx.needs_input_grad[:2]

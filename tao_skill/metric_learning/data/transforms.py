@@ -3,8 +3,8 @@
 The training pipeline draws from the same distributions as torchvision's transforms on PIL images, in this order:
 RandomResizedCrop, RandomHorizontalFlip, RandomRotation(0..180), ColorJitter, GaussianBlur, normalise, RandomErasing.
 Sizes are changed by PyTorch's antialiased kernel for bytes, which gives Pillow's pixels within 2 levels in a third of
-the time; crops that are only enlarged are OpenCV's, as colours are. All randomness comes from the generator given. Results are written into the batch they
-belong to, with the channels last: no copy, no change of layout.
+the time; crops that are only enlarged are OpenCV's, as colours are. All randomness comes from the generator given.
+Results are written into the batch they belong to, with the channels last: no copy, no change of layout.
 """
 
 from __future__ import annotations
