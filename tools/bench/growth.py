@@ -2,6 +2,7 @@
 
 python -m tools.bench.growth                       all curves, some minutes
 python -m tools.bench.growth --only staging        one of them; the others come from the record of earlier runs
+python -m tools.bench.growth --only                none: the page and the plot are written from the record
 """
 
 import argparse
@@ -44,7 +45,7 @@ class _Growth:
 def main() -> None:
     """Measure curves, and write the page and the plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=_GROWTHS, default=list(_GROWTHS))
+    parser.add_argument("--only", nargs="*", choices=_GROWTHS, default=list(_GROWTHS))
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--plot", type=Path, default=PLOT)
@@ -62,6 +63,8 @@ def main() -> None:
         options.record.parent.mkdir(parents=True, exist_ok=True)
         options.record.write_text(json.dumps(record, indent=1), encoding="utf-8")
     curves = [growth.curve(record[name]) for name, growth in _GROWTHS.items() if name in record]
+    if not curves:
+        parser.error(f"{options.record} holds no measurement yet: name curves after --only, or leave it out")
     options.plot.write_text(plotted(curves), encoding="utf-8")
     options.page.write_text(_page(curves, options.plot.name, options.threads), encoding="utf-8")
 
@@ -117,7 +120,7 @@ _GROWTHS = {
     "search": _Growth(
         "Exact search, 256 numbers, 10 nearest, 1,000 queries",
         "gallery",
-        "s",
+        "seconds",
         _GALLERIES,
         _program("search"),
         "Small galleries cost what any call costs; then time and memory grow with the gallery, of which each image "
@@ -126,16 +129,16 @@ _GROWTHS = {
     "validation": _Growth(
         "Metrics of a validation, 1,000 queries, per class",
         "gallery",
-        "s",
+        "seconds",
         _GALLERIES,
         _program("validation"),
         "As the search; a query's similarities are sorted as well, and sorting grows a little faster than the gallery. "
         "Memory holds the benchmark's own drawing of the data too, about three galleries.",
     ),
     "both": _Growth(
-        "The same, as many queries as references",
+        "Metrics of a validation, as many queries as references",
         "gallery",
-        "s",
+        "seconds",
         (1_000, 3_000, 10_000, 30_000),
         _program("both"),
         "Ten times as many on both sides are a hundred times as many pairs, so the curve steepens to a slope of 2 once "
@@ -145,7 +148,7 @@ _GROWTHS = {
     "staging": _Growth(
         "Staging a local .tar.gz, images of 40 kB",
         "archive, MB",
-        "s",
+        "seconds",
         (1, 10, 100, 400),
         _program("staging"),
         "Each image is a file to make, so time grows with their number; the archive is read as a stream, so memory "
@@ -154,7 +157,7 @@ _GROWTHS = {
     "trials": _Growth(
         "AutoML's own work, default algorithm, trials of 10 epochs that take no time",
         "trials",
-        "s per trial",
+        "seconds per trial",
         (3, 10, 30, 60),
         _program("trials"),
         "First values are drawn, which costs next to nothing; then a Gaussian process is fitted to all trials before "
