@@ -64,6 +64,13 @@ def _torchmetrics() -> Names:
     }
 
 
+def _torchmetrics_plot() -> Names:
+    # It imports matplotlib wherever that is installed; a metric's plot method asks for it.
+    plot = "plot_single_or_multi_val"
+    shown = {plot: _late_function("torchmetrics.utilities.plot", plot)}
+    return {"_AX_TYPE": object, "_PLOT_OUT_TYPE": tuple[object, object], **shown}
+
+
 def _timm() -> Names:
     registry = ("is_model", "get_pretrained_cfg")
     return {
@@ -110,6 +117,7 @@ def _none() -> Names:
 # What each package has from the start.
 _LATE: Mapping[str, Callable[[], Names]] = {
     "torchmetrics": _torchmetrics,
+    "torchmetrics.utilities.plot": _torchmetrics_plot,
     "torchvision": _none,
     "torchvision.models": _none,
     "torchvision.ops": _none,

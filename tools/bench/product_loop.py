@@ -16,7 +16,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     options, words = parser.parse_known_args()
-    from tao_skill.metric_learning import actions
+    from tao_skill.metric_learning.importing import importing_for_good
+
+    with importing_for_good():  # as the command does
+        from tao_skill.metric_learning import actions
     from tao_skill.metric_learning.late_packages import make_packages_late
 
     steps: list[float] = []
@@ -25,9 +28,10 @@ def main() -> int:
 
     def run_action(action: str, spec: Any, *, results_dir: Path) -> dict[str, Any]:
         make_packages_late()  # as the action does before all else: what is noted here is imported early
-        if action == "train":
-            _note_steps(steps)
-        _note_decodings(decoded)
+        with importing_for_good():
+            if action == "train":
+                _note_steps(steps)
+            _note_decodings(decoded)
         return original(action, spec, results_dir=results_dir)
 
     actions.run_action = run_action
