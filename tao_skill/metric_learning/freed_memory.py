@@ -13,11 +13,11 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _KEPT = 2**30
 # Larger pieces go back: they are a large network's, for whose steps that counts little, and gaps that they leave take
 # up to a quarter more memory.
-_PIECE = 12 * 2**20
+_PIECE = 16 * 2**20
 
 
 def keep_freed_memory() -> bool:
-    """Keep freed pieces of up to 12 MiB for what is taken next; tell whether this C library can do that."""
+    """Keep freed pieces of up to 16 MiB for what is taken next; tell whether this C library can do that."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False

@@ -14,7 +14,7 @@ __all__ = ["MOST_IMAGES", "discriminant_projection", "images_at_once", "shuffled
 
 # Enough to estimate the covariance of some thousand features, and few enough to be quick beside an epoch.
 MOST_IMAGES = 4096
-_PIXELS_AT_ONCE, _FEWEST_AT_ONCE, _MOST_AT_ONCE = 2**20, 64, 512
+_PIXELS_AT_ONCE, _FEWEST_AT_ONCE, _MOST_AT_ONCE = 2**20, 16, 512
 
 # Share of the mean variance that is added to every direction: less fits the known classes more closely, more keeps
 # what tells unknown ones apart.
