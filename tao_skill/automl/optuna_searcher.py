@@ -20,6 +20,7 @@ from tao_skill.automl.journal import STUDY_NAME, open_journal, set_aside
 from tao_skill.automl.parameter import Parameter
 from tao_skill.automl.searcher import Ended, Recommendation
 from tao_skill.automl.space import SearchSpace
+from tao_skill.automl.starting import starting_values
 from tao_skill.config.automl import AutoML
 from tao_skill.errors import Problem
 
@@ -67,6 +68,8 @@ class OptunaSearcher:
         number = len(self._history.trials)
         if number == 0:
             return self.recommend(0, self._baseline, "baseline")
+        if self._name == "bayesian" and number < _STARTUP_TRIALS:
+            return self._drawn(number, self._near_what_works)
         for _ in range(_DRAWS):
             trial = self._draw(self._name)
             values = self._decoded(trial.params)
@@ -76,7 +79,8 @@ class OptunaSearcher:
                 return Recommendation(number, values, self._history.full_epochs)
             self._history.rejected += 1
             self._study.tell(trial, state=TrialState.FAIL)
-        return self._at_random(number)
+        # A model that is not told of rules proposes the same again.
+        return self._drawn(number, self._anywhere)
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Report to Optuna, and return what its pruner says; the baseline is never hopeless."""
@@ -109,15 +113,22 @@ class OptunaSearcher:
         """Say why nothing is left to try."""
         return f"no values were found that obey all rules ({self._history.rejected} were drawn)"
 
-    def _at_random(self, number: int) -> Recommendation | None:
-        """Return acceptable values drawn at random: a model that is not told of rules proposes the same again."""
+    def _drawn(self, number: int, draw: Callable[[int, random.Random], dict[str, Any]]) -> Recommendation | None:
+        """Return the first of the drawn values that are acceptable; None where none is."""
         chance = random.Random(f"{self._settings.automl_seed}-{number}")
         for _ in range(_RANDOM_DRAWS):
-            values = {one.key: one.draw(chance) for one in self._space.parameters}
+            values = draw(number, chance)
             if not self._acceptable(values):
                 return self.recommend(number, values, "search")
             self._history.rejected += 1
         return None
+
+    def _near_what_works(self, number: int, chance: random.Random) -> dict[str, Any]:
+        return starting_values(self._space.parameters, self._baseline, self._history, number, chance)
+
+    def _anywhere(self, number: int, chance: random.Random) -> dict[str, Any]:
+        del number
+        return {one.key: one.draw(chance) for one in self._space.parameters}
 
     def recommend(self, number: int, values: Mapping[str, Any], origin: str) -> Recommendation:
         """Return values that are given, and let Optuna learn from them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -47,10 +48,36 @@ class Parameter:
 
     def draw(self, chance: random.Random) -> Any:
         """Return a value at random, on the parameter's own scale."""
-        share = chance.random()
+        return self._at(chance.random())
+
+    def draw_near(self, value: Any, spread: float, chance: random.Random) -> Any:
+        """Return a value near another: normally distributed on the parameter's own scale, and inside the range.
+
+        ``spread`` is the standard deviation, as a share of the range. A choice has no neighbours: half the draws keep
+        it. Where the range doesn't hold the value, all of the range is as near.
+        """
+        number = self.encode(value)
+        if number is None:
+            return self.draw(chance)
+        if self.kind == "choice":
+            return value if chance.random() < 0.5 else self.draw(chance)
+        place = self._place(number)
+        while not 0.0 <= (share := chance.gauss(place, spread)) <= 1.0:
+            continue
+        return self._at(share)
+
+    def _at(self, share: float) -> Any:
+        """Return the value at a share of the range, from 0 to 1."""
+        number = self.low + (self.high - self.low) * share
         if self.log:
-            return self.decode(round_if(self.kind, self.low * (self.high / self.low) ** share, self.step))
-        return self.decode(round_if(self.kind, self.low + (self.high - self.low) * share, self.step))
+            number = self.low * (self.high / self.low) ** share
+        return self.decode(round_if(self.kind, min(max(number, self.low), self.high), self.step))
+
+    def _place(self, number: float) -> float:
+        """Return at which share of the range a number lies."""
+        if self.log:
+            return math.log(number / self.low) / math.log(self.high / self.low)
+        return (number - self.low) / (self.high - self.low)
 
     def _edges(self) -> list[float]:
         """Return where each choice's share of the interval from 0 to 1 begins, and the end."""

@@ -27,7 +27,7 @@ SPACE = SearchSpace(
 )
 BASELINE = {"rate": 0.5, "batch": 16, "layers": 2}
 EPOCHS = 9
-# A Gaussian process takes its time for each proposal; its first five trials are drawn at random.
+# A Gaussian process takes its time for each proposal; its first nine are drawn.
 FEW = {"bayesian": 7, "hybrid": 7}
 
 

@@ -54,7 +54,7 @@ class TrainTransform:
         image = _with_channels(image, self.channels)
         height, width, _ = image.shape
         left, top, wide, high = crop_box(width, height, rng)
-        pixels = _enlarged(image[top : top + high, left : left + wide], self.size)
+        pixels = _crop_resized(image[top : top + high, left : left + wide], self.size)
         if rng.random() < self._flip:
             pixels = _like(cv2.flip(pixels, 1), pixels)
         if self._rotate:
@@ -203,7 +203,7 @@ def _with_channels(image: Image8, channels: int) -> Image8:
     return np.asarray(cv2.cvtColor(image, code), dtype=np.uint8).reshape(*image.shape[:2], channels)
 
 
-def _enlarged(image: Image8, size: tuple[int, int]) -> Image8:
+def _crop_resized(image: Image8, size: tuple[int, int]) -> Image8:
     """Resize a crop to (width, height), in a fifth of the time where neither side shrinks: nothing is to be filtered
     there, and OpenCV's pixels are Pillow's within one level.
     """

@@ -1,0 +1,82 @@
+"""The first values of the default search: near the baseline, near the best so far, and anywhere."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import pytest
+
+from tao_skill.automl.history import SearchHistory, Trial
+from tao_skill.automl.parameter import Parameter
+from tao_skill.automl.starting import starting_values
+
+RATE = Parameter("rate", "number", low=1e-5, high=1e-1, log=True)
+BASELINE = {"rate": 1e-4}
+
+
+def new_history(*trials: tuple[dict[str, Any], float]) -> SearchHistory:
+    history = SearchHistory(
+        job_id="job", skill="tiny", skill_dir="/s", algorithm="bayesian", metric="score", direction="maximize",
+        full_epochs=10, settings={}, space=[], started_at="2026-01-01T00:00:00Z",
+    )  # fmt: skip
+    for number, (values, value) in enumerate(trials):
+        trial = Trial(number=number, origin="search", values=values, epochs=10, state="complete")
+        history.add_report(trial, 1, value)
+        history.trials.append(trial)
+    return history
+
+
+def exponents(history: SearchHistory, number: int) -> list[float]:
+    """Return 400 draws of the rate for one trial, as powers of ten."""
+    chance = random.Random(0)
+    drawn = [starting_values([RATE], BASELINE, history, number, chance)["rate"] for _ in range(400)]
+    return [math.log10(rate) for rate in drawn]
+
+
+def mean_and_spread(values: list[float]) -> tuple[float, float]:
+    mean = sum(values) / len(values)
+    return mean, math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
+
+
+def test_the_turns_are_near_the_baseline_near_the_best_and_anywhere() -> None:
+    history = new_history((BASELINE, 0.1), ({"rate": 1e-2}, 0.5))
+    near_baseline, near_best, anywhere = (mean_and_spread(exponents(history, number)) for number in (1, 2, 5))
+    # A normal distribution of a quarter of four powers of ten, cut off one power below its middle.
+    assert near_baseline == (pytest.approx(-3.7, abs=0.15), pytest.approx(0.8, abs=0.1))
+    assert near_best == (pytest.approx(-2.0, abs=0.1), pytest.approx(0.55, abs=0.1))
+    assert anywhere == (pytest.approx(-3.0, abs=0.15), pytest.approx(4 / math.sqrt(12), abs=0.1))
+
+
+def test_without_a_trial_that_worked_the_baseline_is_what_is_known() -> None:
+    nothing, baseline = new_history(), new_history((BASELINE, 0.1))
+    assert mean_and_spread(exponents(nothing, 2))[0] == pytest.approx(-3.7, abs=0.15)
+    assert mean_and_spread(exponents(baseline, 2))[0] == pytest.approx(-4.0, abs=0.15)
+
+
+@pytest.mark.parametrize("start", [1e-5, 1e-1])
+def test_all_draws_lie_in_the_range_even_from_its_edges(start: float) -> None:
+    chance = random.Random(0)
+    drawn = [RATE.draw_near(start, 0.25, chance) for _ in range(400)]
+    assert min(drawn) >= 1e-5
+    assert max(drawn) <= 1e-1
+    assert len(set(drawn)) == 400
+
+
+def test_whole_numbers_stay_whole_and_choices_are_often_kept() -> None:
+    chance = random.Random(0)
+    layers = Parameter("layers", "integer", low=1, high=100)
+    drawn = [layers.draw_near(50, 0.1, chance) for _ in range(400)]
+    assert all(isinstance(one, int) for one in drawn)
+    assert mean_and_spread([float(one) for one in drawn]) == (pytest.approx(50, abs=2), pytest.approx(9.9, abs=1))
+    loss = Parameter("loss", "choice", choices=("triplet", "supcon", "circle", "ntxent"))
+    losses = [loss.draw_near("supcon", 0.25, chance) for _ in range(400)]
+    assert losses.count("supcon") == pytest.approx(400 * (1 / 2 + 1 / 8), abs=40)
+    assert set(losses) == {"triplet", "supcon", "circle", "ntxent"}
+
+
+def test_where_the_range_does_not_hold_the_value_all_of_it_is_as_near() -> None:
+    chance = random.Random(0)
+    drawn = [math.log10(RATE.draw_near(5.0, 0.01, chance)) for _ in range(400)]
+    assert mean_and_spread(drawn) == (pytest.approx(-3.0, abs=0.15), pytest.approx(4 / math.sqrt(12), abs=0.1))
