@@ -1,11 +1,12 @@
-"""Say on what was measured."""
+"""Say on what was measured, and what."""
 
 import os
 import platform
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["describe"]
+__all__ = ["commit", "describe"]
 
 _PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "opencv-python-headless", "pillow", "simplejpeg")
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
@@ -25,3 +26,13 @@ def describe(threads: int) -> str:
         f"Machine: {os.cpu_count()} × {model} ({flags}), {platform.system()} {platform.machine()}, {threads} threads "
         f"of PyTorch on each side, Python {platform.python_version()}, {packages}."
     )
+
+
+def commit() -> str:
+    """Return the commit of this code, with "-dirty" where something is changed since; "unknown" outside of git."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return answer.stdout.strip()

@@ -26,8 +26,10 @@ class Task:
     """What both sides train; ``network`` is a name of torchvision or timm.
 
     This project always validates, before the first step as well; the reference does with ``compare_accuracy`` only.
-    Then both sides learn at the same rate from the first step on, as the reference always does. ``computed_start`` says
-    whether this project computes its embedder from the training images before the first step, as it does by default.
+    Then both sides learn at the same rate from the first step on, as the reference always does. What this project does
+    beside the steps by default, and the reference does not: ``computed_start``, it computes its embedder from the
+    training images before the first step; ``weights_average``, it validates an average of the weights; ``refit``, it
+    also validates an embedder that is computed anew.
     """
 
     train: Path
@@ -42,6 +44,8 @@ class Task:
     seed: int = 1
     compare_accuracy: bool = False
     computed_start: bool = True
+    weights_average: bool = True
+    refit: bool = True
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,8 @@ def _spec(task: Task, folder: Path) -> dict[str, object]:
     train |= {"validation_interval": task.epochs, "checkpoint_interval": task.epochs}
     train |= {"optim": {"warmup_factor": 1.0}} if task.compare_accuracy else {}
     train |= {} if task.computed_start else {"embedder_start": "random"}
+    train |= {} if task.weights_average else {"weights_average_decay": 0.0}
+    train |= {} if task.refit else {"embedder_refit": False}
     # The reference keeps no diary either.
     return {
         "results_dir": str(folder / "results"),
