@@ -35,7 +35,7 @@ def test_what_is_done_is_not_done_again(words: list[str], capsys: pytest.Capture
     accuracy.main(words)
     assert path.read_bytes() == before
     text = capsys.readouterr().out
-    assert "network: resnet10t; size: 64; batch: 8; epochs: 1; train: images: 16 images of 2 classes; " in text
+    assert "network: resnet10t; size: 64; batch: 8; epochs: 1; train: 16 images of 2 classes in images; " in text
     assert "| seed | this project | this project, plain | reference |" in text
     assert "| mean | 0.5000 | 0.5000 | 0.5000 |" in text
 
@@ -62,7 +62,9 @@ def test_a_record_of_other_settings_is_refused_with_what_differs(words: list[str
 def test_other_images_are_other_settings(words: list[str], tmp_path: Path) -> None:
     _keep_figures(words)
     make_classes(tmp_path / "images" / "more", 1, 1, 64, 64)
-    with pytest.raises(SystemExit, match="images: 16 images of 2 classes in the record, images: 17 images of 3 class"):
+    with pytest.raises(
+        SystemExit, match="train: 16 images of 2 classes in images in the record, 17 images of 3 classes in images now"
+    ):
         accuracy.main(words)
 
 

@@ -103,7 +103,7 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
 
 def _folder(folder: Path) -> str:
     classes = sum(1 for each in folder.iterdir() if each.is_dir())
-    return f"{folder.resolve().name}: {_images(folder)} images of {classes} classes"
+    return f"{_images(folder)} images of {classes} classes in {folder.resolve().name}"
 
 
 def _images(folder: Path) -> int:

@@ -3,6 +3,9 @@
 python -m tools.bench.growth                       all curves, some minutes
 python -m tools.bench.growth --only staging        one of them; the others come from the record of earlier runs
 python -m tools.bench.growth --only                none: the page and the plot are written from the record
+
+The record keeps with each curve the machine and the commit of which it tells. Curves of another machine are refused:
+beside each other they would mean nothing. From which commit a curve comes stands below its table.
 """
 
 import argparse
@@ -11,13 +14,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tools.bench.growth_plot import Curve, plotted
-from tools.bench.machine import describe
+from tools.bench.machine import commit, describe
 from tools.bench.pictures import make_classes
+from tools.bench.records import read_record, write_record
 from tools.bench.training import Task, train_product
 
 __all__ = ["main"]
@@ -42,7 +47,7 @@ class _Growth:
         return Curve(self.title, self.size, self.unit, points, self.note)
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Measure curves, and write the page and the plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", choices=_GROWTHS, default=list(_GROWTHS))
@@ -50,23 +55,43 @@ def main() -> None:
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--plot", type=Path, default=PLOT)
     parser.add_argument("--record", type=Path, default=Path(".bench/growth.json"), help="what was measured so far")
-    options = parser.parse_args()
-    record: dict[str, list[Point]] = (
-        json.loads(options.record.read_text(encoding="utf-8")) if options.record.is_file() else {}
-    )
+    options = parser.parse_args(words)
+    machine, record = describe(options.threads), read_record(options.record)
+    if strange := _from_elsewhere(record, machine, options.only):
+        parser.error(f"{options.record} {strange}")
     for name in options.only:
         growth = _GROWTHS[name]
-        record[name] = []
+        points: list[Point] = []
+        record[name] = {"machine": machine, "commit": commit(), "points": points}
         for size in growth.sizes:
-            record[name].append(growth.measure(size, options.threads))
-            print(f"{name}: {record[name][-1]}", flush=True)
-        options.record.parent.mkdir(parents=True, exist_ok=True)
-        options.record.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    curves = [growth.curve(record[name]) for name, growth in _GROWTHS.items() if name in record]
+            points.append(growth.measure(size, options.threads))
+            print(f"{name}: {points[-1]}", flush=True)
+        write_record(options.record, record)
+    curves = {name: growth.curve(record[name]["points"]) for name, growth in _GROWTHS.items() if name in record}
     if not curves:
         parser.error(f"{options.record} holds no measurement yet: name curves after --only, or leave it out")
-    options.plot.write_text(plotted(curves), encoding="utf-8")
-    options.page.write_text(_page(curves, options.plot.name, options.threads), encoding="utf-8")
+    options.plot.write_text(plotted(list(curves.values())), encoding="utf-8")
+    measured = [(curve, record[name]["commit"]) for name, curve in curves.items()]
+    options.page.write_text(_page(measured, options.plot.name, machine), encoding="utf-8")
+
+
+def _from_elsewhere(record: Mapping[str, Any], machine: str, again: Sequence[str]) -> str:
+    """Return what is wrong with curves of a record that are not measured again: "" where all are of this machine."""
+    strange: dict[str, list[str]] = {}
+    for name in _GROWTHS:
+        if name in record and name not in again:
+            # Records of an older form hold the points alone.
+            where = record[name]["machine"] if isinstance(record[name], dict) else "Machine: not told."
+            if where != machine:
+                strange.setdefault(where, []).append(name)
+    if not strange:
+        return ""
+    lines = "".join(f"\n  {', '.join(names)}: {where}" for where, names in strange.items())
+    names = " ".join(name for each in strange.values() for name in each)
+    return (
+        f"holds curves of another machine than this one:{lines}\nHere: {machine}\n"
+        f"Next: measure them as well (--only {' '.join([*again, names])}), or name another --record."
+    )
 
 
 def _batch(size: int, threads: int) -> Point:
@@ -168,18 +193,19 @@ _GROWTHS = {
 }
 
 
-def _page(curves: list[Curve], plot: str, threads: int) -> str:
+def _page(curves: Sequence[tuple[Curve, str]], plot: str, machine: str) -> str:
     parts = [
         "# How cost grows with size",
         "Written by `make bench`; don't edit. Memory is the peak of the whole process, libraries and data with it: "
-        "PyTorch alone takes about 450 MB of it.",
-        describe(threads),
+        "PyTorch alone takes about 450 MB of it. What else is measured, and what can disturb it: "
+        "[measuring.md](measuring.md).",
+        machine,
         f"![Cost over size]({plot})",
     ]
-    for curve in curves:
+    for curve, made_at in curves:
         lines = [f"| {curve.size} | {curve.unit} | MB |", "|---|---|---|"]
         lines += [f"| {size:,} | {value:.3g} | {memory:.0f} |" for size, value, memory in curve.points]
-        parts += [f"## {curve.title}", "\n".join(lines), *([curve.note] if curve.note else [])]
+        parts += [f"## {curve.title}", "\n".join(lines), f"Measured at commit {made_at}.", curve.note]
     return "\n\n".join(parts) + "\n"
 
 
