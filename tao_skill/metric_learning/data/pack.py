@@ -15,32 +15,22 @@ from __future__ import annotations
 
 import mmap
 import os
-import threading
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tao_skill.metric_learning.data.pack_file import Held
 from tao_skill.metric_learning.data.pack_format import ENTRY, FIRST, PLACE, SUM, Header
 
-fcntl: Any = None
-with suppress(ImportError):  # Windows has none
-    import fcntl
-
-__all__ = ["Pack", "can_lock"]
+__all__ = ["Pack"]
 
 Image8 = NDArray[np.uint8]
 
 _PAGE = 4096
-
-
-def can_lock() -> bool:
-    """Tell whether this system has the locks that a pack needs."""
-    return fcntl is not None
+_ATTEMPTS = 100
 
 
 class Pack:
@@ -52,32 +42,26 @@ class Pack:
         Raises:
             OSError: it can't be read or written.
         """
-        self.path, self._count, self._channels = path, count, channels
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            # Says "in use" to whoever would remove the file; the system lets go of it when the process ends.
-            fcntl.flock(self._file, fcntl.LOCK_SH)
-            self._turn = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
-            os.utime(self._file)
-        except OSError:
-            os.close(self._file)
-            raise
-        self._threads = threading.Lock()
+        self.path, self._channels = path, channels
         self._data = -(-(FIRST + count * ENTRY) // _PAGE) * _PAGE
         self._known: dict[int, tuple[int, int, int]] = {}
-        self._doubted = self._begin()
-        self._map = mmap.mmap(self._file, 0, access=mmap.ACCESS_COPY)
+        wanted = Header(count, channels, _boot_id())
+        with ExitStack() as opened:
+            self._held, found = self._open(wanted)
+            opened.callback(self._held.close)
+            self._file = self._held.file
+            self._doubted = found.boot != wanted.boot
+            self._map = mmap.mmap(self._file, 0, access=mmap.ACCESS_COPY)
+            opened.pop_all()
 
     def close(self) -> None:
         """Let go of the file; images that were read stay readable."""
-        fcntl.flock(self._file, fcntl.LOCK_UN)  # the mapping keeps a copy of the descriptor
-        os.close(self._file)
-        os.close(self._turn)
+        self._held.close()
 
     @property
     def bytes(self) -> int:
         """Return the length of the file."""
-        return os.fstat(self._file).st_size
+        return self._held.bytes
 
     def get(self, number: int) -> Image8 | None:
         """Return an image as a view of the file, (height, width, channels), or None where there is none yet."""
@@ -97,8 +81,8 @@ class Pack:
             OSError: the disk is full.
         """
         length = image.nbytes
-        with self._exclusively():
-            offset = max(os.fstat(self._file).st_size, self._data)
+        with self._held.exclusively():
+            offset = max(self.bytes, self._data)
             if offset + length > limit:
                 return False
             os.ftruncate(self._file, offset + length)
@@ -110,42 +94,59 @@ class Pack:
         _write(self._file, memoryview(SUM.pack(_checksum(pixels))), entry + PLACE.size)
         return True
 
-    def _begin(self) -> bool:
-        """Write the header of a new file; return whether the file is from before the machine's last start."""
-        wanted = Header(self._count, self._channels, _boot_id())
-        with self._exclusively():
-            header = Header.read(os.pread(self._file, FIRST, 0))
-            if header is None:
-                os.ftruncate(self._file, 0)
-                os.ftruncate(self._file, self._data)
-                _write(self._file, memoryview(wanted.packed()), 0)
-                return False
-        return header.boot != wanted.boot
+    def _open(self, wanted: Header) -> tuple[Held, Header]:
+        """Open the file until it is one that all can use; return it with its header."""
+        for _ in range(_ATTEMPTS):
+            with ExitStack() as opened:
+                held = Held(self.path)
+                opened.callback(held.close)
+                found = self._begin(held, wanted)
+                if found is not None:
+                    opened.pop_all()
+                    return held, found
+        raise OSError(f"{self.path} is replaced all the time")
+
+    def _begin(self, held: Held, wanted: Header) -> Header | None:
+        """Return the file's header, that of a new file is written; None where the path must be opened again.
+
+        A file that is no pack of these images is replaced, never cut: others may have mapped it.
+        """
+        with held.exclusively():
+            if not held.is_at_its_path():
+                return None
+            header = Header.read(os.pread(held.file, FIRST, 0))
+            if header is not None and header.is_for(wanted) and held.bytes >= self._data:
+                return header
+            if held.bytes > 0:
+                self.path.unlink()
+                return None
+            try:
+                os.ftruncate(held.file, self._data)
+                _write(held.file, memoryview(wanted.packed()), 0)
+            except OSError:
+                self.path.unlink()
+                raise
+        return wanted
 
     def _look_up(self, number: int) -> tuple[int, int, int] | None:
         entry = os.pread(self._file, ENTRY, FIRST + number * ENTRY)
         (total,) = SUM.unpack(entry[PLACE.size :])
         offset, height, width = PLACE.unpack(entry[: PLACE.size])
-        if total == 0 or height <= 0 or width <= 0 or offset + height * width * self._channels > self.bytes:
+        if total == 0 or height <= 0 or width <= 0 or offset < self._data:
+            return None
+        if offset + height * width * self._channels > self.bytes:
             return None
         if self._doubted and _checksum(self._view(offset, height, width)) != total:
             return None
         return offset, height, width
 
     def _view(self, offset: int, height: int, width: int) -> Image8:
-        if offset + height * width * self._channels > len(self._map):
-            self._map = mmap.mmap(self._file, 0, access=mmap.ACCESS_COPY)
-        view = np.frombuffer(self._map, np.uint8, height * width * self._channels, offset)
-        return view.reshape(height, width, self._channels)
-
-    @contextmanager
-    def _exclusively(self) -> Iterator[None]:
-        with self._threads:
-            fcntl.flock(self._turn, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                fcntl.flock(self._turn, fcntl.LOCK_UN)
+        length = height * width * self._channels
+        mapped = self._map
+        if offset + length > len(mapped):
+            # Kept by a name of its own: another thread may put a shorter one, which it made before, in its place.
+            mapped = self._map = mmap.mmap(self._file, 0, access=mmap.ACCESS_COPY)
+        return np.frombuffer(mapped, np.uint8, length, offset).reshape(height, width, self._channels)
 
 
 def _write(file: int, content: memoryview, offset: int) -> None:

@@ -8,15 +8,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from tao_skill.metric_learning.data.pack_file import remove_unused
 from tao_skill.metric_learning.data.pack_format import ENTRY, FIRST, FOLDER, PLACE, SUFFIX, SUM, Header
 
-fcntl: Any = None
-with suppress(ImportError):  # Windows has none, and no packs either
-    import fcntl
-
-__all__ = ["PackFile", "packs", "remove_unused"]
+__all__ = ["PackFile", "packs", "packs_in"]
 
 
 @dataclass(frozen=True)
@@ -75,26 +71,14 @@ class PackFile:
 
 def packs(cache: Path) -> list[PackFile]:
     """Return the packs in the cache folder, the longest unused first."""
+    return packs_in(cache / FOLDER)
+
+
+def packs_in(folder: Path) -> list[PackFile]:
+    """Return the packs in their folder, the longest unused first."""
     found = []
-    for path in (cache / FOLDER).glob(f"*{SUFFIX}"):
+    for path in folder.glob(f"*{SUFFIX}"):
         with suppress(OSError):  # another process removed it
             facts = path.stat()
             found.append(PackFile(path, facts.st_size, facts.st_mtime))
     return sorted(found, key=lambda pack: pack.used_at)
-
-
-def remove_unused(path: Path) -> bool:
-    """Delete a pack and tell so, unless a process uses it."""
-    try:
-        file = os.open(path, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
-        path.with_suffix(".lock").unlink(missing_ok=True)
-    except OSError:
-        return False
-    finally:
-        os.close(file)
-    return True

@@ -30,6 +30,10 @@ class Header:
         """Return the bytes at the beginning of the file."""
         return (_NUMBERS.pack(_MAGIC, self.count, self.channels) + self.boot).ljust(FIRST, b"\0")[:FIRST]
 
+    def is_for(self, other: Header) -> bool:
+        """Tell whether it is of the same images, whenever it was written."""
+        return (self.count, self.channels) == (other.count, other.channels)
+
     @classmethod
     def read(cls, content: bytes) -> Header | None:
         """Return the header of a file's first bytes; None where it is none of this version."""

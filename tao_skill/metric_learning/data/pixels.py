@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from tao_skill.config.cache_folder import cache_directory
 from tao_skill.errors import StorageError
 from tao_skill.metric_learning.data.decode import decode_image
-from tao_skill.metric_learning.data.pack import Pack, can_lock
-from tao_skill.metric_learning.data.pack_care import remove_unused
+from tao_skill.metric_learning.data.pack import Pack
+from tao_skill.metric_learning.data.pack_file import can_lock, remove_unused
 from tao_skill.metric_learning.data.pack_format import FOLDER, SUFFIX
 
 __all__ = ["DecodedCache", "Files", "PixelSource", "decoded_once"]

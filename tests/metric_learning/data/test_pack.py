@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from tao_skill.metric_learning.data import pack as pack_module
 from tao_skill.metric_learning.data.pack import Pack
-from tao_skill.metric_learning.data.pack_care import packs, remove_unused
+from tao_skill.metric_learning.data.pack_care import packs
+from tao_skill.metric_learning.data.pack_file import remove_unused
 
 LARGE = 10**9
 
