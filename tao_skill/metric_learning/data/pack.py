@@ -58,6 +58,10 @@ class Pack:
         """Let go of the file; images that were read stay readable."""
         self._held.close()
 
+    def is_at_its_path(self) -> bool:
+        """Tell whether the next process that opens the path gets this pack."""
+        return self._held.is_at_its_path()
+
     @property
     def bytes(self) -> int:
         """Return the length of the file."""

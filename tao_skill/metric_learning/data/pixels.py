@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +19,9 @@ from tao_skill.config.cache_folder import cache_directory
 from tao_skill.errors import StorageError
 from tao_skill.metric_learning.data.decode import decode_image
 from tao_skill.metric_learning.data.pack import Pack
-from tao_skill.metric_learning.data.pack_file import can_lock, remove_unused
-from tao_skill.metric_learning.data.pack_format import FOLDER, SUFFIX
+from tao_skill.metric_learning.data.pack_file import can_lock
+from tao_skill.metric_learning.data.pack_folder import PackFolder
+from tao_skill.metric_learning.data.pack_format import FOLDER
 
 __all__ = ["DecodedCache", "Files", "PixelSource", "decoded_once"]
 
@@ -73,16 +72,14 @@ class DecodedCache:
     """Decodes a file once, for all epochs and for all trainings on this machine that see the same data.
 
     Each set of files that is expected has a pack in the folder, named after the files' identities (path, inode, size,
-    times) and the versions of the decoders. All packs together take at most ``limit`` bytes: those that were not used
-    for longest go first, those that a process uses never; what finds no room is decoded each time.
+    times) and the versions of the decoders. All packs together take at most ``limit`` bytes; what finds no room, or
+    can't be written or read, is decoded each time.
     """
 
     def __init__(self, folder: Path, limit: int, channels: int) -> None:
-        self._folder, self._limit, self._channels = folder, limit, channels
+        self._folder, self._channels = folder, channels
+        self._packs = PackFolder(folder, limit)
         self._places: dict[Path, tuple[Pack, int]] = {}
-        self._packs: list[Pack] = []
-        self._room = threading.Lock()
-        self._foreign = 0
         self._full = limit <= 0 or not can_lock()
 
     def expect(self, paths: Sequence[Path]) -> None:
@@ -92,11 +89,7 @@ class DecodedCache:
         if self._full or not identities or len(identities) < len(new):
             return
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            pack = Pack(self._folder / f"{self._key(identities)}{SUFFIX}", len(new), self._channels)
-            self._packs.append(pack)
-            self._limit = _limit_on_disk(self._folder, self._limit)
-            self._make_room(0)
+            pack = self._packs.open(self._key(identities), len(new), self._channels)
         except OSError as error:
             self._give_up(error)
             return
@@ -105,7 +98,7 @@ class DecodedCache:
     def read(self, path: Path, channels: int) -> Image8:
         """Return the remembered pixels, or decode the file and remember them."""
         pack, number = self._places.get(path, (None, 0)) if channels == self._channels else (None, 0)
-        image = pack.get(number) if pack is not None else None
+        image = self._recall(pack, number) if pack is not None else None
         if image is not None:
             return image
         image = decode_image(path, channels)
@@ -115,49 +108,35 @@ class DecodedCache:
 
     def close(self) -> None:
         """Let go of the packs."""
-        for pack in self._packs:
-            pack.close()
-        self._packs, self._places, self._full = [], {}, True
+        self._packs.close()
+        self._places, self._full = {}, True
 
     def _key(self, identities: list[tuple[str, int, int, int, int]]) -> str:
         decoders = [_DECODING, PIL.__version__, simplejpeg.__version__, self._channels]
         return hashlib.sha256(json.dumps([decoders, identities]).encode()).hexdigest()[:32]
 
+    def _recall(self, pack: Pack, number: int) -> Image8 | None:
+        try:
+            return pack.get(number)
+        except OSError as error:
+            self._places = {}
+            self._give_up(error)
+            return None
+
     def _keep(self, pack: Pack, number: int, image: Image8) -> None:
         try:
-            with self._room:
-                kept = pack.put(number, image, self._allowed(pack))
-                if not kept and self._make_room(image.nbytes):
-                    kept = pack.put(number, image, self._allowed(pack))
+            kept = self._packs.keep(pack, number, image)
         except OSError as error:
             self._give_up(error)
             return
-        if not kept:
+        if not kept and not self._full:
             self._full = True
             log.info("The cache of decoded images is full, in %s; other images are decoded each time.", self._folder)
 
-    def _allowed(self, pack: Pack) -> int:
-        """Return how long a pack's file may become."""
-        return self._limit - self._foreign - sum(one.bytes for one in self._packs if one is not pack)
-
-    def _make_room(self, needed: int) -> bool:
-        """Remove packs that no process uses, the longest unused first; tell whether there is room now."""
-        own = {pack.path for pack in self._packs}
-        others = [path for path in self._folder.glob(f"*{SUFFIX}") if path not in own]
-        sizes = {path: path.stat().st_size for path in sorted(others, key=lambda path: path.stat().st_mtime)}
-        used = sum(pack.bytes for pack in self._packs) + needed
-        for path, size in list(sizes.items()):
-            if used + sum(sizes.values()) <= self._limit:
-                break
-            if remove_unused(path):
-                log.info("Removed decoded images of another data set: %s (%d MB).", path, size // 10**6)
-                del sizes[path]
-        self._foreign = sum(sizes.values())
-        return used + self._foreign <= self._limit
-
     def _give_up(self, error: OSError) -> None:
+        if not self._full:
+            log.warning("Decoded images can't be kept in %s (%s): they are decoded each time.", self._folder, error)
         self._full = True
-        log.warning("Decoded images can't be kept in %s (%s): they are decoded each time.", self._folder, error)
 
 
 def _identity(path: Path) -> tuple[str, int, int, int, int] | None:
@@ -166,9 +145,3 @@ def _identity(path: Path) -> tuple[str, int, int, int, int] | None:
     except OSError:
         return None
     return str(path.absolute()), facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
-
-
-def _limit_on_disk(folder: Path, limit: int) -> int:
-    """Return the limit, or less where it would leave less than half of the free disk to others."""
-    held = sum(file.stat().st_size for file in folder.glob(f"*{SUFFIX}"))
-    return min(limit, held + shutil.disk_usage(folder).free // 2)

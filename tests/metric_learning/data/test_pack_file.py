@@ -37,7 +37,7 @@ def ended(*processes: Any) -> list[int | None]:
 
 
 def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def keep_one(path: Path) -> None:
@@ -147,8 +147,7 @@ def open_with_little(path: Path, kind: int, limit: int, count: int) -> None:
 def test_what_could_not_be_opened_is_not_left_open(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a.pixels"
     if kind == "memory":
-        with open("/proc/self/statm") as facts:
-            used = int(facts.read().split()[0]) * mmap.PAGESIZE
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
         opener = in_a_process(open_with_little, path, resource.RLIMIT_AS, used + 10**9, 10**8)
     else:
         opener = in_a_process(open_with_little, path, resource.RLIMIT_FSIZE, 1000, 100)

@@ -99,7 +99,7 @@ def test_the_limit_is_that_of_all_packs_and_the_longest_unused_goes_first(make_t
         cache = open_cache(folder, paths)
         for path in paths:
             cache.read(path, 3)
-        (pack,) = cache._packs
+        (pack,) = cache._packs._packs
         packs[pack.path] = pack.bytes
         cache.close()
         os.utime(pack.path, (1e9 - age, 1e9 - age))
@@ -111,7 +111,7 @@ def test_the_limit_is_that_of_all_packs_and_the_longest_unused_goes_first(make_t
     assert sum(file.stat().st_size for file in folder.glob("*.pixels")) <= limit
     assert [path.exists() for path in packs] == [False, True]
     again = open_cache(folder, sets[2], limit)
-    (pack,) = again._packs
+    (pack,) = again._packs._packs
     assert all(pack.get(number) is not None for number in range(3))
     again.close()
 
