@@ -66,5 +66,6 @@ def _forget_old(folder: Path) -> None:
     # Closed here: another process may take a file away meanwhile, and the error would leave the list open.
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.stat().st_mtime < oldest:
-                Path(entry.path).unlink()
+            with suppress(FileNotFoundError):
+                if entry.stat().st_mtime < oldest:
+                    Path(entry.path).unlink()

@@ -29,7 +29,6 @@ __all__ = ["Pack"]
 
 Image8 = NDArray[np.uint8]
 
-_PAGE = 4096
 _ATTEMPTS = 100
 
 
@@ -42,15 +41,14 @@ class Pack:
         Raises:
             OSError: it can't be read or written.
         """
-        self.path, self._channels = path, channels
-        self._data = -(-(FIRST + count * ENTRY) // _PAGE) * _PAGE
+        self.path = path
         self._known: dict[int, tuple[int, int, int]] = {}
         wanted = Header(count, channels, _boot_id())
         with ExitStack() as opened:
-            self._held, found = self._open(wanted)
+            self._held, self._header = self._open(wanted)
             opened.callback(self._held.close)
             self._file = self._held.file
-            self._doubted = found.boot != wanted.boot
+            self._doubted = self._header.boot != wanted.boot or not wanted.boot
             self._map = mmap.mmap(self._file, 0, access=mmap.ACCESS_COPY)
             opened.pop_all()
 
@@ -86,7 +84,7 @@ class Pack:
         """
         length = image.nbytes
         with self._held.exclusively():
-            offset = max(self.bytes, self._data)
+            offset = max(self.bytes, self._header.pixels_at)
             if offset + length > limit:
                 return False
             os.ftruncate(self._file, offset + length)
@@ -119,13 +117,13 @@ class Pack:
             if not held.is_at_its_path():
                 return None
             header = Header.read(os.pread(held.file, FIRST, 0))
-            if header is not None and header.is_for(wanted) and held.bytes >= self._data:
+            if header is not None and header.is_for(wanted) and held.bytes >= wanted.pixels_at:
                 return header
             if held.bytes > 0:
                 self.path.unlink()
                 return None
             try:
-                os.ftruncate(held.file, self._data)
+                os.ftruncate(held.file, wanted.pixels_at)
                 _write(held.file, memoryview(wanted.packed()), 0)
             except OSError:
                 self.path.unlink()
@@ -136,21 +134,19 @@ class Pack:
         entry = os.pread(self._file, ENTRY, FIRST + number * ENTRY)
         (total,) = SUM.unpack(entry[PLACE.size :])
         offset, height, width = PLACE.unpack(entry[: PLACE.size])
-        if total == 0 or height <= 0 or width <= 0 or offset < self._data:
-            return None
-        if offset + height * width * self._channels > self.bytes:
+        if total == 0 or not self._header.allows(offset, height, width, self.bytes):
             return None
         if self._doubted and _checksum(self._view(offset, height, width)) != total:
             return None
         return offset, height, width
 
     def _view(self, offset: int, height: int, width: int) -> Image8:
-        length = height * width * self._channels
+        length = height * width * self._header.channels
         mapped = self._map
         if offset + length > len(mapped):
             # Kept by a name of its own: another thread may put a shorter one, which it made before, in its place.
             mapped = self._map = mmap.mmap(self._file, 0, access=mmap.ACCESS_COPY)
-        return np.frombuffer(mapped, np.uint8, length, offset).reshape(height, width, self._channels)
+        return np.frombuffer(mapped, np.uint8, length, offset).reshape(height, width, self._header.channels)
 
 
 def _write(file: int, content: memoryview, offset: int) -> None:

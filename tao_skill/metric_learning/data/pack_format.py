@@ -16,6 +16,7 @@ PLACE, SUM = struct.Struct("<qii"), struct.Struct("<I4x")
 ENTRY = PLACE.size + SUM.size
 _MAGIC = b"TAOPIX02"
 _NUMBERS = struct.Struct("<8sqi")
+_PAGE = 4096
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,16 @@ class Header:
     def packed(self) -> bytes:
         """Return the bytes at the beginning of the file."""
         return (_NUMBERS.pack(_MAGIC, self.count, self.channels) + self.boot).ljust(FIRST, b"\0")[:FIRST]
+
+    @property
+    def pixels_at(self) -> int:
+        """Return where the pixels begin; a shorter file is none."""
+        return -(-(FIRST + self.count * ENTRY) // _PAGE) * _PAGE
+
+    def allows(self, offset: int, height: int, width: int, length: int) -> bool:
+        """Tell whether pixels can lie there in a file of so many bytes."""
+        is_image = height > 0 and width > 0
+        return is_image and self.pixels_at <= offset <= length - height * width * self.channels
 
     def is_for(self, other: Header) -> bool:
         """Tell whether it is of the same images, whenever it was written."""

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from tao_skill.metric_learning.data import pack as pack_module
 from tao_skill.metric_learning.data.pack import Pack
-from tao_skill.metric_learning.data.pack_care import packs
+from tao_skill.metric_learning.data.pack_care import packs, packs_in
 from tao_skill.metric_learning.data.pack_file import remove_unused
+from tao_skill.metric_learning.data.pack_format import ENTRY, FIRST, PLACE, SUM
 
 LARGE = 10**9
 
@@ -83,21 +84,43 @@ def test_processes_fill_one_file_at_the_same_time(tmp_path: Path) -> None:
     pack.close()
 
 
-def test_a_killed_writer_leaves_only_whole_images(tmp_path: Path) -> None:
+def large(number: int) -> NDArray[np.uint8]:
+    return np.full((300, 200, 3), number, np.uint8)
+
+
+def fill_slowly(path: Path) -> None:
+    """Fill with images that take most of the time to write, so that a signal is likely to come amid one."""
+    pack = Pack(path, 200, 3)
+    for number in np.random.default_rng(1).permutation(200).tolist():
+        pack.put(number, large(number), LARGE)
+
+
+def found_after_a_kill(path: Path, after: int) -> int:
+    """Kill a writer that has written so many images, or some more; return how many are found, all of them whole."""
+    Pack(path, 200, 3).close()
+    (file,) = [one for one in packs_in(path.parent) if one.path == path]
     context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else None)
-    for delay in (0.0, 0.002, 0.005, 0.01):
-        writer = context.Process(target=fill, args=(tmp_path / "a.pixels", 1, 1))
-        writer.start()
-        time.sleep(delay)
-        assert writer.pid is not None
-        os.kill(writer.pid, signal.SIGKILL)
-        writer.join(60)
-        pack = Pack(tmp_path / "a.pixels", 200, 3)
-        for number in range(200):
-            found = pack.get(number)
-            assert found is None or np.array_equal(found, image(number))
-        pack.close()
-    fill(tmp_path / "a.pixels", 2, 1)  # no lock was left behind
+    writer = context.Process(target=fill_slowly, args=(path,), daemon=True)
+    writer.start()
+    while file.images() < after:
+        time.sleep(0.0005)
+    assert writer.pid is not None
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.join(60)
+    pack = Pack(path, 200, 3)
+    images = {number: found for number in range(200) if (found := pack.get(number)) is not None}
+    assert all(np.array_equal(found, large(number)) for number, found in images.items())
+    pack.close()
+    return len(images)
+
+
+def test_a_killed_writer_leaves_only_whole_images(tmp_path: Path) -> None:
+    founds: list[int] = []
+    # At least four rounds, and until two came amid the writing: with all or none nothing is shown.
+    while len(founds) < 4 or sum(0 < found < 200 for found in founds) < 2:
+        assert len(founds) < 20, founds
+        founds.append(found_after_a_kill(tmp_path / f"{len(founds)}.pixels", (0, 1, 10, 40)[len(founds) % 4]))
+    fill_slowly(tmp_path / "0.pixels")  # no lock was left behind
 
 
 def test_after_a_crash_of_the_machine_images_are_compared_with_their_checksums(
@@ -155,3 +178,30 @@ def test_packs_are_listed_and_every_byte_of_them_is_checked(tmp_path: Path) -> N
         file.write(b"\x77")
     assert whole.problems() == ["1 of its images have changed"]
     assert packs(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize(
+    "place", [(-5, 5, 4), (0, 5, 4), (10**12, 5, 4), (4096, -1, -60), (4096, 2**31 - 1, 2**31 - 1)]
+)
+def test_an_entry_that_makes_no_sense_is_an_image_that_has_changed(tmp_path: Path, place: tuple[int, int, int]) -> None:
+    pack = Pack(tmp_path / "a.pixels", 2, 3)
+    assert pack.put(0, image(0), LARGE)
+    os.pwrite(pack._file, PLACE.pack(*place) + SUM.pack(1), FIRST + ENTRY)
+    assert pack.get(1) is None
+    assert np.array_equal(pack.get(0), image(0))
+    (kept,) = packs_in(tmp_path)
+    assert kept.problems() == ["1 of its images have changed"]
+    pack.close()
+
+
+def test_where_the_start_of_the_machine_is_unknown_every_image_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack_module, "_boot_id", lambda: b"")
+    pack = Pack(tmp_path / "a.pixels", 1, 3)
+    assert pack.put(0, image(0), LARGE)
+    os.pwrite(pack._file, b"\x00" * 4, pack.bytes - 4)
+    pack.close()
+    later = Pack(tmp_path / "a.pixels", 1, 3)
+    assert later.get(0) is None
+    later.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import mmap
 import multiprocessing
 import os
 import resource
@@ -226,3 +227,23 @@ def test_no_more_is_written_to_a_pack_that_was_removed(
     assert pack.bytes == 4096 + 2 * BYTES
     assert caplog.text.count("was removed by others") == 1
     cache.close()
+
+
+def read_with_little_memory(folder: Path, paths: list[Path]) -> None:
+    cache = DecodedCache(folder, 10**11, 3)
+    cache.expect(paths)
+    (pack,) = cache._packs._packs
+    os.truncate(pack.path, 4 * 10**9)  # of holes; what is kept now lies behind them
+    cache.read(paths[0], 3)
+    assert pack.bytes == 4 * 10**9 + BYTES
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
+    resource.setrlimit(resource.RLIMIT_AS, (used + 10**9, resource.RLIM_INFINITY))
+    with pytest.raises(OSError, match="allocate memory"):
+        pack.get(0)
+    for path in [*paths, *paths]:
+        assert np.array_equal(cache.read(path, 3), decode_image(path))
+    cache.close()
+
+
+def test_a_pack_that_cannot_be_read_only_costs_time(tmp_path: Path, paths: list[Path]) -> None:
+    assert exit_code(read_with_little_memory, tmp_path / "c", paths) == 0
