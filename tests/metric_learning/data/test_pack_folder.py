@@ -155,7 +155,7 @@ def read_while_others_write(place: Path, paths: list[Path]) -> None:
     mount_small_disk(place, 10**6)
     pack_folder._LOOK_AGAIN = 2 * BYTES
 
-    def write(number: int) -> None:
+    def write(_: int) -> None:
         with (place / "of others").open("ab") as file:
             file.write(b"x" * BYTES)
 
