@@ -5,6 +5,8 @@ page, each filled with zeros: of a small network's step on a CPU, a tenth.
 """
 
 import ctypes
+from collections.abc import Callable
+from typing import Any
 
 __all__ = ["keep_freed_memory"]
 
@@ -16,9 +18,16 @@ _KEPT = 2**30
 _PIECE = 16 * 2**20
 
 
-def keep_freed_memory() -> bool:
-    """Keep freed pieces of up to 16 MiB for what is taken next; tell whether this C library can do that."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+def keep_freed_memory(load: Callable[[None], Any] = ctypes.CDLL) -> bool:
+    """Keep freed pieces of up to 16 MiB for what is taken next; tell whether this C library can do that.
+
+    Only glibc can. With musl, on macOS and on Windows nothing happens. ``load`` returns what this process has loaded.
+    """
+    try:
+        library = load(None)
+    except (OSError, TypeError):  # a Python linked statically; Windows, which has no library of all that is loaded
+        return False
+    mallopt = getattr(library, "mallopt", None)
     if mallopt is None:
         return False
     return bool(mallopt(_TRIM_THRESHOLD, _KEPT) and mallopt(_MMAP_THRESHOLD, _PIECE))

@@ -2,8 +2,13 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+
+from tao_skill.metric_learning.freed_memory import keep_freed_memory
 
 PROGRAM = """
 import resource, sys
@@ -31,3 +36,23 @@ def test_pages_are_asked_for_once() -> None:
         for how in ("keep", "plain")
     }
     assert asked["keep"] < 0.1 * asked["plain"]
+
+
+def refuse(error: Exception) -> Callable[[None], Any]:
+    def load(name: None) -> Any:
+        raise error
+
+    return load
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        pytest.param(lambda name: SimpleNamespace(), id="musl and macOS: a library without mallopt"),
+        pytest.param(refuse(TypeError("argument of type 'NoneType' is not iterable")), id="Windows: not loaded so"),
+        pytest.param(refuse(OSError("Dynamic loading not supported")), id="a static Python"),
+        pytest.param(lambda name: SimpleNamespace(mallopt=lambda which, value: 0), id="a mallopt that knows neither"),
+    ],
+)
+def test_another_c_library_is_left_alone(load: Callable[[None], Any]) -> None:
+    assert keep_freed_memory(load) is False
