@@ -39,7 +39,7 @@ def test_pages_are_asked_for_once() -> None:
 
 
 def refuse(error: Exception) -> Callable[[None], Any]:
-    def load(name: None) -> Any:
+    def load(_: None) -> Any:
         raise error
 
     return load
@@ -48,10 +48,10 @@ def refuse(error: Exception) -> Callable[[None], Any]:
 @pytest.mark.parametrize(
     "load",
     [
-        pytest.param(lambda name: SimpleNamespace(), id="musl and macOS: a library without mallopt"),
+        pytest.param(lambda _: SimpleNamespace(), id="musl and macOS: a library without mallopt"),
         pytest.param(refuse(TypeError("argument of type 'NoneType' is not iterable")), id="Windows: not loaded so"),
         pytest.param(refuse(OSError("Dynamic loading not supported")), id="a static Python"),
-        pytest.param(lambda name: SimpleNamespace(mallopt=lambda which, value: 0), id="a mallopt that knows neither"),
+        pytest.param(lambda _: SimpleNamespace(mallopt=lambda *_: 0), id="a mallopt that knows neither"),
     ],
 )
 def test_another_c_library_is_left_alone(load: Callable[[None], Any]) -> None:
