@@ -59,7 +59,7 @@ class _Pointwise(nn.Conv2d):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (batch, channels, height, width) to (batch, out_channels, height, width)."""
-        if images.numel() > _FEW_PIXELS * self.in_channels:
+        if not _is_batch(images, self) or images.numel() > _FEW_PIXELS * self.in_channels:
             return super().forward(images)
         return _with_bias(pointwise(_as_computed(images), _as_computed(self.weight)), self.bias)
 
@@ -69,14 +69,22 @@ def _depthwise(plain: Any) -> Any:
     """Return a class of depthwise convolutions; ``plain`` is what it was."""
 
     def forward(self: Any, images: Tensor) -> Tensor:
+        if not _is_batch(images, self):
+            single: Tensor = plain.forward(self, images)
+            return single
         if plain is nn.Conv2d and _is_usual(self):
             weight = _as_computed(self.weight)
             return _with_bias(depthwise(_as_computed(images), weight, self.stride, self.padding), self.bias)
         with torch.autocast(images.device.type, enabled=False):
-            result: Tensor = plain.forward(self, images.float())
-        return result.to(images.dtype)
+            result: Tensor = plain.forward(self, images.to(self.weight.dtype))
+        return _as_computed(result)
 
     return type(f"Quick{plain.__name__}", (plain,), {"forward": forward, "plain": plain})
+
+
+def _is_batch(images: Tensor, layer: nn.Conv2d) -> bool:
+    """Tell whether these are images that the layer is for; all else PyTorch's own code takes or refuses."""
+    return images.dim() == 4 and images.shape[1] == layer.in_channels and images.numel() > 0
 
 
 def _is_usual(layer: nn.Conv2d) -> bool:

@@ -75,15 +75,18 @@ class _Depthwise(torch.autograd.Function):
         found: list[Tensor | None] = [None, None]
         if of_images:
             # Of the images only their shape and format are looked at.
-            half = ctx.stride == (1, 1)
-            kind = images.dtype if half else torch.float32
+            kind = images.dtype if ctx.stride == (1, 1) else _at_least_single(images.dtype)
             found[0] = _gradients(ctx, gradient, torch.empty_like(images, dtype=kind), weight, kind)[0]
         if of_weight and window != (3, 3) and _pairs(whole, gradient) <= _MOST_PAIRS:
             found[1] = _by_pairs(images, gradient, _taps(whole, window, ctx.stride, ctx.padding)).view_as(weight)
         elif of_weight:
-            kind = images.dtype if window == (3, 3) else torch.float32
+            kind = images.dtype if window == (3, 3) else _at_least_single(images.dtype)
             found[1] = _gradients(ctx, gradient, images, weight, kind, of_weight=True)[1]
         return (*found, None, None)  # type: ignore[return-value]
+
+
+def _at_least_single(kind: torch.dtype) -> torch.dtype:
+    return torch.promote_types(kind, torch.float32)
 
 
 def _gradients(
