@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 from pydantic import BaseModel, Field
+
+from tao_skill.processors import usable_processors
 
 __all__ = ["MINIMUM_GPUS", "RECOMMENDED_GPUS", "VRAM_GB", "Gpu", "Preflight", "look_around", "read_gpus"]
 
@@ -57,7 +58,7 @@ def look_around(results_root: Path, wanted_gpus: int, *, training: bool = True) 
         memory_gb=total,
         memory_free_gb=free,
         disk_free_gb=disk,
-        cpu_count=_cpu_count(),
+        cpu_count=usable_processors(),
         notes=notes,
     )
 
@@ -122,7 +123,3 @@ def _disk_free(folder: Path) -> float | None:
             except OSError:
                 return None
     return None
-
-
-def _cpu_count() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

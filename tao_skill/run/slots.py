@@ -20,6 +20,7 @@ from tao_skill.jobs.identity import process_start_time, this_process
 from tao_skill.jobs.reconcile import LOG_FILE, action_folder
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
+from tao_skill.processors import usable_processors
 from tao_skill.run.preflight import read_gpus
 from tao_skill.run.program import Program
 from tao_skill.run.redaction import redacted
@@ -236,8 +237,7 @@ def _environments(slots: int) -> list[dict[str, str]]:
     if slots == 1:
         return [base]
     gpus = [str(gpu.index) for gpu in read_gpus()] if shutil.which("nvidia-smi") else []
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = {"OMP_NUM_THREADS": str(max(1, count // slots))} if "OMP_NUM_THREADS" not in base else {}
+    threads = {"OMP_NUM_THREADS": str(max(1, usable_processors() // slots))} if "OMP_NUM_THREADS" not in base else {}
     share = max(1, len(gpus) // slots)
     found = []
     for number in range(slots):

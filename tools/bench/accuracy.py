@@ -11,7 +11,6 @@ a record of other settings, or of another machine, is refused.
 """
 
 import argparse
-import os
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tao_skill.processors import usable_processors
 from tools.bench.machine import commit, describe
 from tools.bench.records import differences, read_record, write_record
 from tools.bench.training import Task, Trained, train_product, train_reference
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, default=usable_processors())
     parser.add_argument("--record", type=Path, help="JSON file of the trainings that are done; read and written")
     return parser
 

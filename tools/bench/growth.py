@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tao_skill.processors import usable_processors
 from tools.bench.growth_plot import Curve, plotted
 from tools.bench.machine import commit, describe
 from tools.bench.pictures import make_classes
@@ -51,7 +52,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Measure curves, and write the page and the plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", choices=_GROWTHS, default=list(_GROWTHS))
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, default=usable_processors())
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--plot", type=Path, default=PLOT)
     parser.add_argument("--record", type=Path, default=Path(".bench/growth.json"), help="what was measured so far")

@@ -1,10 +1,11 @@
 """Say on what was measured, and what."""
 
-import os
 import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+
+from tao_skill.processors import usable_processors
 
 __all__ = ["commit", "describe"]
 
@@ -23,7 +24,7 @@ def describe(threads: int) -> str:
         flags = " ".join(flag for flag in _FLAGS if flag in values.get("flags", "").split())
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     return (
-        f"Machine: {os.cpu_count()} × {model} ({flags}), {platform.system()} {platform.machine()}, {threads} threads "
+        f"Machine: {usable_processors()} × {model} ({flags}), {platform.system()} {platform.machine()}, {threads} threads "
         f"of PyTorch on each side, Python {platform.python_version()}, {packages}."
     )
 

@@ -5,12 +5,12 @@ python -m tools.bench.targets --only pipeline --rounds 5    some parts, printed;
 """
 
 import argparse
-import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tao_skill.processors import usable_processors
 from tools.bench.input_pipeline import pipeline_rows
 from tools.bench.machine import describe
 from tools.bench.retrieval_rows import retrieval_rows
@@ -104,7 +104,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=PARTS, help="parts to measure; the page then isn't written")
     parser.add_argument("--rounds", type=int, default=5, help="alternating pairs of runs")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of PyTorch, on both sides")
+    parser.add_argument("--threads", type=int, default=usable_processors(), help="of PyTorch, on both sides")
     parser.add_argument("--emoji", type=Path, help="folder of class folders of 96-pixel images, instead of made ones")
     parser.add_argument("--out", type=Path, help=f"Markdown file to write; {PAGE} where all is measured")
     options = parser.parse_args(words)

@@ -20,6 +20,7 @@ from tao_skill.metric_learning.data.load import load_evaluation_sets
 from tao_skill.metric_learning.export.parity import compare as compare_embeddings
 from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.retrieval.metrics import retrieval_metrics
+from tao_skill.processors import usable_processors
 
 __all__ = ["compare"]
 
@@ -155,7 +156,7 @@ def _machine() -> dict[str, Any]:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "processor": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
+        "cores": usable_processors(),
         "gpu": gpu,
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "torch": torch.__version__,

@@ -7,7 +7,6 @@ to carry from one process to another.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from tao_skill.metric_learning.data.dataset import Images, Values
+from tao_skill.processors import usable_processors
 
 __all__ = ["Batch", "Batches", "in_order", "usable_workers"]
 
@@ -45,8 +45,8 @@ class Plan(Protocol):
 
 
 def usable_workers(requested: int, num_images: int) -> int:
-    """Return how many loading threads pay: no more than processors, none for a handful of images."""
-    return min(requested, os.cpu_count() or 1) if num_images > 16 else 0
+    """Return how many loading threads pay: no more than this process has processors, none for a handful of images."""
+    return min(requested, usable_processors()) if num_images > 16 else 0
 
 
 def in_order(num_images: int, batch_size: int) -> list[list[Item]]:

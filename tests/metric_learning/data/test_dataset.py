@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from tao_skill.metric_learning.data.pixels import DecodedCache, PixelSource
 from tao_skill.metric_learning.data.sampler import PKBatchSampler
 from tao_skill.metric_learning.data.transforms import EvalTransform, TrainTransform
 from tao_skill.metric_learning.measure import RetrievalTask, embed_task
+from tao_skill.processors import usable_processors
 
 
 @pytest.fixture
@@ -161,5 +161,5 @@ def test_no_thread_outlives_its_batches(images: ImageSet) -> None:
 
 def test_a_handful_of_images_is_loaded_without_threads() -> None:
     assert usable_workers(8, 16) == 0
-    assert usable_workers(8, 1000) == min(8, os.cpu_count() or 1)
+    assert usable_workers(8, 1000) == min(8, usable_processors())
     assert usable_workers(0, 1000) == 0
