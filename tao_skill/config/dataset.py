@@ -115,7 +115,7 @@ class RetrievalData(Pixels):
     ] = None
     workers: Annotated[
         int,
-        parameter("Threads that load images; never more than the machine has processors.", title="Workers", ge=0),
+        parameter("Threads that load images; never more than the process has processors.", title="Workers", ge=0),
     ] = 8
     on_bad_image: Annotated[
         Literal["error", "skip"],

@@ -24,8 +24,8 @@ def describe(threads: int) -> str:
         flags = " ".join(flag for flag in _FLAGS if flag in values.get("flags", "").split())
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     return (
-        f"Machine: {usable_processors()} × {model} ({flags}), {platform.system()} {platform.machine()}, {threads} threads "
-        f"of PyTorch on each side, Python {platform.python_version()}, {packages}."
+        f"Machine: {usable_processors()} × {model} ({flags}), {platform.system()} {platform.machine()}, "
+        f"{threads} threads of PyTorch on each side, Python {platform.python_version()}, {packages}."
     )
 
 
