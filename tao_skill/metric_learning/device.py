@@ -2,20 +2,17 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tao_skill.errors import NotAvailableError, Problem, SpecError
-from tao_skill.metric_learning.engines.torch_network import evaluating
 
 __all__ = ["Device", "choose_device", "choose_precision"]
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 log = logging.getLogger(__name__)
-# Share of multiplications: FAN has 2 to 3 % and gains from bf16, ConvNeXt and EfficientNet have 5 to 9 % and lose.
-_FEW_GROUPED = 0.04
 
 
 @dataclass(frozen=True)
@@ -63,13 +60,13 @@ def choose_device(num_gpus: int, gpu_ids: list[int], key: str, cpu_processes: in
     return Device("gpu", list(gpu_ids))
 
 
-def choose_precision(requested: str, device: Device, network: nn.Module, image: tuple[int, int, int]) -> Precision:
-    """Return the number format in Lightning's words, for a network that takes images (channels, height, width).
+def choose_precision(requested: str, device: Device, network: nn.Module) -> Precision:
+    """Return the number format to train a network in, in Lightning's words; ``requested`` is `train.precision`.
 
     Raises:
         NotAvailableError: the device can't compute in the format.
     """
-    if requested == "fp32" or (requested == "auto" and not _gains_from_bf16(device, network, image)):
+    if requested == "fp32" or (requested == "auto" and not _gains_from_bf16(device, network)):
         return "32-true"
     if requested in ("bf16", "auto"):
         return "bf16-mixed"
@@ -82,42 +79,21 @@ def choose_precision(requested: str, device: Device, network: nn.Module, image: 
     return "16-mixed"
 
 
-def _gains_from_bf16(device: Device, network: nn.Module, image: tuple[int, int, int]) -> bool:
-    """Tell whether bf16 is computed by the hardware and faster than fp32: emulation never is.
+def _gains_from_bf16(device: Device, network: nn.Module) -> bool:
+    """Tell whether a training step is faster in bf16 than in fp32: never where bf16 is only emulated.
 
-    Depthwise convolutions stay in fp32 on CPUs (`quick_layers.py`). What is left of a network that has many of them
-    gains only where the processor multiplies whole tiles.
+    x86 processors compute in it with AMX or with AVX-512's instructions for it. With the latter alone, steps forwards
+    and backwards took 0.4 to 0.9 of the time in fp32: ResNet, MobileNet, EfficientNet, ConvNeXt, RegNet and FAN, images
+    of 32 to 224 pixels, convolutions as `quick_layers.py` computes them. On other processors with bf16 nothing was
+    measured. Convolutions in groups are what may be slow there, so networks that have them stay in fp32.
     """
     if device.accelerator == "gpu":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     found = torch.cpu.get_capabilities()
-    can = bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))
-    if found.get("amx_bf16"):
+    if found.get("amx_bf16") or found.get("avx512_bf16"):
         return True
-    return can and _share_of_grouped_convolutions(network, image) < _FEW_GROUPED
+    return bool(found.get("bf16")) and not _has_grouped_convolutions(network)
 
 
-def _share_of_grouped_convolutions(network: nn.Module, image: tuple[int, int, int]) -> float:
-    """Return which share of all multiplications convolutions in groups do, such as depthwise ones.
-
-    On CPUs their backward pass takes about twice as long in bf16 as in fp32, and that of all else less.
-    """
-    counts = {True: 0, False: 0}
-
-    def count(layer: nn.Module, _: Any, output: Tensor) -> None:
-        if isinstance(layer, nn.Conv2d):
-            counts[layer.groups > 1] += output.numel() * layer.weight[0].numel()
-        elif isinstance(layer, nn.Linear):
-            counts[False] += output.numel() * layer.in_features
-
-    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    if not any(isinstance(layer, nn.Conv2d) and layer.groups > 1 for layer in layers):
-        return 0.0
-    hooks = [layer.register_forward_hook(count) for layer in layers]
-    try:
-        with evaluating(network), torch.inference_mode():
-            network(torch.zeros(1, *image))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return counts[True] / max(sum(counts.values()), 1)
+def _has_grouped_convolutions(network: nn.Module) -> bool:
+    return any(isinstance(layer, nn.Conv2d) and layer.groups > 1 for layer in network.modules())

@@ -43,7 +43,7 @@ def _ours(folders: list[Path], batch: int, workers: int) -> list[float]:
 
     network = build_recogniser(ModelSettings.of(Model()), 1).to(memory_format=torch.channels_last)
     transform = EvalTransform([0.485, 0.456, 0.406], [0.226], 224, 224)
-    half = choose_precision("auto", choose_device(1, [0], ""), network, (3, 224, 224)) == "bf16-mixed"
+    half = choose_precision("auto", choose_device(1, [0], ""), network) == "bf16-mixed"
     times = [time.perf_counter()]
     with evaluating(network):
         embedder = Network(HalfRecogniser(network) if half else network, transform, torch.device("cpu"))

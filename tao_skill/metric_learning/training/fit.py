@@ -53,8 +53,7 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
     with all_problems("train", spec):
         start = load_start(spec)
     sets = _load_sets(spec, processes)
-    image = (spec.model.input_channels, spec.model.input_height, spec.model.input_width)
-    precision = choose_precision(spec.train.precision, processes.device, start.recogniser, image)
+    precision = choose_precision(spec.train.precision, processes.device, start.recogniser)
     if processes.device.accelerator == "cpu":
         make_quick(start.recogniser)
         keep_freed_memory()
