@@ -253,8 +253,8 @@ class Train(Devices):
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
         parameter(
-            "Number format of the forward and backward pass; auto is bf16 where the GPU or processor itself computes in "
-            "it, else fp32, on ARM also for networks with grouped convolutions; fp16 needs a GPU.",
+            "Number format of the forward and backward pass; auto is bf16 where the GPU or processor itself computes "
+            "in it, else fp32, on ARM also for networks with grouped convolutions; fp16 needs a GPU.",
             title="Precision",
             tao_type="categorical",
         ),

@@ -2,7 +2,8 @@
 
 What is imported stays. Python's garbage collector does not know that: while modules are imported it walks through all
 that is there several times, which takes a seventh to a quarter of the time that importing PyTorch and Lightning takes,
-depending on the machine. Afterwards it would walk through their hundreds of thousands of objects again whenever it looks at old ones.
+depending on the machine. Afterwards it would walk through their hundreds of thousands of objects again whenever it
+looks at old ones.
 """
 
 import gc
