@@ -9,7 +9,7 @@ from torch import nn
 
 from tao_skill.errors import NotAvailableError, Problem, SpecError
 
-__all__ = ["Device", "choose_device", "choose_precision"]
+__all__ = ["Device", "Precision", "choose_device", "choose_precision"]
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 log = logging.getLogger(__name__)

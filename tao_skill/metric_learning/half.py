@@ -1,19 +1,41 @@
 """Validation in bfloat16 on CPUs: with a copy of the trunk whose weights are bfloat16 and hold their batch
-normalisation, which takes a third less time than autocast.
+normalisation, which takes a third less time than autocast. On GPUs autocast does it.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from tao_skill.metric_learning.data.transforms import EvalTransform
+from tao_skill.metric_learning.device import Precision
+from tao_skill.metric_learning.engines.torch_network import Network, evaluating
 from tao_skill.metric_learning.model.recogniser import Recogniser
 from tao_skill.metric_learning.quick_layers import made_plain
 
-__all__ = ["HalfRecogniser"]
+__all__ = ["HalfRecogniser", "validating"]
+
+# A copy of the network in bfloat16 takes as long to make as so many images take in float32.
+_FEW_IMAGES = 64
+
+
+@contextmanager
+def validating(
+    recogniser: Recogniser, transform: EvalTransform, device: torch.device, precision: Precision, num_images: int
+) -> Iterator[Network]:
+    """Give what embeds so many images of a validation: a recogniser in evaluation mode, on the device it is on.
+
+    It computes in bfloat16 where the training does, unless a CPU has but few images to embed.
+    """
+    half, on_cpu = precision == "bf16-mixed", device.type == "cpu"
+    copied = half and on_cpu and num_images > _FEW_IMAGES
+    with evaluating(recogniser), torch.autocast(device.type, torch.bfloat16, enabled=half and not on_cpu):
+        yield Network(HalfRecogniser(recogniser) if copied else recogniser, transform, device)
 
 
 class HalfRecogniser(nn.Module):

@@ -5,7 +5,9 @@ import timm
 import torch
 from torch import nn
 
-from tao_skill.metric_learning.half import HalfRecogniser
+from tao_skill.metric_learning.data.transforms import EvalTransform
+from tao_skill.metric_learning.device import Precision
+from tao_skill.metric_learning.half import HalfRecogniser, validating
 from tao_skill.metric_learning.model.heads import LinearHead
 from tao_skill.metric_learning.model.recogniser import Recogniser
 
@@ -61,3 +63,18 @@ def test_a_trunk_that_cannot_be_traced_works_as_well() -> None:
     network = Recogniser(Curious(), LinearHead(4, 4)).eval()
     with torch.inference_mode():
         assert HalfRecogniser(network)(images(5)).shape == (5, 4)
+
+
+@pytest.mark.parametrize(
+    ("precision", "count", "copied"), [("bf16-mixed", 65, True), ("bf16-mixed", 64, False), ("32-true", 65, False)]
+)
+def test_a_validation_is_in_half_where_the_training_is_and_the_copy_pays(
+    precision: Precision, count: int, copied: bool
+) -> None:
+    network = recogniser("resnet10t").train()
+    transform = EvalTransform([0.5] * 3, [0.25] * 3, 32, 32)
+    with validating(network, transform, torch.device("cpu"), precision, count) as embedder:
+        assert isinstance(embedder.network, HalfRecogniser) is copied
+        assert not embedder.network.training
+        assert embedder.embed(images(2)).shape == (2, 16)
+    assert network.training

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from tao_skill.metric_learning.data.transforms import EvalTransform
-from tao_skill.metric_learning.engines.torch_network import Network, evaluating
-from tao_skill.metric_learning.half import HalfRecogniser
+from tao_skill.metric_learning.device import Precision
+from tao_skill.metric_learning.engines.torch_network import Network
+from tao_skill.metric_learning.half import validating
 from tao_skill.metric_learning.measure import RetrievalTask, embed_task, measure_embedded
 from tao_skill.metric_learning.model.recogniser import Recogniser
 from tao_skill.metric_learning.progress import Progress
@@ -29,8 +30,6 @@ __all__ = ["EpochReport", "EpochSampler", "ProgressBar", "StepTimer"]
 log = logging.getLogger(__name__)
 # The first steps reserve memory and choose kernels.
 _STEPS_BEFORE_TIMING, _TIMED_STEPS = 2, 5
-# A copy of the network in bfloat16 takes as long to make as so many images take in float32.
-_FEW_IMAGES = 64
 
 
 class EpochSampler(pl.Callback):
@@ -49,7 +48,7 @@ class EpochSampler(pl.Callback):
 class EpochReport(pl.Callback):
     """Validate when it is time, and write one status line for each epoch with all its numbers.
 
-    With ``half`` validation computes in bfloat16, as the training does, unless a CPU has but few images to embed.
+    ``precision`` is the training's number format, which validation takes over where that pays (`validating`).
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class EpochReport(pl.Callback):
         tracking: Tracking,
         processes: Processes,
         refit: Refit,
-        half: bool = False,
+        precision: Precision = "32-true",
     ) -> None:
         self.task = task
         self.transform = transform
@@ -74,7 +73,7 @@ class EpochReport(pl.Callback):
         self.checkpointing = checkpointing
         self.tracking = tracking
         self.processes = processes
-        self.half = half
+        self.precision = precision
         self.refit = refit
         self.start_seconds = 0.0
 
@@ -144,15 +143,13 @@ class EpochReport(pl.Callback):
 
     @contextmanager
     def _network(self, recogniser: Recogniser, device: torch.device, num_images: int) -> Iterator[Network]:
-        """Put a recogniser in evaluation mode and the number format of the training, where that pays for so many."""
+        """Give what embeds so many images, with the same batch statistics in all processes."""
         if self.processes.count > 1:
             # On CPUs each process has batch statistics of its own: the first one's are those that checkpoints hold.
             for buffer in recogniser.buffers():
                 torch.distributed.broadcast(buffer, src=0)
-        on_cpu = device.type == "cpu"
-        quick = self.half and on_cpu and num_images > _FEW_IMAGES
-        with evaluating(recogniser), torch.autocast(device.type, torch.bfloat16, enabled=self.half and not on_cpu):
-            yield Network(HalfRecogniser(recogniser) if quick else recogniser, self.transform, device)
+        with validating(recogniser, self.transform, device, self.precision, num_images) as network:
+            yield network
 
 
 def _line(epoch: int, max_epoch: int, kpi: dict[str, float]) -> str:

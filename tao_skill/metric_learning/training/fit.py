@@ -15,7 +15,7 @@ from tao_skill.metric_learning.data.check import CheckedSets
 from tao_skill.metric_learning.data.for_spec import training_sets
 from tao_skill.metric_learning.data.image_set import ImageSet
 from tao_skill.metric_learning.data.transforms import EvalTransform
-from tao_skill.metric_learning.device import choose_precision
+from tao_skill.metric_learning.device import Precision, choose_precision
 from tao_skill.metric_learning.freed_memory import keep_freed_memory
 from tao_skill.metric_learning.model.recogniser import ModelSettings
 from tao_skill.metric_learning.progress import Progress
@@ -132,7 +132,7 @@ def _fit(
     *,
     status: StatusLog,
     tracking: Tracking,
-    precision: Any,
+    precision: Precision,
     warm_up_seconds: float,
 ) -> None:
     spec, train, processes = data.spec, data.spec.train, data.processes
@@ -146,7 +146,7 @@ def _fit(
         checkpointing=checkpointing,
         tracking=tracking,
         processes=processes,
-        half=precision == "bf16-mixed",
+        precision=precision,
         refit=Refit(spec, data.sets.train, data.pixels, module.seed),
     )
     timer = StepTimer(report, projection_seconds=warm_up_seconds if train.embedder_refit else 0.0)
