@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tools.bench.input_pipeline import _measure
+from tools.bench.input_pipeline import _measure, _new_cache
 from tools.bench.pictures import make_classes
 from tools.bench.processes import run_measured
 from tools.bench.start import COMMANDS
@@ -26,7 +26,7 @@ def test_the_input_pipeline_beats_the_reference_by_far(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     try:
-        _measure(row, paths, 3)
+        _measure(row, paths, 3, lambda: _new_cache(paths))
     finally:
         torch.set_flush_denormal(False)
         torch.set_num_threads(threads)
