@@ -10,7 +10,7 @@ from pathlib import Path
 
 __all__ = ["Measured", "own_peak_mb", "run_measured"]
 
-_SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_BETWEEN_LOOKS, _LOOKS_BETWEEN_WALKS = 1.0, 10
 # How threads wait: importing this project sets it, and a program that is compared with it must not inherit that.
 _WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
@@ -20,8 +20,8 @@ class Measured:
     """What one run took.
 
     ``began`` and ``ended`` are times of the clock, ``cpu_s`` processor seconds of the process and its children.
-    ``peak_mb`` is the largest memory of all of them together, in 10^6 bytes, where pages that processes share count
-    once; in ``peak_resident_mb`` they count in each of the processes, as in what `ps` and `top` show.
+    ``peak_mb`` is the largest memory of all of them together that one look found, in 10^6 bytes, where pages that
+    processes share count once; in ``peak_resident_mb`` they count in each of them, as in what `ps` and `top` show.
     """
 
     began: float
@@ -67,28 +67,34 @@ class _Memory(threading.Thread):
 
     Of the process itself the kernel keeps the peak, of its descendants what they hold at the moment counts. To count
     shared pages once, the kernel walks through all pages while the process waits: looked at five times a second, a
-    training on two processors loses a twentieth of its speed. So that is done when it has grown by a hundredth.
+    training on two processors loses a twentieth of its speed. So that is done where it may find more than before: when
+    the whole has changed by a hundredth, and now and then, since pages that a process writes to cease to be shared
+    while the whole stays as it is. All parts of a sum are from the same look.
     """
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
-        self._pid, self._resident, self._looked_at, self._counted_twice = pid, 0, 0, 0
+        self._pid, self._resident, self._once = pid, 0, 0
         self._done = threading.Event()
         self.start()
 
     def run(self) -> None:
+        walked_at, looks = 0, 0
         while not self._done.wait(_SECONDS_BETWEEN_LOOKS):
-            family = _family(self._pid)
-            now = sum(_resident(pid) for pid in family)
-            if now > 1.01 * self._looked_at:
-                self._looked_at, self._counted_twice = now, max(0, now - sum(_shared(pid) for pid in family))
-            self._resident = max(self._resident, now + _grown_beyond(self._pid))
+            family, beyond = _family(self._pid), _grown_beyond(self._pid)
+            resident = beyond + sum(_resident(pid) for pid in family)
+            self._resident = max(self._resident, resident)
+            looks += 1
+            changed = abs(resident - walked_at) > walked_at / 100 or looks >= _LOOKS_BETWEEN_WALKS
+            if changed and resident > self._once:
+                walked_at, looks = resident, 0
+                self._once = max(self._once, beyond + sum(_shared(pid) for pid in family))
 
     def peaks(self) -> tuple[int, int]:
         """Stop looking and return the largest sums, in bytes: shared pages counted once, and in each process."""
         self._done.set()
         self.join()
-        return self._resident - self._counted_twice, self._resident
+        return self._once, self._resident
 
 
 def _family(pid: int) -> list[int]:

@@ -1,0 +1,35 @@
+"""What is measured of a program from outside."""
+
+import sys
+
+from tools.bench.processes import run_measured
+
+MB = 10**6
+# A child that shares its parent's pages; when it has ended, the parent alone grows to less than both showed.
+TWO_PEAKS = """
+import os, time
+held = b"1" * 200_000_000
+child = os.fork()
+if child == 0:
+    time.sleep(1.7)
+    os._exit(0)
+os.waitpid(child, 0)
+more = b"1" * 100_000_000
+time.sleep(1.2)
+"""
+
+
+def test_both_peaks_are_sums_that_a_look_has_seen() -> None:
+    measured = run_measured([sys.executable, "-c", TWO_PEAKS])
+    assert 400 < measured.peak_resident_mb < 460
+    # Not what both processes showed then, less the pages they shared: 200.
+    assert 300 < measured.peak_mb < 350
+
+
+def test_a_page_that_is_written_to_counts_in_each_process() -> None:
+    program = TWO_PEAKS.replace("time.sleep(1.7)", "held = bytearray(held); time.sleep(1.7)").replace(
+        "100_000_000", "1"
+    )
+    measured = run_measured([sys.executable, "-c", program])
+    # The child keeps no other reference to what it copied.
+    assert 400 < measured.peak_mb < 460
