@@ -2,9 +2,10 @@
 
 import sys
 
-from tools.bench.processes import run_measured
+import pytest
 
-MB = 10**6
+from tools.bench.processes import answer_of, run_measured
+
 # A child that shares its parent's pages; when it has ended, the parent alone grows to less than both showed.
 TWO_PEAKS = """
 import os, time
@@ -33,3 +34,23 @@ def test_a_page_that_is_written_to_counts_in_each_process() -> None:
     measured = run_measured([sys.executable, "-c", program])
     # The child keeps no other reference to what it copied.
     assert 400 < measured.peak_mb < 460
+
+
+def test_a_child_inherits_nothing_that_imports_set() -> None:
+    program = """
+import json, os
+before = dict(os.environ)
+import tools.bench.targets
+import tao_skill.metric_learning.training.fit
+from tools.bench.processes import child_environment
+assert "GOMP_SPINCOUNT" in os.environ
+after = child_environment()
+print(json.dumps(sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))))
+"""
+    # OpenCV's names a folder that its wheel does not have.
+    assert set(answer_of([sys.executable, "-c", program])) <= {"LD_LIBRARY_PATH"}
+
+
+def test_a_program_that_fails_says_why() -> None:
+    with pytest.raises(RuntimeError, match="no such thing"):
+        answer_of([sys.executable, "-c", "raise SystemExit('no such thing')"])

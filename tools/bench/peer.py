@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ from tao_skill.run.results_root import open_store  # noqa: E402
 from tao_skill.run.runner import run  # noqa: E402
 from tao_skill.run.search_files import load_history  # noqa: E402
 from tao_skill.run.stage import stage_inputs  # noqa: E402
+from tools.bench.processes import child_environment  # noqa: E402
 
 METRIC = "val Precision at Rank 1"
 OVERRIDES = [
@@ -79,7 +79,7 @@ def theirs(options: argparse.Namespace, seed: int, folder: Path) -> dict[str, An
     words = [options.peer_python, "-c", PEER, str(skill), sys.prefix, str(folder / "theirs"), json.dumps(overrides),
              str(options.trials)]  # fmt: skip
     (folder / "theirs").mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"TAO_SDK_STATE_DIR": str(folder / "theirs" / "state"), "HOME": str(folder)}
+    environment = child_environment({"TAO_SDK_STATE_DIR": str(folder / "theirs" / "state"), "HOME": str(folder)})
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     (folder / "theirs" / "log.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
     if done.returncode != 0:

@@ -1,18 +1,24 @@
 """Run a program and measure it from outside: wall clock, processor time, memory of it and of all it starts."""
 
+import json
 import os
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-__all__ = ["Measured", "own_peak_mb", "run_measured"]
+__all__ = ["FOR_REFERENCE", "Measured", "answer_of", "child_environment", "own_peak_mb", "run_measured"]
 
 _SECONDS_BETWEEN_LOOKS, _LOOKS_BETWEEN_WALKS = 1.0, 10
-# How threads wait: importing this project sets it, and a program that is compared with it must not inherit that.
-_WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+# What importing this project, or a package that it brings, tells PyTorch, OpenMP and the C library about threads and
+# memory. Each side of a comparison says it anew where it wants to; neither may inherit it from this process.
+_SET_BY_IMPORTS = ("GOMP_", "KMP_", "MALLOC_", "OMP_WAIT_POLICY", "PYTORCH_", "TORCHINDUCTOR_")
+#: Serves the reference best. Unless it is told, its threads keep the processors from the processes that load its
+#: images: it would be a quarter slower with a small network.
+FOR_REFERENCE = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 @dataclass(frozen=True)
@@ -31,16 +37,15 @@ class Measured:
     peak_resident_mb: float
 
 
-def run_measured(command: Sequence[str], environment: dict[str, str] | None = None) -> Measured:
-    """Run a program to its end, in this process's environment but for what importing this project set.
+def run_measured(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Measured:
+    """Run a program to its end, in the environment of all children, with more if there is more.
 
     Raises:
         RuntimeError: it failed; with the end of what it said.
     """
-    inherited = {name: value for name, value in os.environ.items() if name not in _WAITING}
     began, before = time.time(), os.times()
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=inherited | (environment or {})
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=child_environment(environment)
     ) as process:
         memory = _Memory(process.pid)
         said, _ = process.communicate()
@@ -50,6 +55,24 @@ def run_measured(command: Sequence[str], environment: dict[str, str] | None = No
         raise RuntimeError(f"{' '.join(command)}\n{said[-3000:]}")
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
     return Measured(began, ended, cpu, shared / 1e6, resident / 1e6)
+
+
+def answer_of(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Any:
+    """Run a program as `run_measured` does and return the JSON document in the last line of its output.
+
+    Raises:
+        RuntimeError: it failed; with the end of what it said.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=child_environment(environment))
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def child_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return this process's environment without what imports set in it, and with more."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_SET_BY_IMPORTS)}
+    return kept | dict(more or {})
 
 
 def own_peak_mb() -> float:

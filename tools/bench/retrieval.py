@@ -9,7 +9,6 @@ Every measurement runs in a process of its own, so that its peak memory is its o
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.bench.processes import own_peak_mb
+from tools.bench.processes import answer_of, own_peak_mb
 
 Metrics = dict[str, float]
 Data = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
@@ -154,8 +153,7 @@ def _in_own_process(way: str, options: argparse.Namespace) -> dict[str, Any]:
     command = [sys.executable, "-m", "tools.bench.retrieval", "--worker", way]
     for name in ("images", "dimensions", "classes", "spread"):
         command += [f"--{name}", str(getattr(options, name))]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(answer.stdout)
+    found: dict[str, Any] = answer_of(command)
     return found
 
 

@@ -1,10 +1,9 @@
 """Retrieval and cluster metrics, in the table's form."""
 
-import json
-import subprocess
 import sys
 from typing import Any
 
+from tools.bench.processes import answer_of
 from tools.bench.table import Row, pairs
 
 __all__ = ["retrieval_rows"]
@@ -28,13 +27,5 @@ def retrieval_rows(rounds: int, threads: int) -> list[Row]:
 
 def _worker(name: str, threads: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "tools.bench.retrieval", "--worker", name]
-    environment = {"OMP_NUM_THREADS": str(threads)}
-    answer = subprocess.run(command, capture_output=True, text=True, check=True, env=_environment(environment))
-    found: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+    found: dict[str, Any] = answer_of(command, {"OMP_NUM_THREADS": str(threads)})
     return found
-
-
-def _environment(more: dict[str, str]) -> dict[str, str]:
-    import os
-
-    return os.environ | more

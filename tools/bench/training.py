@@ -11,14 +11,9 @@ from typing import Any
 
 import yaml
 
-from tools.bench.processes import Measured, run_measured
+from tools.bench.processes import FOR_REFERENCE, Measured, run_measured
 
 __all__ = ["Task", "Trained", "decodes_of_product", "train_product", "train_reference"]
-
-
-# Unless it is told, its threads keep the processors from the processes that load its images: it would be a quarter
-# slower with a small network.
-_BEST_FOR_REFERENCE = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,7 @@ def train_reference(task: Task, threads: int) -> Trained:
     command += ["--steps", str(task.steps), "--workers", str(task.workers), "--seed", str(task.seed)]
     if task.compare_accuracy:
         command += ["--reference", str(task.reference), "--query", str(task.query)]
-    return _trained(task, command, threads, _BEST_FOR_REFERENCE)
+    return _trained(task, command, threads, FOR_REFERENCE)
 
 
 def train_product(task: Task, threads: int) -> Trained:

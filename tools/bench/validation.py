@@ -2,14 +2,13 @@
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from tools.bench.pictures import make_classes
+from tools.bench.processes import FOR_REFERENCE, answer_of
 from tools.bench.table import Row, pairs
 
 __all__ = ["validation_rows"]
@@ -30,11 +29,10 @@ def validation_rows(folder: Path, rounds: int, threads: int, images: int = 512) 
     first, timed = _made(folder / "first", _WARM_UP), _made(folder / "images", images)
 
     def side(name: str) -> float:
-        command = [sys.executable, "-m", "tools.bench.validation", name, str(first), str(timed), str(threads)]
+        command = [sys.executable, "-m", "tools.bench.validation", name, str(first), str(timed)]
         with tempfile.TemporaryDirectory() as cache:  # a new one: its pixels are decoded, as in a first validation
-            environment = os.environ | {"TAO_SKILL_CACHE": cache}
-            answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-        return float(json.loads(answer.stdout.splitlines()[-1]))
+            environment = FOR_REFERENCE if name == "theirs" else {"TAO_SKILL_CACHE": cache}
+            return float(answer_of(command, {"OMP_NUM_THREADS": str(threads)} | environment))
 
     pairs(rounds, lambda: row.ours.append(side("ours")), lambda: row.theirs.append(side("theirs")))
     return [row]
@@ -95,10 +93,7 @@ def _theirs(folders: list[Path]) -> list[float]:
 
 def main() -> None:
     """Measure one side and print images per second."""
-    name, first, images, threads = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
-    import torch
-
-    torch.set_num_threads(threads)
+    name, first, images = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     times = {"ours": _ours, "theirs": _theirs}[name]([first, images])
     count = sum(1 for _ in images.rglob("*.jpg"))
     print(json.dumps(count / (times[2] - times[1])))
