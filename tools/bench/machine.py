@@ -5,6 +5,8 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
+
 from tao_skill.processors import usable_processors
 
 __all__ = ["commit", "describe"]
@@ -14,7 +16,7 @@ _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 
 def describe(threads: int) -> str:
-    """Return a sentence on the processor, the threads and the packages."""
+    """Return a sentence on the processors, a GPU where one is used, the threads and the packages."""
     model, flags = platform.processor() or platform.machine(), ""
     info = Path("/proc/cpuinfo")
     if info.is_file():
@@ -22,9 +24,10 @@ def describe(threads: int) -> str:
         values = {name.strip(): value.strip() for name, value in fields.items()}
         model = values.get("model name", model)
         flags = " ".join(flag for flag in _FLAGS if flag in values.get("flags", "").split())
+    gpu = f" with {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     return (
-        f"Machine: {usable_processors()} × {model} ({flags}), {platform.system()} {platform.machine()}, "
+        f"Machine: {usable_processors()} × {model} ({flags}){gpu}, {platform.system()} {platform.machine()}, "
         f"{threads} threads of PyTorch on each side, Python {platform.python_version()}, {packages}."
     )
 

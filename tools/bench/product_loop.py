@@ -44,13 +44,14 @@ def main() -> int:
 
 
 def _note_steps(steps: list[float]) -> None:
-    """Write down when each training step begins."""
+    """Write down when each training step begins, and all that came before it is done."""
     from tao_skill.metric_learning.training.module import TrainingModule
+    from tools.bench.device import moment
 
     step: Any = TrainingModule.training_step
 
     def noted(*arguments: Any) -> Any:
-        steps.append(time.time())
+        steps.append(moment())
         return step(*arguments)
 
     setattr(TrainingModule, "training_step", noted)  # noqa: B010 - mypy takes no assignment to a method

@@ -7,7 +7,6 @@ Nothing in here is slowed down, and nothing is tuned: ``python -m tools.bench.re
 
 import argparse
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ from pytorch_metric_learning.utils.inference import CustomKNN
 from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import datasets, models, transforms
+
+from tools.bench.device import moment, reference_device
 
 __all__ = ["eval_transform", "train_transform"]
 
@@ -75,7 +76,13 @@ def loader(images: datasets.ImageFolder, batch: int, workers: int) -> "DataLoade
     """Return batches of four images of each class."""
     sampler = samplers.MPerClassSampler(images.targets, INSTANCES, batch, length_before_new_iter=len(images))
     return DataLoader(
-        images, batch, sampler=sampler, num_workers=workers, persistent_workers=workers > 0, drop_last=True
+        images,
+        batch,
+        sampler=sampler,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        drop_last=True,
+        pin_memory=torch.cuda.is_available(),
     )
 
 
@@ -88,7 +95,8 @@ def forever(batches: "DataLoader[Any]") -> Iterator[Any]:
 def train(options: argparse.Namespace) -> tuple[dict[str, Any], nn.Module, nn.Module]:
     """Train for so many steps and return the time at which each began, and the last ended."""
     torch.manual_seed(options.seed)
-    trunk, embedder = build(options.network)
+    device = reference_device()
+    trunk, embedder = (part.to(device) for part in build(options.network))
     images = datasets.ImageFolder(str(options.train), train_transform(options.size))
     optimizers = [torch.optim.Adam(part.parameters(), lr=RATE, weight_decay=DECAY) for part in (trunk, embedder)]
     distance = distances.LpDistance(normalize_embeddings=True)
@@ -99,7 +107,8 @@ def train(options: argparse.Namespace) -> tuple[dict[str, Any], nn.Module, nn.Mo
     batches = forever(loader(images, options.batch, options.workers))
     for _ in range(options.steps):
         pixels, labels = next(batches)
-        times.append(time.time())
+        times.append(moment())
+        pixels, labels = pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)
         embeddings = embedder(trunk(pixels))
         loss = criterion(embeddings, labels, miner(embeddings, labels))
         for optimizer in optimizers:
@@ -107,7 +116,7 @@ def train(options: argparse.Namespace) -> tuple[dict[str, Any], nn.Module, nn.Mo
         loss.backward()
         for optimizer in optimizers:
             optimizer.step()
-    times.append(time.time())
+    times.append(moment())
     return {"steps": times}, trunk, embedder
 
 
@@ -115,16 +124,16 @@ def embed(options: argparse.Namespace, folder: Path, trunk: nn.Module, embedder:
     """Return embeddings and labels of a folder's images, by the library's tester."""
     images = datasets.ImageFolder(str(folder), eval_transform(options.size))
     tester = testers.GlobalEmbeddingSpaceTester(
-        batch_size=options.val_batch, dataloader_num_workers=options.workers, data_device=torch.device("cpu")
+        batch_size=options.val_batch, dataloader_num_workers=options.workers, data_device=reference_device()
     )
     return tester.get_all_embeddings(images, trunk, embedder)  # type: ignore[no-any-return]
 
 
 def validate(options: argparse.Namespace, trunk: nn.Module, embedder: nn.Module) -> dict[str, Any]:
     """Embed reference and query, and return P@1 and the images embedded in a second."""
-    begin = time.perf_counter()
+    begin = moment()
     reference, query = (embed(options, folder, trunk, embedder) for folder in (options.reference, options.query))
-    seconds = time.perf_counter() - begin
+    seconds = moment() - begin
     knn = CustomKNN(distances.CosineSimilarity())
     calculator = AccuracyCalculator(include=("precision_at_1",), k=1, knn_func=knn)
     found = calculator.get_accuracy(query[0], query[1].squeeze(1), reference[0], reference[1].squeeze(1))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tao_skill.processors import usable_processors
+from tools.bench.device import DEVICES, use
 from tools.bench.input_pipeline import pipeline_rows
 from tools.bench.machine import describe
 from tools.bench.retrieval_rows import retrieval_rows
@@ -28,7 +29,7 @@ _READING = """\
 Both sides do the same work on the same machine in turn, {rounds} times each, and who begins alternates: what else the
 machine does hits both alike. The reference is the training loop of `tools/bench/reference_loop.py`: torchvision's
 transforms on PIL images, a DataLoader with two processes, fp32, pytorch-metric-learning's loss, miner, sampler and
-tester, all with their defaults. It trains with OMP_WAIT_POLICY=PASSIVE, which serves it best: as a user would start
+tester, all with their defaults. It trains and validates with OMP_WAIT_POLICY=PASSIVE, which serves it best: as a user would start
 it, a small network is a third slower.
 
 In each row stand the medians of both sides, then the **ratio** this project / reference: the median of the rounds'
@@ -69,7 +70,8 @@ PARTS: Mapping[str, Part] = {
     ),
     "validation": Part(
         "Validation",
-        "Embedding 64 image files with the settings of a validation during training, decoding included.",
+        "Embedding 512 image files with the settings of a validation during training: decoding is included, and where "
+        "the network computes in bf16, copying it.",
         lambda options, folder: validation_rows(folder, options.rounds, options.threads),
     ),
     "retrieval": Part(
@@ -105,9 +107,11 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, help="parts to measure; the page then isn't written")
     parser.add_argument("--rounds", type=int, default=5, help="alternating pairs of runs")
     parser.add_argument("--threads", type=int, default=usable_processors(), help="of PyTorch, on both sides")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="a GPU if there is one, CPUs, or a GPU")
     parser.add_argument("--emoji", type=Path, help="folder of class folders of 96-pixel images, instead of made ones")
     parser.add_argument("--out", type=Path, help=f"Markdown file to write; {PAGE} where all is measured")
     options = parser.parse_args(words)
+    use(options.device)
     out = options.out or (None if options.only else PAGE)
     measured: dict[str, list[Row]] = {}
     for name in options.only or PARTS:

@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from tools.bench.pictures import make_classes
@@ -55,6 +54,7 @@ def _ours(folders: list[Path]) -> list[float]:
     from tao_skill.metric_learning.half import validating
     from tao_skill.metric_learning.model.recogniser import ModelSettings, build_recogniser
     from tao_skill.metric_learning.quick_layers import make_quick
+    from tools.bench.device import moment
 
     device = choose_device(1, [0], "")
     network = build_recogniser(ModelSettings.of(Model()), 1).to(memory_format=torch.channels_last)
@@ -65,13 +65,13 @@ def _ours(folders: list[Path]) -> list[float]:
     network.to(device.torch_device)
     data = TrainData()
     transform = EvalTransform(data.pixel_mean, data.pixel_std, 224, 224)
-    times = [time.perf_counter()]
+    times = [moment()]
     with decoded_once([_files(folder) for folder in folders], 3, data.pixel_cache_gb) as pixels:
         for folder in folders:
             paths = _files(folder)
             with validating(network, transform, device.torch_device, precision, len(paths)) as embedder:
                 embed_images(embedder, paths, batch_size=_BATCH, workers=_WORKERS, pixels=pixels)
-            times.append(time.perf_counter())
+            times.append(moment())
     return times
 
 
@@ -80,14 +80,15 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _theirs(folders: list[Path]) -> list[float]:
+    from tools.bench.device import moment, reference_device
     from tools.bench.reference_loop import build, embed
 
-    trunk, embedder = build("resnet50")
+    trunk, embedder = (part.to(reference_device()) for part in build("resnet50"))
     options = argparse.Namespace(size=224, val_batch=_BATCH, workers=_WORKERS)
-    times = [time.perf_counter()]
+    times = [moment()]
     for folder in folders:
         embed(options, folder, trunk, embedder)
-        times.append(time.perf_counter())
+        times.append(moment())
     return times
 
 
