@@ -13,6 +13,8 @@ from tools.bench.pictures import make_classes
 from tools.bench.processes import run_measured
 from tools.bench.start import COMMANDS
 from tools.bench.table import Row, markdown
+from tools.bench.training import Task, train_product, train_reference
+from tools.bench.validation import validation_rows
 
 HEAVY = {"torch", "torchvision", "pytorch_lightning", "timm", "cv2", "boto3", "optuna", "pandas", "sklearn", "scipy"}
 # Budgets are for a quiet machine and a warm disk; a test has neither.
@@ -31,6 +33,23 @@ def test_the_input_pipeline_beats_the_reference_by_far(tmp_path: Path) -> None:
         torch.set_flush_denormal(False)
         torch.set_num_threads(threads)
     assert row.ratio > 2
+
+
+def test_both_sides_train_and_tell_what_it_took(tmp_path: Path) -> None:
+    images, few = make_classes(tmp_path / "train", 16, 8, 64, 64), make_classes(tmp_path / "val", 2, 1, 64, 64)
+    task = Task(images, few, few, "resnet10t", 32, 8, steps=16)
+    ours, theirs = train_product(task, 1), train_reference(task, 1)
+    for trained in (ours, theirs):
+        assert trained.steps == task.steps  # an epoch of this project has as many
+        assert trained.start_s > 0
+        assert 100 < trained.peak_mb <= trained.peak_resident_mb * 1.01
+    assert ours.images_per_s > 0.3 * theirs.images_per_s
+
+
+@pytest.mark.long
+def test_both_sides_validate(tmp_path: Path) -> None:
+    (row,) = validation_rows(tmp_path, 1, 1, images=80)
+    assert row.ratio > 0.3
 
 
 @pytest.mark.parametrize("name", ["--help", "schema train"])

@@ -24,7 +24,7 @@ class Task:
     Then both sides learn at the same rate from the first step on, as the reference always does. What this project does
     beside the steps by default, and the reference does not: ``computed_start``, it computes its embedder from the
     training images before the first step; ``weights_average``, it validates an average of the weights; ``refit``, it
-    also validates an embedder that is computed anew.
+    also validates an embedder that is computed anew; ``keeps_pixels``, it remembers what it decoded.
     """
 
     train: Path
@@ -41,12 +41,14 @@ class Task:
     computed_start: bool = True
     weights_average: bool = True
     refit: bool = True
+    keeps_pixels: bool = True
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training took; ``precision_at_1`` where it was validated."""
+    """What a training took in so many steps; ``precision_at_1`` where it was validated."""
 
+    steps: int
     images_per_s: float
     start_s: float
     peak_mb: float
@@ -101,7 +103,8 @@ def _spec(task: Task, folder: Path) -> dict[str, object]:
     model: dict[str, object] = {"input_width": task.size, "input_height": task.size}
     model |= {"backbone": "resnet_50"} if task.network == "resnet50" else {"timm_name": task.network}
     validation = {"reference": str(task.reference), "query": str(task.query)}
-    dataset = {"train_dataset": str(task.train), "val_dataset": validation, "workers": task.workers}
+    dataset: dict[str, object] = {"train_dataset": str(task.train), "val_dataset": validation, "workers": task.workers}
+    dataset |= {} if task.keeps_pixels else {"pixel_cache_gb": 0}
     train: dict[str, object] = {"batch_size": task.batch, "num_epochs": task.epochs, "seed": task.seed}
     train |= {"validation_interval": task.epochs, "checkpoint_interval": task.epochs}
     train |= {"optim": {"warmup_factor": 1.0}} if task.compare_accuracy else {}
@@ -135,7 +138,7 @@ def _trained(task: Task, command: list[str], threads: int, environment: dict[str
         file=sys.stderr,
         flush=True,
     )
-    return Trained(rate, start, measured.peak_mb, measured.peak_resident_mb, precision)
+    return Trained(len(times) - 1, rate, start, measured.peak_mb, measured.peak_resident_mb, precision)
 
 
 def _run(command: list[str], environment: dict[str, str]) -> tuple[Measured, dict[str, Any]]:
