@@ -7,9 +7,7 @@ from tools.bench.pictures import make_classes
 from tools.bench.training import Task, decodes_of_product
 
 
-def test_trainings_are_seen_to_decode_each_file_once_or_with_the_cache_turned_off_again_and_again(
-    tmp_path: Path,
-) -> None:
+def test_a_second_decoding_of_a_file_is_seen(tmp_path: Path) -> None:
     images, few = make_classes(tmp_path / "train", 4, 4, 48, 48), make_classes(tmp_path / "val", 2, 2, 48, 48)
     task = Task(images, few, few, "resnet10t", 32, 8, steps=2, epochs=2)
     files = 4 * 4 + 2 * 2
