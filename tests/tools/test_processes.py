@@ -27,6 +27,12 @@ def test_both_peaks_are_sums_that_a_look_has_seen() -> None:
     assert 300 < measured.peak_mb < 350
 
 
+def test_memory_that_comes_and_goes_is_not_counted_twice() -> None:
+    program = "import time\nend = time.time() + 3.5\nwhile time.time() < end: bytearray(300_000_000)"
+    measured = run_measured([sys.executable, "-c", program])
+    assert 300 < measured.peak_mb <= measured.peak_resident_mb < 340
+
+
 def test_a_page_that_is_written_to_counts_in_each_process() -> None:
     program = TWO_PEAKS.replace("time.sleep(1.7)", "held = bytearray(held); time.sleep(1.7)").replace(
         "100_000_000", "1"

@@ -80,9 +80,7 @@ def own_peak_mb() -> float:
 
     The peak of `getrusage` outlives `exec`: it tells that of the process which started this one, where that is larger.
     """
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    (peak,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(peak) * 1024 / 1e6
+    return _peak(os.getpid()) / 1e6
 
 
 class _Memory(threading.Thread):
@@ -92,7 +90,8 @@ class _Memory(threading.Thread):
     shared pages once, the kernel walks through all pages while the process waits: looked at five times a second, a
     training on two processors loses a twentieth of its speed. So that is done where it may find more than before: when
     the whole has changed by a hundredth, and now and then, since pages that a process writes to cease to be shared
-    while the whole stays as it is. All parts of a sum are from the same look.
+    while the whole stays as it is. All parts of a sum are from the same look, and no difference is of two moments:
+    within a step memory comes and goes by hundreds of megabytes.
     """
 
     def __init__(self, pid: int) -> None:
@@ -104,14 +103,18 @@ class _Memory(threading.Thread):
     def run(self) -> None:
         walked_at, looks = 0, 0
         while not self._done.wait(_SECONDS_BETWEEN_LOOKS):
-            family, beyond = _family(self._pid), _grown_beyond(self._pid)
-            resident = beyond + sum(_resident(pid) for pid in family)
+            family = _family(self._pid)
+            resident = _peak(self._pid) + sum(_resident(pid) for pid in family[1:])
             self._resident = max(self._resident, resident)
             looks += 1
             changed = abs(resident - walked_at) > walked_at / 100 or looks >= _LOOKS_BETWEEN_WALKS
             if changed and resident > self._once:
                 walked_at, looks = resident, 0
-                self._once = max(self._once, beyond + sum(_shared(pid) for pid in family))
+                self._once = max(self._once, self._counted_once(family[1:]))
+
+    def _counted_once(self, descendants: list[int]) -> int:
+        resident, shared = _walked(self._pid)
+        return _peak(self._pid) - (resident - shared) + sum(_walked(pid)[1] for pid in descendants)
 
     def peaks(self) -> tuple[int, int]:
         """Stop looking and return the largest sums, in bytes: shared pages counted once, and in each process."""
@@ -139,21 +142,21 @@ def _resident(pid: int) -> int:
         return 0
 
 
-def _grown_beyond(pid: int) -> int:
-    """Return how many bytes more than now a process has held at its peak."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    except OSError:  # it has ended
-        return 0
-    sizes = {name: int(line.split()[1]) * 1024 for line in lines if (name := line[:5]) in ("VmHWM", "VmRSS")}
-    return max(0, sizes.get("VmHWM", 0) - sizes.get("VmRSS", 0))
+def _peak(pid: int) -> int:
+    """Return the largest memory that a process has had, in bytes."""
+    return _sizes(f"/proc/{pid}/status").get("VmHWM", 0)
 
 
-def _shared(pid: int) -> int:
-    """Return the memory of a process in bytes, with each page that n processes share counting 1/n."""
+def _walked(pid: int) -> tuple[int, int]:
+    """Return the memory of a process in bytes: as it is, and with each page that n processes share counting 1/n."""
+    sizes = _sizes(f"/proc/{pid}/smaps_rollup")
+    return sizes.get("Rss", 0), sizes.get("Pss", 0)
+
+
+def _sizes(file: str) -> dict[str, int]:
+    """Return what a file says in kB, in bytes."""
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:  # it has ended
-        return 0
-    (size,) = [line.split()[1] for line in lines if line.startswith("Pss:")]
-    return int(size) * 1024
+        lines = Path(file).read_text(encoding="ascii").splitlines()
+    except OSError:  # the process has ended
+        return {}
+    return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.endswith(" kB")}
