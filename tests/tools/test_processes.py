@@ -33,12 +33,11 @@ def test_memory_that_comes_and_goes_is_not_counted_twice() -> None:
     assert 300 < measured.peak_mb <= measured.peak_resident_mb < 340
 
 
-def test_a_page_that_is_written_to_counts_in_each_process() -> None:
+def test_what_a_child_has_of_its_own_counts() -> None:
     program = TWO_PEAKS.replace("time.sleep(1.7)", "held = bytearray(held); time.sleep(1.7)").replace(
         "100_000_000", "1"
     )
     measured = run_measured([sys.executable, "-c", program])
-    # The child keeps no other reference to what it copied.
     assert 400 < measured.peak_mb < 460
 
 
