@@ -1,5 +1,6 @@
 """What is measured of a program from outside."""
 
+import subprocess
 import sys
 
 import pytest
@@ -31,6 +32,16 @@ def test_memory_that_comes_and_goes_is_not_counted_twice() -> None:
     program = "import time\nend = time.time() + 3.5\nwhile time.time() < end: bytearray(300_000_000)"
     measured = run_measured([sys.executable, "-c", program])
     assert 300 < measured.peak_mb <= measured.peak_resident_mb < 340
+
+
+def test_libraries_count_whole_though_others_use_them_too() -> None:
+    program = "import time, torch\nprint('{}')\ntime.sleep(2.5)"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        measured = run_measured([sys.executable, "-c", program])
+        other.kill()
+    assert measured.peak_mb > 0.97 * measured.peak_resident_mb
 
 
 def test_what_a_child_has_of_its_own_counts() -> None:

@@ -113,8 +113,16 @@ class _Memory(threading.Thread):
                 self._once = max(self._once, self._counted_once(family[1:]))
 
     def _counted_once(self, descendants: list[int]) -> int:
-        resident, shared = _walked(self._pid)
-        return _peak(self._pid) - (resident - shared) + sum(_walked(pid)[1] for pid in descendants)
+        """Return the sum in which the process counts whole, but its descendants without the files that it maps too.
+
+        What the kernel calls a share can't serve for files: other programs, such as this one, map the same libraries.
+        """
+        walks, sizes = ([of(pid) for pid in (self._pid, *descendants)] for of in (_walked, _status))
+        own, mapped = walks[0], [size.get("RssFile", 0) for size in sizes]
+        twice = own.get("Anonymous", 0) - own.get("Pss_Anon", 0)
+        twice += max(0, sizes[0].get("RssShmem", 0) - own.get("Pss_Shmem", 0))
+        theirs = sum(walk.get("Pss_Anon", 0) + walk.get("Pss_Shmem", 0) for walk in walks[1:])
+        return _peak(self._pid) - twice + theirs + max(mapped) - mapped[0]
 
     def peaks(self) -> tuple[int, int]:
         """Stop looking and return the largest sums, in bytes: shared pages counted once, and in each process."""
@@ -144,13 +152,16 @@ def _resident(pid: int) -> int:
 
 def _peak(pid: int) -> int:
     """Return the largest memory that a process has had, in bytes."""
-    return _sizes(f"/proc/{pid}/status").get("VmHWM", 0)
+    return _status(pid).get("VmHWM", 0)
 
 
-def _walked(pid: int) -> tuple[int, int]:
-    """Return the memory of a process in bytes: as it is, and with each page that n processes share counting 1/n."""
-    sizes = _sizes(f"/proc/{pid}/smaps_rollup")
-    return sizes.get("Rss", 0), sizes.get("Pss", 0)
+def _status(pid: int) -> dict[str, int]:
+    return _sizes(f"/proc/{pid}/status")
+
+
+def _walked(pid: int) -> dict[str, int]:
+    """Return the kinds of memory of a process in bytes; in a "Pss", a page that n processes share counts 1/n."""
+    return _sizes(f"/proc/{pid}/smaps_rollup")
 
 
 def _sizes(file: str) -> dict[str, int]:
