@@ -9,9 +9,6 @@ beside each other they would mean nothing. From which commit a curve comes stand
 """
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +20,7 @@ from tao_skill.processors import usable_processors
 from tools.bench.growth_plot import Curve, plotted
 from tools.bench.machine import commit, describe
 from tools.bench.pictures import make_classes
+from tools.bench.processes import answer_of
 from tools.bench.records import read_record, write_record
 from tools.bench.training import Task, train_product
 
@@ -115,9 +113,7 @@ def _trained(batch: int, workers: int, threads: int) -> tuple[float, float]:
 def _program(name: str) -> Callable[[int, int], Point]:
     def measure(size: int, threads: int) -> Point:
         command = [sys.executable, "-m", "tools.bench.growth_programs", name, str(size)]
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-        answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-        value, memory = json.loads(answer.stdout.splitlines()[-1])
+        value, memory = answer_of(command, {"OMP_NUM_THREADS": str(threads)})
         return size, value, memory
 
     return measure

@@ -32,10 +32,9 @@ def pipeline_rows(folder: Path, rounds: int) -> list[Row]:
 
     Each image is decoded in the first epoch only, which also writes its pixels into the cache: an empty one in each
     round. From the second epoch on they come from there; the reference has no cache. The reference's 15-tap blur
-    multiplies with weights that are subnormal numbers, which some processors do slowly. So it is measured a second time
-    with such numbers flushed to zero. That is the fairer reading: no setting of a trainer does it, but a library built
-    for fast mathematics may, and published timings of such a pipeline, 13 to 15 ms for each image on a processor like
-    the one where it takes 50 ms here, agree with it.
+    multiplies with weights that are subnormal numbers, which some processors do slowly: an image took 50 ms on one, 10
+    on another that flushing does not change. So it is measured a second time with such numbers flushed to zero. That is
+    the fairer reading: no setting of a trainer does it, but a library built for fast mathematics may.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -29,8 +29,8 @@ _READING = """\
 Both sides do the same work on the same machine in turn, {rounds} times each, and who begins alternates: what else the
 machine does hits both alike. The reference is the training loop of `tools/bench/reference_loop.py`: torchvision's
 transforms on PIL images, a DataLoader with two processes, fp32, pytorch-metric-learning's loss, miner, sampler and
-tester, all with their defaults. It trains and validates with OMP_WAIT_POLICY=PASSIVE, which serves it best: as a user would start
-it, a small network is a third slower.
+tester, all with their defaults. It trains and validates with OMP_WAIT_POLICY=PASSIVE, which serves it best: as a user
+would start it, a small network is a third slower.
 
 In each row stand the medians of both sides, then the **ratio** this project / reference: the median of the rounds'
 ratios, and the smallest and the largest of them. A target of *≥ 3* asks for a rate at least three times the
