@@ -195,8 +195,8 @@ def _page(curves: Sequence[tuple[Curve, str]], plot: str, machine: str) -> str:
     parts = [
         "# How cost grows with size",
         "Written by `make bench`; don't edit. Memory is the peak of the whole process, libraries and data with it: "
-        "PyTorch alone takes 450 to 770 MB of it, depending on its build. What else is measured, and what can disturb it: "
-        "[measuring.md](measuring.md).",
+        "PyTorch alone takes 450 to 770 MB of it, depending on its build. What else is measured, and what can disturb "
+        "it: [measuring.md](measuring.md).",
         machine,
         f"![Cost over size]({plot})",
     ]
