@@ -132,7 +132,9 @@ class SearchFact(_Document):
     trials: int = Field(description="Most trainings that are started.")
     epochs: int | None = Field(description="Epochs of a full training.")
     minutes: float | None = Field(description="Minutes after which it ends; null: no limit.")
-    at_once: int = Field(description="Trials that run at the same time.")
+    at_once: int | None = Field(
+        description="Trials that run at the same time; null: as many as the cluster has room for."
+    )
     searched: list[dict[str, Any]] = Field(description="Parameters with their present value and range or choices.")
     left_out: dict[str, str] = Field(description="Parameters that are not searched, and why.")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tao_skill.automl.chat import BadAnswer, Chat
 from tao_skill.automl.chat_settings import ChatSettings
-from tao_skill.automl.history import SearchHistory
+from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.automl.llm_answer import InvalidAnswer, read_values
 from tao_skill.automl.llm_prompt import first_messages, mending_messages
 from tao_skill.automl.optuna_searcher import OptunaSearcher
@@ -80,6 +80,10 @@ class LanguageModelSearcher:
         if proposal.values is not None:
             return self._optuna.recommend(number, proposal.values, ORIGIN)
         return self._without_the_model(proposal)
+
+    def go_on_from(self, best: Trial) -> Recommendation | None:
+        """Return what Optuna's side proposes."""
+        return self._optuna.go_on_from(best)
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Report to Optuna."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,12 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from tao_skill.automl.history import SearchHistory
+from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.automl.journal import STUDY_NAME, open_journal, set_aside
 from tao_skill.automl.parameter import Parameter
 from tao_skill.automl.searcher import Ended, Recommendation
 from tao_skill.automl.space import SearchSpace
-from tao_skill.automl.starting import starting_values
+from tao_skill.automl.starting import near, starting_values
 from tao_skill.config.automl import AutoML
 from tao_skill.errors import Problem
 
@@ -81,6 +82,16 @@ class OptunaSearcher:
             self._study.tell(trial, state=TrialState.FAIL)
         # A model that is not told of rules proposes the same again.
         return self._drawn(number, self._anywhere)
+
+    def go_on_from(self, best: Trial) -> Recommendation | None:
+        """Return values near the best ones, where values are learned from; random ones would only spoil a model."""
+        if self._name != "bayesian":
+            return None
+        number = len(self._history.trials)
+        found = self._drawn(number, lambda _, chance: near(self._space.parameters, best.values, chance))
+        if found is None:
+            return None
+        return replace(found, origin=f"from trial {best.number}, other values", continues=best.number)
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Report to Optuna, and return what its pruner says; the baseline is never hopeless."""

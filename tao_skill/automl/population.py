@@ -60,6 +60,11 @@ class PopulationSearcher:
         member = min(ready, key=lambda trial: (trial.epochs, trial.number))
         return self._next_generation(number, member, chance)
 
+    def go_on_from(self, best: Trial) -> Recommendation | None:
+        """Return None: that is what each generation does."""
+        del best
+        return None
+
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Return False: members aren't ended, they copy."""
         del number, epoch, value

@@ -28,7 +28,8 @@ def disk_bound(history: SearchHistory, settings: AutoML, slots: int) -> str:
         words = f"the checkpoints of all {trials} trials: automl_delete_intermediate_ckpt is false"
     else:
         population = settings.automl_population_size if history.algorithm == "pbt" else 0
-        paused = FINALISTS + 1 if history.first_pause else 0  # and the baseline
+        # And the baseline, and what those that run went on from.
+        paused = FINALISTS + 1 + slots if history.first_pause else 0
         trials = settings.automl_keep_trials + slots + 1 + population + paused
         words = f"the checkpoints of {trials} trials"
     size = history.largest_trial_bytes

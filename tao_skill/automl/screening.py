@@ -1,9 +1,10 @@
 """How long trials train before they are compared, where the wall clock holds too few full trainings for a search.
 
 All trials then pause at the same epoch; the best few go on from their checkpoints to a later one, and the best of
-those trains for the rest of the time, as long as it improves: then the other finalists do, and the baseline, which a
-plain training would have trained in all that time. Where the time is too little even for that, the search is a plain
-training.
+those trains for the rest of the time, as long as it improves: then the other finalists do. Where none of them improves
+any more, new trials go on from the best one's checkpoint with other values (where the algorithm proposes such), or the
+baseline does, which a plain training would have trained in all that time. Where the time is too little even for that,
+the search is a plain training.
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ import math
 from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.config.automl import AutoML
 
-__all__ = ["FINALISTS", "SHARE", "can_be_judged", "final_epoch", "finalists", "first_pause", "is_flat", "next_to_train"]
+__all__ = [
+    "FINALISTS",
+    "SHARE",
+    "baseline_again",
+    "can_be_judged",
+    "final_epoch",
+    "finalists",
+    "first_pause",
+    "is_flat",
+    "next_finalist",
+]
 
 # Algorithms that come with no rungs of their own.
 _ALGORITHMS = ("bayesian", "random", "llm", "hybrid")
@@ -25,7 +36,7 @@ _FEWEST = 3
 # No trial pauses before this part of what the wall clock lets one training have.
 _EARLIEST = 1 / 16
 FINALISTS = 3
-_FINAL_FACTOR = 3
+_FINAL_FACTOR = 2
 # A trial is flat when it has not improved for this part of its epochs.
 _PATIENCE = 1 / 3
 # The first epoch of a process is slower than the others.
@@ -40,16 +51,20 @@ def can_be_judged(settings: AutoML, history: SearchHistory, trial: Trial) -> boo
     return trial.number == 0 and trial.last_epoch == _JUDGED_AFTER
 
 
-def first_pause(settings: AutoML, full_epochs: int, seconds_per_epoch: float) -> int:
-    """Return the epoch after which trials pause to be compared; 0: they don't, each is trained to the end."""
+def first_pause(settings: AutoML, full_epochs: int, seconds_per_epoch: float, slots: int = 1) -> int:
+    """Return the epoch after which trials pause to be compared; 0: they don't, each is trained to the end.
+
+    ``seconds_per_epoch`` is what an epoch takes while ``slots`` trials run at once.
+    """
     assert settings.automl_max_minutes is not None
     affordable = settings.automl_max_minutes * 60 / max(seconds_per_epoch, 1e-9)
-    if affordable >= _ENOUGH_TRAININGS * full_epochs:
+    in_all = affordable * slots
+    if in_all >= _ENOUGH_TRAININGS * full_epochs:
         return 0
     trials = min(settings.automl_max_recommendations, _ENOUGH_TRAININGS)
     earliest = math.ceil(min(full_epochs, affordable) * _EARLIEST)
-    pause = max(settings.automl_min_epochs, _JUDGED_AFTER, earliest, int(SHARE * affordable / trials))
-    fits = SHARE * affordable / pause >= min(trials, _FEWEST)
+    pause = max(settings.automl_min_epochs, _JUDGED_AFTER, earliest, int(SHARE * in_all / trials))
+    fits = SHARE * in_all / pause >= min(trials, _FEWEST)
     return pause if pause < full_epochs and fits and trials > 1 else 0
 
 
@@ -66,19 +81,33 @@ def finalists(history: SearchHistory) -> list[Trial]:
 def is_flat(history: SearchHistory, trial: Trial) -> bool:
     """Say whether a trial has not improved for so long that the time is better spent on another one."""
     best = history.trained_value(trial)
+    begun = min((report.epoch for report in trial.reports), default=0)
     since = min((report.epoch for report in trial.reports if report.value == best), default=0)
-    patience = max(history.first_pause or 0, trial.last_epoch * _PATIENCE)
+    # What a trial that went on from another one's checkpoint took over is not its own patience.
+    patience = max(history.first_pause or 0, (trial.last_epoch - begun) * _PATIENCE)
     return trial.last_epoch - since >= patience
 
 
-def next_to_train(history: SearchHistory) -> Trial | None:
-    """Return the trial that goes on next: the best finalist that isn't flat, else the baseline.
+def next_finalist(history: SearchHistory) -> tuple[Trial, int] | None:
+    """Return the finalist that goes on next, and the epoch at which it pauses, 0 where it doesn't.
 
-    The baseline goes on even where it is flat: what is left of the time is worth no less than in a plain training.
+    Those that have not been compared yet come first; then the best that isn't flat.
     """
-    waiting = [one for one in [*finalists(history), *history.trials[:1]] if one.state == "stopped"]
+    waiting = [one for one in finalists(history) if _can_go_on(history, one)]
+    until = final_epoch(history)
     for trial in waiting:
-        can_go_on = trial.checkpoints_kept and trial.last_epoch < history.full_epochs
-        if can_go_on and (trial.number == 0 or not is_flat(history, trial)):
-            return trial
-    return None
+        if trial.last_epoch < until:
+            return trial, until
+    return next(((trial, 0) for trial in waiting if not is_flat(history, trial)), None)
+
+
+def baseline_again(history: SearchHistory) -> Trial | None:
+    """Return the baseline, where it can go on.
+
+    It does even where it is flat: what is left of the time is worth no less than in a plain training.
+    """
+    return next((one for one in history.trials[:1] if _can_go_on(history, one)), None)
+
+
+def _can_go_on(history: SearchHistory, trial: Trial) -> bool:
+    return trial.state == "stopped" and trial.checkpoints_kept and trial.last_epoch < history.full_epochs

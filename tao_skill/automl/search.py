@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tao_skill.automl.budget import Budget
 from tao_skill.automl.executor import End, Executor, Running
 from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.automl.retention import disk_bound, out_of_race
-from tao_skill.automl.screening import can_be_judged, final_epoch, finalists, first_pause, is_flat, next_to_train
-from tao_skill.automl.searcher import Ended, Searcher
+from tao_skill.automl.screening import (
+    baseline_again,
+    can_be_judged,
+    final_epoch,
+    finalists,
+    first_pause,
+    is_flat,
+    next_finalist,
+)
+from tao_skill.automl.searcher import Ended, Recommendation, Searcher
 from tao_skill.config.automl import AutoML
 
 __all__ = ["Search", "Stopped"]
@@ -21,6 +29,8 @@ _log = logging.getLogger(__name__)
 _TICK_SECONDS = 0.05
 # So many failures from the start, and no trial that worked: the rest would fail too.
 _HOPELESS_FAILURES = 5
+# So many of those that went on with other values, one after the other, and no more are tried.
+_FAILURES_BORNE = 3
 _INTERRUPTED = "the search was interrupted"
 
 
@@ -76,7 +86,6 @@ class Search:
                 self._watch()
                 time.sleep(_TICK_SECONDS)
             if self._history.first_pause:
-                self._train_finalists()
                 self._train_on()
             self._finish_winner()
         except BaseException:
@@ -116,12 +125,15 @@ class Search:
             self._exhausted = found is None
             if found is None:
                 return
-            trial = Trial(
-                number=found.number, origin=found.origin, continues=found.continues, values=found.values,
-                epochs=found.epochs, pause_at=self._history.first_pause or 0,
-            )  # fmt: skip
-            self._history.trials.append(trial)
-            self._start(trial)
+            self._add(found, self._history.first_pause or 0)
+
+    def _add(self, found: Recommendation, pause_at: int) -> None:
+        trial = Trial(
+            number=found.number, origin=found.origin, continues=found.continues, values=found.values,
+            epochs=found.epochs, pause_at=pause_at,
+        )  # fmt: skip
+        self._history.trials.append(trial)
+        self._start(trial)
 
     def _start(self, trial: Trial) -> None:
         trial.state, trial.reason, trial.failure = "running", "", None
@@ -167,7 +179,8 @@ class Search:
         history, trial = self._history, one.trial
         if can_be_judged(self._settings, history, trial):
             per_epoch = (trial.seconds + time.monotonic() - one.since) / trial.last_epoch
-            history.first_pause = first_pause(self._settings, history.full_epochs, per_epoch)
+            slots = self._executor.slots
+            history.first_pause = first_pause(self._settings, history.full_epochs, per_epoch, slots)
             for other in self._watched:
                 other.trial.pause_at = history.first_pause
 
@@ -222,25 +235,38 @@ class Search:
                 trial.attempts = 0
                 self._start(trial)
 
-    def _train_finalists(self) -> None:
-        """Let the best of the trials that paused go on, so that few epochs alone don't decide."""
-        until = final_epoch(self._history)
-        waiting = [one for one in finalists(self._history) if one.state == "stopped" and one.last_epoch < until]
-        while (waiting or self._watched) and not self._budget.is_target_reached():
-            while waiting and len(self._watched) < self._executor.slots:
-                self._go_on(waiting.pop(0), until)
-            if not self._watch_in_time():
-                return
-        self._drain("the target is reached")
-
     def _train_on(self) -> None:
-        """Spend what is left of the time on whichever of the finalists still improves, the best first."""
+        """Let the best of the trials that paused go on, so that few epochs alone don't decide; then those that improve.
+
+        What is left of the time goes into new trials from the best one's checkpoint, or into the baseline.
+        """
         while not self._budget.is_target_reached():
-            while len(self._watched) < self._executor.slots and (trial := next_to_train(self._history)) is not None:
-                self._go_on(trial, 0)
+            while len(self._watched) < self._executor.slots and self._train_next():
+                continue
             if not self._watched or not self._watch_in_time():
                 return
         self._drain("the target is reached")
+
+    def _train_next(self) -> bool:
+        """Start what is most worth it now, and say whether there was anything."""
+        if (finalist := next_finalist(self._history)) is not None:
+            self._go_on(*finalist)
+        elif (found := self._from_the_best()) is not None:
+            self._add(found, 0)
+        elif (baseline := baseline_again(self._history)) is not None:
+            self._go_on(baseline, 0)
+        else:
+            return False
+        return True
+
+    def _from_the_best(self) -> Recommendation | None:
+        """Return other values for the best trial's checkpoint, where the algorithm has some and they may work."""
+        trials = self._history.trials
+        if len(trials) >= self._settings.automl_max_recommendations or _fail(trials[-_FAILURES_BORNE:]):
+            return None
+        ended = (one for one in self._history.ranked() if one.ended and one.last_epoch < one.epochs)
+        best = next(ended, None)
+        return None if best is None else self._searcher.go_on_from(best)
 
     def _finish_winner(self) -> None:
         """Train the best trial to the end, where it was stopped before that and there is time."""
@@ -312,6 +338,10 @@ class Search:
 
     def _seconds(self) -> float:
         return time.monotonic() - self._began
+
+
+def _fail(trials: Sequence[Trial]) -> bool:
+    return len(trials) == _FAILURES_BORNE and all(trial.state == "failed" for trial in trials)
 
 
 def _ended(trial: Trial) -> Ended:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from tao_skill.automl.history import Trial
+
 __all__ = ["Ended", "Recommendation", "Searcher"]
 
 Ended = Literal["complete", "stopped", "failed"]
@@ -33,6 +35,9 @@ class Searcher(Protocol):
 
     def ask(self) -> Recommendation | None:
         """Return the next values; None where others have to end first, or where nothing is left to try."""
+
+    def go_on_from(self, best: Trial) -> Recommendation | None:
+        """Return other values to go on with from a trial's checkpoint, for what is left of the time; None: no such."""
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Take the metric after ``epoch`` epochs (counted from 1), and say whether the trial is hopeless."""

@@ -41,8 +41,14 @@ class AutoML:
         parameter("Epochs of a full training; null: what the spec says.", title="Epochs of a full training", ge=1),
     ] = None
     automl_max_concurrent: Annotated[
-        int, parameter("Trials that run at the same time, each in a process of its own.", title="Concurrency", ge=1)
-    ] = 1
+        int | None,
+        parameter(
+            "Trials that run at the same time, each in a process of its own; null: on a GPU 1; without one, one for "
+            "each processor, with 4 GB of free memory each, and 4 at most; what a cluster has room for, 8 at most.",
+            title="Concurrency",
+            ge=1,
+        ),
+    ] = None
     automl_hyperparameters: Annotated[
         list[str],
         parameter("Parameters to search in place of the schema's default ones.", title="Parameters"),

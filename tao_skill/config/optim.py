@@ -61,7 +61,7 @@ class LearningRate:
             le=1.0,
             math_cond="> 0.0",
             automl=True,
-            search=Search(1e-6, 1e-2, log=True),
+            search=Search(1e-8, 1e-3, log=True),
         ),
     ] = 5e-4
     weight_decay_bias: Annotated[
@@ -73,7 +73,7 @@ class LearningRate:
             le=1.0,
             math_cond="> 0.0",
             automl=True,
-            search=Search(1e-6, 1e-2, log=True),
+            search=Search(1e-8, 1e-3, log=True),
         ),
     ] = 5e-4
 

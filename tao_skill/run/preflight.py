@@ -9,7 +9,16 @@ from pydantic import BaseModel, Field
 
 from tao_skill.processors import usable_processors
 
-__all__ = ["MINIMUM_GPUS", "RECOMMENDED_GPUS", "VRAM_GB", "Gpu", "Preflight", "look_around", "read_gpus"]
+__all__ = [
+    "MINIMUM_GPUS",
+    "RECOMMENDED_GPUS",
+    "VRAM_GB",
+    "Gpu",
+    "Preflight",
+    "free_memory_gb",
+    "look_around",
+    "read_gpus",
+]
 
 # What the skill's text asks for.
 MINIMUM_GPUS = 1
@@ -61,6 +70,11 @@ def look_around(results_root: Path, wanted_gpus: int, *, training: bool = True) 
         cpu_count=usable_processors(),
         notes=notes,
     )
+
+
+def free_memory_gb() -> float | None:
+    """Return the main memory that is available, in GB; None where the system does not tell."""
+    return _memory()[1]
 
 
 def read_gpus() -> list[Gpu]:

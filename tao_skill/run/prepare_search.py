@@ -16,6 +16,7 @@ from tao_skill.config.keys import flatten, merge, nest
 from tao_skill.config.leaves import schema_leaves
 from tao_skill.errors import Problem, SpecError
 from tao_skill.jobs.record import utc_now
+from tao_skill.run.at_once import with_trials_at_once
 from tao_skill.run.program import Program, program_of
 from tao_skill.run.trial_spec import ACTION, TrialForm
 
@@ -74,6 +75,7 @@ def prepare_search(
             next_step="--automl metric=NAME",
         )
     flat = flatten(form.base)
+    settings = with_trials_at_once(settings, flat)
     space = build_space(schema, flat, _fixed(explicit, form), settings)
     if not space.parameters:
         raise SpecError(

@@ -23,18 +23,17 @@ __all__ = ["RaySlots", "ray_slots"]
 
 _log = logging.getLogger(__name__)
 _TOKEN = ".results_root_is_shared"
+# Values are proposed from what ended before: of more trials at once, few know of each other.
+_MOST_AT_ONCE = 8
 
 
 class RaySlots(LocalSlots):
     """Implements `Executor`; a trial's needs are those of its actor, its inputs are staged on its node."""
 
     def __init__(
-        self, prepared: PreparedSearch, store: JobStore, search: JobRecord, *, cpus: float, gpus: float
+        self, prepared: PreparedSearch, store: JobStore, search: JobRecord, *, cpus: float, gpus: float, slots: int
     ) -> None:
-        super().__init__(
-            prepared.form, prepared.program, store, search, metric=prepared.metric,
-            slots=prepared.settings.automl_max_concurrent,
-        )  # fmt: skip
+        super().__init__(prepared.form, prepared.program, store, search, metric=prepared.metric, slots=slots)
         self._skill, self._cpus, self._gpus = prepared.skill, cpus, gpus
 
     def new_worker(self, env: Mapping[str, str], log: Path) -> Worker:
@@ -72,9 +71,12 @@ def ray_slots(prepared: PreparedSearch, store: JobStore, search: JobRecord) -> I
         token = action_folder(search) / _TOKEN
         token.write_text(search.job_id, encoding="utf-8")
         room = check_nodes(settings.automl_trial_cpus, gpus, token)
-        if room < settings.automl_max_concurrent:
+        wanted_slots = settings.automl_max_concurrent or min(room, _MOST_AT_ONCE)
+        if room < wanted_slots:
             _log.warning("The cluster has room for %d trials at once; the others wait for it.", room)
-        slots = RaySlots(prepared, store, search, cpus=settings.automl_trial_cpus, gpus=gpus)
+        slots = RaySlots(
+            prepared, store, search, cpus=settings.automl_trial_cpus, gpus=gpus, slots=max(1, wanted_slots)
+        )  # fmt: skip
         try:
             yield slots
         finally:

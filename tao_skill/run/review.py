@@ -130,7 +130,10 @@ def _measured(on: PreparedSearch, plan: RunPlan, seconds: float) -> dict[str, An
             JobRecord(job_id=_ID, skill=plan.skill, action=plan.action, results_dir=str(store.folder(_ID)))
         )
         (store.folder(_ID) / plan.action).mkdir()
-        slots = LocalSlots(on.form, on.program, store, record, metric=on.metric, slots=1)
+        # One slot is used, with the share of the machine that a trial has in the search.
+        slots = LocalSlots(
+            on.form, on.program, store, record, metric=on.metric, slots=on.settings.automl_max_concurrent or 1
+        )
         try:
             return _watch(slots, trial, seconds, store.folder(trial_job_id(_ID, 0)) / plan.action)
         finally:
@@ -164,16 +167,17 @@ def _watch(slots: LocalSlots, trial: Trial, seconds: float, folder: Path) -> dic
 def _estimate(prepared: PreparedSearch, measured: Mapping[str, Any]) -> dict[str, Any]:
     """Return the most that the search takes: every trial to the end, none stopped early."""
     settings, epochs = prepared.settings, prepared.form.full_epochs()
-    rounds = -(-settings.automl_max_recommendations // settings.automl_max_concurrent)
+    trials = settings.automl_max_recommendations
+    rounds = -(-trials // (settings.automl_max_concurrent or 1))
     limit = settings.automl_max_minutes
     per_epoch = measured.get("seconds_per_epoch")
     if per_epoch is None:
-        return {"epochs_at_most": rounds * epochs, "minutes_at_most": limit}
+        return {"epochs_at_most": trials * epochs, "minutes_at_most": limit}
     # What came before the first steps is part of each trial; an epoch that was measured whole has it in itself.
     start = measured["seconds"] if measured["state"] == "a few steps" else 0.0
     trial = (start + per_epoch * epochs) / 60
     return {
-        "epochs_at_most": rounds * epochs,
+        "epochs_at_most": trials * epochs,
         "seconds_per_epoch": per_epoch,
         "minutes_per_trial": trial,
         "minutes_at_most": min(trial * rounds, limit) if limit else trial * rounds,

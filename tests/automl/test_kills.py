@@ -42,7 +42,7 @@ class Search:
         asked = RunRequest(
             action="train", skill=str(skill_dir), results_root=str(self.folder), overrides=[f"seconds={EPOCH_SECONDS}"],
             automl=[{"automl_algorithm": "random", "automl_max_recommendations": TRIALS,
-                     "automl_early_stopping": False}],
+                     "automl_max_concurrent": 1, "automl_early_stopping": False}],
         )  # fmt: skip
         self.process = subprocess.Popen(
             [sys.executable, "-c", RUNNER, asked.model_dump_json()], stdout=subprocess.PIPE, text=True, cwd=ROOT

@@ -404,7 +404,7 @@ class TestSearcher:
 
 
 def request(tmp_path: Path, skill_dir: Path, **settings: Any) -> RunRequest:
-    defaults = {"automl_algorithm": "llm", "automl_max_recommendations": 3}
+    defaults = {"automl_algorithm": "llm", "automl_max_recommendations": 3, "automl_max_concurrent": 1}
     root = str(tmp_path / "results")
     return RunRequest(action="train", skill=str(skill_dir), results_root=root, automl=[defaults | settings])
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tao_skill.automl.executor import End, Progress, Running
-from tao_skill.automl.history import SearchHistory, Trial
+from tao_skill.automl.history import Failure, SearchHistory, Trial
 from tao_skill.automl.retention import disk_bound
 from tao_skill.automl.screening import can_be_judged, final_epoch, finalists, first_pause
 from tao_skill.automl.search import Search
@@ -51,6 +51,13 @@ def test_how_long_trials_train_before_they_are_compared(
     assert first_pause(settings, epochs, 1.0) == expected
 
 
+def test_trials_that_run_at_once_train_for_longer_before_they_are_compared() -> None:
+    settings = AutoML(automl_max_minutes=160 / 60)
+    assert [first_pause(settings, 1000, 1.0, slots) for slots in (1, 2, 4)] == [10, 20, 40]
+    assert first_pause(settings, 25, 1.0, 1) == 10
+    assert first_pause(settings, 25, 1.0, 2) == 0  # more than eight full trainings
+
+
 def test_only_a_wall_clock_shortens_trials_and_never_for_algorithms_with_rungs() -> None:
     limited = AutoML(automl_max_minutes=1)
     history = new_history(0.5)
@@ -70,8 +77,8 @@ def test_the_best_go_on_and_their_checkpoints_stay(direction: str, best: list[in
     assert finalists(history) == []
     history.first_pause = 40
     assert [one.number for one in finalists(history)] == best
-    assert final_epoch(history) == 100
-    assert disk_bound(history, AutoML(), 1) == "at most the checkpoints of 7 trials"
+    assert final_epoch(history) == 80
+    assert disk_bound(history, AutoML(), 1) == "at most the checkpoints of 8 trials"
 
 
 def test_trials_that_hold_the_start_are_ranked_by_what_they_learned() -> None:
@@ -98,10 +105,8 @@ class Clock:
 class Machine:
     """An executor whose trials take a second an epoch; trial n reaches ``heights[n]``, with ``speeds[n]``."""
 
-    slots = 1
-
-    def __init__(self, clock: Clock, heights: list[float], speeds: list[float]) -> None:
-        self.clock, self.heights, self.speeds = clock, heights, speeds
+    def __init__(self, clock: Clock, heights: list[float], speeds: list[float], slots: int = 1) -> None:
+        self.clock, self.heights, self.speeds, self.slots = clock, heights, speeds, slots
         self.epochs: dict[int, int] = {}  # what checkpoints hold
         self.starts: list[tuple[int, int]] = []
         self.forgotten: list[int] = []
@@ -111,12 +116,14 @@ class Machine:
         return []
 
     def start(self, trial: Trial) -> Running:
+        if trial.continues is not None and trial.number not in self.epochs:
+            self.epochs[trial.number] = self.epochs[trial.continues]
         self.starts.append((trial.number, self.epochs.get(trial.number, 0)))
         return _Training(self, trial)
 
     def forget(self, trial: Trial) -> None:
         self.forgotten.append(trial.number)
-        del self.epochs[trial.number]
+        self.epochs.pop(trial.number, None)
 
     def close(self) -> None:
         return
@@ -126,17 +133,21 @@ class Machine:
 
 
 class _Training:
+    continued_fails = False
+
     def __init__(self, machine: Machine, trial: Trial) -> None:
         self.machine, self.trial, self.stopping = machine, trial, False
 
     def poll(self) -> Progress:
         machine, number = self.machine, self.trial.number
         epoch = machine.epochs.get(number, 0)
+        if self.continued_fails and self.trial.continues is not None:
+            return Progress((), End("failed", Failure(kind="configuration", message="no such values")))
         if self.stopping:
             return Progress((), End("stopped"))
         if epoch == self.trial.epochs:
             return Progress((), End("done"))
-        machine.clock.now += 1
+        machine.clock.now += 1 / machine.slots
         machine.epochs[number] = epoch + 1
         return Progress([(epoch + 1, machine.value(number, epoch + 1))])
 
@@ -148,12 +159,18 @@ class _Training:
 class Proposals:
     """A searcher that proposes one trial after the other, and finds none hopeless."""
 
-    def __init__(self, history: SearchHistory) -> None:
-        self.history = history
+    def __init__(self, history: SearchHistory, *, learns: bool = False) -> None:
+        self.history, self.learns = history, learns
 
     def ask(self) -> Recommendation | None:
         number = len(self.history.trials)
         return Recommendation(number, {}, self.history.full_epochs, "search" if number else "baseline")
+
+    def go_on_from(self, best: Trial) -> Recommendation | None:
+        number = len(self.history.trials)
+        return (
+            Recommendation(number, {}, self.history.full_epochs, "other values", best.number) if self.learns else None
+        )
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         del number, epoch, value
@@ -170,28 +187,35 @@ class Proposals:
 
 
 def searched(
-    monkeypatch: pytest.MonkeyPatch, heights: list[float], speeds: list[float], seconds: float, trials: int = 20
+    monkeypatch: pytest.MonkeyPatch,
+    heights: list[float],
+    speeds: list[float],
+    seconds: float,
+    *,
+    trials: int = 8,
+    learns: bool = False,
+    slots: int = 1,
 ) -> tuple[SearchHistory, Machine]:
     clock = Clock()
     monkeypatch.setattr("tao_skill.automl.search.time", clock)
-    history, machine = new_history(), Machine(clock, heights, speeds)
+    history, machine = new_history(), Machine(clock, heights, speeds, slots)
     settings = AutoML(automl_max_minutes=seconds / 60, automl_max_recommendations=trials)
-    Search(history, settings, Proposals(history), machine, save=lambda _: None).run()
+    Search(history, settings, Proposals(history, learns=learns), machine, save=lambda _: None).run()
     assert clock.now <= seconds + 2
     return history, machine
 
 
 def test_the_winner_gets_what_is_left_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     heights = [0.5, 0.6, 0.9, 0.55, 0.4, 0.45, 0.5, 0.3]
-    history, machine = searched(monkeypatch, heights, [0.05] * 8, 160, trials=8)
+    history, machine = searched(monkeypatch, heights, [0.05] * 8, 160)
     assert history.first_pause == 9
     assert history.winner == 2
     paused = [trial.last_epoch for trial in history.trials if trial.number not in (1, 2, 3)]
     assert paused == [9] * 5
-    assert [history.trials[number].last_epoch for number in (1, 3)] == [27, 27]
-    assert history.trials[2].last_epoch > 40
+    assert [history.trials[number].last_epoch for number in (1, 3)] == [18, 18]
+    assert history.trials[2].last_epoch > 60
     # Everyone went on from where it was.
-    assert machine.starts[8:] == [(2, 9), (1, 9), (3, 9), (2, 27)]
+    assert machine.starts[8:] == [(2, 9), (1, 9), (3, 9), (2, 18)]
     assert set(machine.epochs) <= {0, 1, 2, 3}
     assert 2 in machine.epochs
 
@@ -199,7 +223,7 @@ def test_the_winner_gets_what_is_left_of_the_time(monkeypatch: pytest.MonkeyPatc
 def test_a_slow_starter_among_the_best_may_still_win(monkeypatch: pytest.MonkeyPatch) -> None:
     heights = [0.5, 0.52, 0.95, 0.1, 0.1, 0.1, 0.1, 0.1]
     speeds = [0.5, 0.5, 0.06, *[0.5] * 5]
-    history, _ = searched(monkeypatch, heights, speeds, 160, trials=8)
+    history, _ = searched(monkeypatch, heights, speeds, 160)
     assert history.trials[2].reports[8].value < history.trials[1].reports[8].value  # type: ignore[operator]
     assert history.winner == 2
 
@@ -208,10 +232,49 @@ def test_where_the_best_no_longer_improves_the_baseline_goes_on(monkeypatch: pyt
     heights = [0.9, 0.6, 0.5, 0.4, 0.4, 0.4, 0.4, 0.4]
     # All but the baseline have learned all they can after a few epochs.
     speeds = [0.02, *[50.0] * 7]
-    history, machine = searched(monkeypatch, heights, speeds, 200, trials=8)
+    history, machine = searched(monkeypatch, heights, speeds, 200)
     assert machine.starts[-1][0] == 0
     assert history.trials[0].last_epoch > 50
     assert history.winner == 0
+
+
+def test_where_none_improves_other_values_go_on_from_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    history, machine = searched(monkeypatch, _rising_from(8), [50.0] * 40, 260, trials=40, learns=True)
+    screened = [one for one in history.trials if one.continues is None]
+    others = history.trials[len(screened) :]
+    assert len(others) >= 3
+    begins = dict(machine.starts[-len(others) :])
+    best = screened[-1]
+    for one in others:
+        # Each goes on from where the best one had come to, and shows within as many epochs whether it is better.
+        assert one.continues == best.number
+        assert begins[one.number] == best.last_epoch
+        best = one
+    assert all(one.last_epoch - begins[one.number] >= (history.first_pause or 0) for one in others[:-1])
+    assert history.winner == others[-1].number
+
+
+def test_other_values_that_always_fail_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Training, "continued_fails", True)
+    history, machine = searched(monkeypatch, [0.5, 0.6, *[0.4] * 38], [50.0] * 40, 260, trials=40, learns=True)
+    assert [one.state for one in history.trials if one.continues is not None] == ["failed"] * 3
+    # The baseline goes on to its end, then the winner.
+    assert [number for number, _ in machine.starts[-2:]] == [0, 1]
+    assert history.winner == 1
+
+
+def test_two_at_once_share_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    heights = [0.5, 0.6, 0.9, 0.55, 0.4, 0.45, 0.5, 0.3]
+    history, _ = searched(monkeypatch, heights, [0.02] * 8, 80, slots=2)
+    assert history.winner == 2
+    went_on = sorted(trial.last_epoch for trial in history.trials if trial.last_epoch > final_epoch(history))
+    assert len(went_on) == 2
+    assert history.trials[2].last_epoch == went_on[-1]
+
+
+def _rising_from(number: int) -> list[float]:
+    """Return heights of which each is above the one before, from a trial on."""
+    return [0.5] * number + [0.5 + 0.01 * step for step in range(1, 41 - number)]
 
 
 def test_too_little_time_for_a_search_is_one_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def request(tmp_path: Path, skill_dir: Path, *overrides: str, **settings: Any) -> RunRequest:
-    defaults = {"automl_algorithm": "random", "automl_max_recommendations": 5}
+    defaults = {"automl_algorithm": "random", "automl_max_recommendations": 5, "automl_max_concurrent": 1}
     return RunRequest(
         action="train", skill=str(skill_dir), results_root=str(tmp_path / "results"), overrides=list(overrides),
         automl=[defaults | settings],

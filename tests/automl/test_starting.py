@@ -10,7 +10,7 @@ import pytest
 
 from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.automl.parameter import Parameter
-from tao_skill.automl.starting import starting_values
+from tao_skill.automl.starting import near, starting_values
 
 RATE = Parameter("rate", "number", low=1e-5, high=1e-1, log=True)
 BASELINE = {"rate": 1e-4}
@@ -80,3 +80,35 @@ def test_where_the_range_does_not_hold_the_value_all_of_it_is_as_near() -> None:
     chance = random.Random(0)
     drawn = [math.log10(RATE.draw_near(5.0, 0.01, chance)) for _ in range(400)]
     assert mean_and_spread(drawn) == (pytest.approx(-3.0, abs=0.15), pytest.approx(4 / math.sqrt(12), abs=0.1))
+
+
+SPACE = [
+    Parameter(f"{part}.{name}", "number", low=1e-8, high=1e-3, log=True)
+    for part in ("trunk", "embedder")
+    for name in ("rate", "decay", "margin")
+]
+
+
+def test_parameters_of_one_name_move_together_and_half_of_them_stay() -> None:
+    start = {one.key: 1e-5 for one in SPACE}
+    stayed = 0
+    for seed in range(200):
+        values = near(SPACE, start, random.Random(seed), 0.25)
+        assert values != start
+        for name in ("rate", "decay", "margin"):
+            assert values[f"trunk.{name}"] == values[f"embedder.{name}"]
+            stayed += values[f"trunk.{name}"] == 1e-5
+    assert stayed == pytest.approx(300, abs=60)
+
+
+def test_from_different_starts_they_move_by_the_same_share() -> None:
+    chance = random.Random(3)
+    pair = [SPACE[0], Parameter("head.rate", "number", low=1e-8, high=1e-3, log=True)]
+    moved = near(pair, {"trunk.rate": 1e-6, "head.rate": 1e-5}, chance, 0.05)
+    assert moved["head.rate"] / moved["trunk.rate"] == pytest.approx(10)
+    assert moved["head.rate"] != 1e-5
+
+
+def test_what_the_range_does_not_hold_is_drawn_though_it_would_stay() -> None:
+    drawn = [near(SPACE, dict.fromkeys((one.key for one in SPACE), 0.5), random.Random(seed)) for seed in range(50)]
+    assert all(one.low <= values[one.key] <= one.high for values in drawn for one in SPACE)

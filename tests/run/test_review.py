@@ -20,7 +20,10 @@ _SPEC.loader.exec_module(tiny_skill)
 
 def request(tmp_path: Path, **options: Any) -> RunRequest:
     skill = tiny_skill.make_skill(tmp_path / "tiny-skill", seconds=0.05)
-    defaults = {"results_root": str(tmp_path / "results"), "automl": [{"automl_max_recommendations": 6}]}
+    defaults = {
+        "results_root": str(tmp_path / "results"),
+        "automl": [{"automl_max_recommendations": 6, "automl_max_concurrent": 2}],
+    }
     return RunRequest(action="train", skill=str(skill), **(defaults | options))
 
 
@@ -29,7 +32,8 @@ def test_a_review_measures_an_epoch_and_leaves_nothing(tmp_path: Path) -> None:
     assert found["measured"]["state"] == "an epoch"  # its program tells no step
     assert found["measured"]["seconds_per_epoch"] >= 0.05
     assert found["estimate"]["epochs_at_most"] == 24
-    assert found["estimate"]["minutes_at_most"] == pytest.approx(found["measured"]["seconds_per_epoch"] * 24 / 60)
+    # Two trials run at once.
+    assert found["estimate"]["minutes_at_most"] == pytest.approx(found["measured"]["seconds_per_epoch"] * 12 / 60)
     assert [one["trial"] for one in found["first_proposals"]] == [0, 1, 2, 3]
     assert found["first_proposals"][0]["values"] == found["baseline"]
     assert not (tmp_path / "results").exists()
@@ -47,7 +51,7 @@ def test_a_few_steps_tell_what_a_search_takes(tmp_path: Path) -> None:
     assert found["estimate"]["seconds_per_epoch"] == 65.0
     trial = found["measured"]["seconds"] + 4 * 65.0
     assert found["estimate"]["minutes_per_trial"] == pytest.approx(trial / 60)
-    assert found["estimate"]["minutes_at_most"] == pytest.approx(6 * trial / 60)
+    assert found["estimate"]["minutes_at_most"] == pytest.approx(6 / 2 * trial / 60)
     assert not (tmp_path / "results").exists()
 
 
