@@ -122,7 +122,7 @@ def _search_fact(search: Mapping[str, Any]) -> SearchFact:
         trials=settings["automl_max_recommendations"],
         epochs=search["full_epochs"],
         minutes=settings["automl_max_minutes"],
-        at_once=settings["automl_max_concurrent"],
+        at_once=search["at_once"],
         searched=search["space"],
         left_out=search["left_out"],
     )

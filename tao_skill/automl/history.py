@@ -7,10 +7,21 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["HISTORY_FILE", "HISTORY_VERSION", "Failure", "FailureKind", "Report", "SearchHistory", "Trial"]
+__all__ = [
+    "HISTORY_FILE",
+    "HISTORY_VERSION",
+    "INTERRUPTED",
+    "Failure",
+    "FailureKind",
+    "Report",
+    "SearchHistory",
+    "Trial",
+]
 
 HISTORY_VERSION = "1.0"
 HISTORY_FILE = "search_history.json"
+# Why a trial was stopped that goes on when its search does.
+INTERRUPTED = "the search was interrupted"
 FailureKind = Literal["configuration", "data", "infrastructure"]
 TrialState = Literal["waiting", "running", "complete", "stopped", "failed"]
 
@@ -67,6 +78,11 @@ class Trial(_Document):
         return self.state in ("complete", "stopped", "failed")
 
     @property
+    def goes_on(self) -> bool:
+        """Say whether it runs, or will when its search does."""
+        return not self.ended or self.reason == INTERRUPTED
+
+    @property
     def last_epoch(self) -> int:
         """Return the last epoch that was reported."""
         return max((report.epoch for report in self.reports), default=0)
@@ -87,6 +103,9 @@ class SearchHistory(_Document):
         default=None,
         description="Epoch after which trials pause to be compared, because the wall clock holds too few full "
         "trainings; 0: they don't; null: not decided.",
+    )
+    compared: bool = Field(
+        default=False, description="Whether trials that paused were compared, and only the best go on since."
     )
     settings: dict[str, Any] = Field(description="The settings of the search.")
     space: list[dict[str, Any]] = Field(description="What is searched, with ranges.")

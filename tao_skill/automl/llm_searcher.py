@@ -94,7 +94,7 @@ class LanguageModelSearcher:
         self._optuna.tell(number, ended, value)
 
     def needed(self) -> set[int]:
-        """Return none: no trial goes on from another one's checkpoint."""
+        """Return what Optuna's side needs: none."""
         return self._optuna.needed()
 
     def why_over(self) -> str:

@@ -117,7 +117,7 @@ class OptunaSearcher:
         self._study.tell(trial, value if usable else None, state=None if usable else TrialState.FAIL)
 
     def needed(self) -> set[int]:
-        """Return none: no trial goes on from another one's checkpoint."""
+        """Return none: the search itself keeps those that `go_on_from` names."""
         return set()
 
     def why_over(self) -> str:

@@ -17,8 +17,9 @@ def out_of_race(history: SearchHistory, settings: AutoML, needed: Iterable[int])
         return []
     kept = set(needed) | {trial.number for trial in history.ranked()[: settings.automl_keep_trials]}
     # What a running trial went on from, it may need once more after a failure of the machine.
-    kept |= {trial.continues for trial in history.trials if not trial.ended and trial.continues is not None}
-    return [trial for trial in history.trials if trial.ended and trial.checkpoints_kept and trial.number not in kept]
+    kept |= {trial.continues for trial in history.trials if trial.goes_on and trial.continues is not None}
+    over = (trial for trial in history.trials if not trial.goes_on and trial.checkpoints_kept)
+    return [trial for trial in over if trial.number not in kept]
 
 
 def disk_bound(history: SearchHistory, settings: AutoML, slots: int) -> str:

@@ -4,7 +4,7 @@ All trials then pause at the same epoch; the best few go on from their checkpoin
 those trains for the rest of the time, as long as it improves: then the other finalists do. Where none of them improves
 any more, new trials go on from the best one's checkpoint with other values (where the algorithm proposes such), or the
 baseline does, which a plain training would have trained in all that time. Where the time is too little even for that,
-the search is a plain training.
+no trial pauses, and the clock ends those that run.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ def first_pause(settings: AutoML, full_epochs: int, seconds_per_epoch: float, sl
     """
     assert settings.automl_max_minutes is not None
     affordable = settings.automl_max_minutes * 60 / max(seconds_per_epoch, 1e-9)
-    in_all = affordable * slots
+    in_all = affordable * min(slots, settings.automl_max_recommendations)
     if in_all >= _ENOUGH_TRAININGS * full_epochs:
         return 0
     trials = min(settings.automl_max_recommendations, _ENOUGH_TRAININGS)
     earliest = math.ceil(min(full_epochs, affordable) * _EARLIEST)
-    pause = max(settings.automl_min_epochs, _JUDGED_AFTER, earliest, int(SHARE * in_all / trials))
+    pause = max(settings.automl_min_epochs, _JUDGED_AFTER, earliest, int(SHARE * min(in_all / trials, affordable)))
     fits = SHARE * in_all / pause >= min(trials, _FEWEST)
     return pause if pause < full_epochs and fits and trials > 1 else 0
 
@@ -81,9 +81,9 @@ def finalists(history: SearchHistory) -> list[Trial]:
 def is_flat(history: SearchHistory, trial: Trial) -> bool:
     """Say whether a trial has not improved for so long that the time is better spent on another one."""
     best = history.trained_value(trial)
-    begun = min((report.epoch for report in trial.reports), default=0)
+    begun = min((report.epoch for report in trial.reports), default=1) - 1
     since = min((report.epoch for report in trial.reports if report.value == best), default=0)
-    # What a trial that went on from another one's checkpoint took over is not its own patience.
+    # What a trial took over, with the checkpoint of the one it went on from, adds nothing to its patience.
     patience = max(history.first_pause or 0, (trial.last_epoch - begun) * _PATIENCE)
     return trial.last_epoch - since >= patience
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tao_skill.automl.budget import Budget
 from tao_skill.automl.executor import End, Executor, Running
-from tao_skill.automl.history import SearchHistory, Trial
+from tao_skill.automl.history import INTERRUPTED, SearchHistory, Trial
 from tao_skill.automl.retention import disk_bound, out_of_race
 from tao_skill.automl.screening import (
     baseline_again,
     can_be_judged,
-    final_epoch,
     finalists,
     first_pause,
     is_flat,
@@ -31,7 +30,6 @@ _TICK_SECONDS = 0.05
 _HOPELESS_FAILURES = 5
 # So many of those that went on with other values, one after the other, and no more are tried.
 _FAILURES_BORNE = 3
-_INTERRUPTED = "the search was interrupted"
 
 
 class Stopped(Exception):  # noqa: N818  # not an error: somebody asked for it
@@ -43,6 +41,7 @@ class _Watched:
     trial: Trial
     running: Running
     since: float
+    first_report: float | None = None
     asked_to_stop: str = ""
     timed_out: bool = False
 
@@ -68,6 +67,7 @@ class Search:
         self._save, self._asked_to_stop = save, asked_to_stop
         self._budget = Budget(settings, history)
         self._watched: list[_Watched] = []
+        self._interrupted = [trial for trial in history.trials if trial.goes_on]
         self._began = time.monotonic() - history.seconds
         self._exhausted = False
 
@@ -78,14 +78,12 @@ class Search:
             Stopped: it was asked to end before that; the trials that ran were stopped at their last checkpoints.
         """
         history = self._history
-        history.state, history.end_reason = "running", ""
+        history.state = "running"
         try:
-            self._go_on_with_interrupted()
-            while not self._is_over():
-                self._fill_slots()
-                self._watch()
-                time.sleep(_TICK_SECONDS)
-            if self._history.first_pause:
+            if not history.compared:
+                self._compare()
+            if history.first_pause:
+                history.compared = True
                 self._train_on()
             self._finish_winner()
         except BaseException:
@@ -96,11 +94,19 @@ class Search:
         self._persist()
         return history
 
+    def _compare(self) -> None:
+        """Try values until the budget is used up, but for what the best need then."""
+        self._history.end_reason = ""
+        while not self._is_over():
+            self._fill_slots()
+            self._watch()
+            time.sleep(_TICK_SECONDS)
+
     def _is_over(self) -> bool:
         self._check_stop()
         history = self._history
         reason = self._budget.why_over(self._seconds()) or self._hopeless()
-        if not reason and not self._watched:
+        if not reason and not self._watched and not self._interrupted:
             if len(history.trials) >= self._settings.automl_max_recommendations:
                 reason = f"all {len(history.trials)} trials are done"
             elif self._exhausted:
@@ -112,7 +118,7 @@ class Search:
         return True
 
     def _hopeless(self) -> str:
-        trials = self._history.trials
+        trials = [trial for trial in self._history.trials if trial.ended]
         if len(trials) < _HOPELESS_FAILURES or any(trial.state != "failed" for trial in trials):
             return ""
         return (
@@ -120,6 +126,8 @@ class Search:
         )
 
     def _fill_slots(self) -> None:
+        while self._go_on_with_interrupted():
+            continue
         while len(self._watched) < self._executor.slots and self._budget.may_start(self._seconds()):
             found = self._searcher.ask()
             self._exhausted = found is None
@@ -158,6 +166,7 @@ class Search:
     def _take_report(self, one: _Watched, epoch: int, value: float | None) -> None:
         trial = one.trial
         self._history.add_report(trial, epoch, value)
+        one.first_report = one.first_report or time.monotonic()
         hopeless = value is not None and self._searcher.report(trial.number, epoch, value)
         self._decide_on_pauses(one)
         if epoch < trial.epochs and not one.asked_to_stop and (why := self._why_stop(trial, epoch, hopeless)):
@@ -171,14 +180,16 @@ class Search:
             return "hopeless"
         if trial.pause_at and epoch >= trial.pause_at:
             return "paused"
-        is_final = history.first_pause and trial.number > 0 and trial.pause_at in (0, final_epoch(history))
-        return "no longer improving" if is_final and is_flat(history, trial) else ""
+        is_compared = history.first_pause and trial.number > 0 and trial.pause_at == 0
+        return "no longer improving" if is_compared and is_flat(history, trial) else ""
 
     def _decide_on_pauses(self, one: _Watched) -> None:
         """Choose, once the baseline has shown what an epoch costs, how long trials train before they are compared."""
         history, trial = self._history, one.trial
         if can_be_judged(self._settings, history, trial):
-            per_epoch = (trial.seconds + time.monotonic() - one.since) / trial.last_epoch
+            # From report to report, without the start; a trial that went on after a kill has no other report.
+            began = one.first_report if one.first_report is not None and trial.last_epoch > 1 else one.since
+            per_epoch = (time.monotonic() - began) / max(1, trial.last_epoch - 1)
             slots = self._executor.slots
             history.first_pause = first_pause(self._settings, history.full_epochs, per_epoch, slots)
             for other in self._watched:
@@ -212,7 +223,7 @@ class Search:
 
             message = f"it ended well, but reported no {self._history.metric}"
             trial.state, trial.failure = "failed", Failure(kind="configuration", message=message)
-        if trial.reason != _INTERRUPTED:
+        if trial.reason != INTERRUPTED:
             self._searcher.tell(trial.number, _ended(trial), self._history.trained_value(trial))
         self._tidy()
         self._persist()
@@ -228,12 +239,14 @@ class Search:
         self._start(trial)
         return True
 
-    def _go_on_with_interrupted(self) -> None:
-        """Start those again that ran when the search was interrupted or killed."""
-        for trial in self._history.trials:
-            if trial.state in ("running", "waiting") or trial.reason == _INTERRUPTED:
-                trial.attempts = 0
-                self._start(trial)
+    def _go_on_with_interrupted(self) -> bool:
+        """Start one again that ran when the search was interrupted or killed; say whether there was one, and a slot."""
+        if not self._interrupted or len(self._watched) >= self._executor.slots:
+            return False
+        trial = self._interrupted.pop(0)
+        trial.attempts = 0
+        self._start(trial)
+        return True
 
     def _train_on(self) -> None:
         """Let the best of the trials that paused go on, so that few epochs alone don't decide; then those that improve.
@@ -249,6 +262,8 @@ class Search:
 
     def _train_next(self) -> bool:
         """Start what is most worth it now, and say whether there was anything."""
+        if self._go_on_with_interrupted():
+            return True
         if (finalist := next_finalist(self._history)) is not None:
             self._go_on(*finalist)
         elif (found := self._from_the_best()) is not None:
@@ -260,12 +275,17 @@ class Search:
         return True
 
     def _from_the_best(self) -> Recommendation | None:
-        """Return other values for the best trial's checkpoint, where the algorithm has some and they may work."""
+        """Return other values for the best checkpoint that no trial trains on, where the algorithm has some.
+
+        None where only lesser trials are idle, where there are as many trials as may be, or where such values failed.
+        """
         trials = self._history.trials
-        if len(trials) >= self._settings.automl_max_recommendations or _fail(trials[-_FAILURES_BORNE:]):
+        tried = [trial for trial in trials if trial.continues is not None and trial.ended][-_FAILURES_BORNE:]
+        failing = len(tried) == _FAILURES_BORNE and all(trial.state == "failed" for trial in tried)
+        if failing or len(trials) >= self._settings.automl_max_recommendations:
             return None
-        ended = (one for one in self._history.ranked() if one.ended and one.last_epoch < one.epochs)
-        best = next(ended, None)
+        idle = (one for one in finalists(self._history) if one.ended and one.last_epoch < self._history.full_epochs)
+        best = next(idle, None)
         return None if best is None else self._searcher.go_on_from(best)
 
     def _finish_winner(self) -> None:
@@ -314,7 +334,7 @@ class Search:
     def _interrupt(self) -> None:
         self._history.state = "interrupted"
         try:
-            self._drain(_INTERRUPTED)
+            self._drain(INTERRUPTED)
         finally:
             self._note_winner()
             self._persist()
@@ -338,10 +358,6 @@ class Search:
 
     def _seconds(self) -> float:
         return time.monotonic() - self._began
-
-
-def _fail(trials: Sequence[Trial]) -> bool:
-    return len(trials) == _FAILURES_BORNE and all(trial.state == "failed" for trial in trials)
 
 
 def _ended(trial: Trial) -> Ended:

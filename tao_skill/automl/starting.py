@@ -26,6 +26,8 @@ _AROUND_BEST = 0.15
 _TURNS = ("baseline", "best", "baseline", "best", "anywhere")
 # The chance of a name to move.
 _MOVES = 0.5
+# A choice that moves may come back to where it was.
+_DRAWS = 100
 
 
 def starting_values(
@@ -49,6 +51,16 @@ def near(
     parameters: Sequence[Parameter], values: Mapping[str, Any], chance: random.Random, spread: float = _AROUND_BEST
 ) -> dict[str, Any]:
     """Return values near others, at least one of them another; ``spread`` is that of `Parameter.draw_near`."""
+    for _ in range(_DRAWS):
+        drawn = _moved(parameters, values, chance, spread)
+        if any(drawn[one.key] != values.get(one.key) for one in parameters):
+            break
+    return drawn
+
+
+def _moved(
+    parameters: Sequence[Parameter], values: Mapping[str, Any], chance: random.Random, spread: float
+) -> dict[str, Any]:
     names = sorted({_name(one) for one in parameters})
     moving = [name for name in names if chance.random() < _MOVES] or [chance.choice(names)]
     # All parameters of a name get the same numbers at random, and so move by the same share of their ranges.

@@ -255,6 +255,7 @@ def search_lines(search: dict[str, Any]) -> list[str]:
     settings = search["settings"]
     limit = settings["automl_max_minutes"]
     time = f", {limit:g} minutes" if limit else ""
+    time += f", {search['at_once']} at the same time" if (search["at_once"] or 1) > 1 else ""
     lines = [
         f"  search: {search['algorithm']}, {settings['automl_max_recommendations']} trials of up to "
         f"{search['full_epochs']} epochs{time}; {search['direction']} {search['metric']}",

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from tao_skill.config.automl import AutoML
 from tao_skill.processors import usable_processors
 from tao_skill.run.preflight import free_memory_gb, read_gpus
 
-__all__ = ["MOST_AT_ONCE", "with_trials_at_once"]
+__all__ = ["trials_at_once"]
 
 # Threads of one training wait for each other: on two processors, two trainings of a small network with a thread each
 # do half as many steps again as one with two threads. Memory is what the machine has less of.
-MOST_AT_ONCE = 4
+_MOST_AT_ONCE = 4
 _MEMORY_GB = 4.0
 
 
-def with_trials_at_once(settings: AutoML, spec: Mapping[str, Any]) -> AutoML:
-    """Return the settings with the number of trials that run at once; ``spec`` is flat, by dotted key.
+def trials_at_once(settings: AutoML, spec: Mapping[str, Any]) -> int | None:
+    """Return how many trials run at once; ``spec`` is flat, by dotted key.
 
-    A GPU serves one training best. What a cluster has room for is known when it is there.
+    A GPU serves one training best. None: what a cluster has room for is known when it is there.
     """
     if settings.automl_max_concurrent is not None or settings.automl_platform != "local":
-        return settings
-    room = 1 if read_gpus() else _on_processors(spec)
-    return replace(settings, automl_max_concurrent=min(room, settings.automl_max_recommendations))
+        return settings.automl_max_concurrent
+    return min(1 if read_gpus() else _on_processors(spec), settings.automl_max_recommendations)
 
 
 def _on_processors(spec: Mapping[str, Any]) -> int:
@@ -35,4 +33,4 @@ def _on_processors(spec: Mapping[str, Any]) -> int:
     free = free_memory_gb()
     if free is not None:
         room = min(room, int(free / _MEMORY_GB))
-    return max(1, min(room, MOST_AT_ONCE))
+    return max(1, min(room, _MOST_AT_ONCE))

@@ -16,7 +16,7 @@ from tao_skill.config.keys import flatten, merge, nest
 from tao_skill.config.leaves import schema_leaves
 from tao_skill.errors import Problem, SpecError
 from tao_skill.jobs.record import utc_now
-from tao_skill.run.at_once import with_trials_at_once
+from tao_skill.run.at_once import trials_at_once
 from tao_skill.run.program import Program, program_of
 from tao_skill.run.trial_spec import ACTION, TrialForm
 
@@ -25,7 +25,10 @@ __all__ = ["PreparedSearch", "new_history", "prepare_search"]
 
 @dataclass(frozen=True)
 class PreparedSearch:
-    """All that a search consists of before it runs; ``baseline`` holds the present values of what is searched."""
+    """All that a search consists of before it runs; ``baseline`` holds the present values of what is searched.
+
+    ``at_once`` is how many trials run at the same time here; None: as many as the cluster has room for.
+    """
 
     settings: AutoML
     algorithm: str
@@ -36,6 +39,7 @@ class PreparedSearch:
     direction: Literal["maximize", "minimize"]
     space: SearchSpace
     baseline: Mapping[str, Any]
+    at_once: int | None
 
     def on(self, spec: Mapping[str, Any]) -> PreparedSearch:
         """Return the same search over a spec whose inputs were brought here."""
@@ -44,6 +48,10 @@ class PreparedSearch:
 
     def document(self) -> dict[str, Any]:
         """Return what a plan says of the search."""
+        return self.facts() | {"at_once": self.at_once}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what does not depend on the machine that it runs on."""
         return {
             "algorithm": self.algorithm,
             "metric": self.metric,
@@ -75,7 +83,6 @@ def prepare_search(
             next_step="--automl metric=NAME",
         )
     flat = flatten(form.base)
-    settings = with_trials_at_once(settings, flat)
     space = build_space(schema, flat, _fixed(explicit, form), settings)
     if not space.parameters:
         raise SpecError(
@@ -86,7 +93,7 @@ def prepare_search(
     return PreparedSearch(
         settings, algorithm, skill, program_of(skill, ACTION), form, metric,
         settings.direction or ("minimize" if _says_loss(metric) else "maximize"),
-        space, {one.key: flat.get(one.key) for one in space.parameters},
+        space, {one.key: flat.get(one.key) for one in space.parameters}, trials_at_once(settings, flat),
     )  # fmt: skip
 
 
@@ -97,7 +104,7 @@ def new_history(prepared: PreparedSearch, job_id: str) -> SearchHistory:
         skill=prepared.skill.name,
         skill_dir=str(prepared.skill.directory),
         started_at=utc_now(),
-        **prepared.document(),
+        **prepared.facts(),
     )
 
 

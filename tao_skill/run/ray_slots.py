@@ -71,7 +71,7 @@ def ray_slots(prepared: PreparedSearch, store: JobStore, search: JobRecord) -> I
         token = action_folder(search) / _TOKEN
         token.write_text(search.job_id, encoding="utf-8")
         room = check_nodes(settings.automl_trial_cpus, gpus, token)
-        wanted_slots = settings.automl_max_concurrent or min(room, _MOST_AT_ONCE)
+        wanted_slots = prepared.at_once or min(room, _MOST_AT_ONCE, settings.automl_max_recommendations)
         if room < wanted_slots:
             _log.warning("The cluster has room for %d trials at once; the others wait for it.", room)
         slots = RaySlots(

@@ -131,9 +131,7 @@ def _measured(on: PreparedSearch, plan: RunPlan, seconds: float) -> dict[str, An
         )
         (store.folder(_ID) / plan.action).mkdir()
         # One slot is used, with the share of the machine that a trial has in the search.
-        slots = LocalSlots(
-            on.form, on.program, store, record, metric=on.metric, slots=on.settings.automl_max_concurrent or 1
-        )
+        slots = LocalSlots(on.form, on.program, store, record, metric=on.metric, slots=on.at_once or 1)
         try:
             return _watch(slots, trial, seconds, store.folder(trial_job_id(_ID, 0)) / plan.action)
         finally:
@@ -168,7 +166,7 @@ def _estimate(prepared: PreparedSearch, measured: Mapping[str, Any]) -> dict[str
     """Return the most that the search takes: every trial to the end, none stopped early."""
     settings, epochs = prepared.settings, prepared.form.full_epochs()
     trials = settings.automl_max_recommendations
-    rounds = -(-trials // (settings.automl_max_concurrent or 1))
+    rounds = -(-trials // (prepared.at_once or 1))
     limit = settings.automl_max_minutes
     per_epoch = measured.get("seconds_per_epoch")
     if per_epoch is None:

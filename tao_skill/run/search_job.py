@@ -70,7 +70,7 @@ def _slots(prepared: PreparedSearch, store: JobStore, record: JobRecord) -> Iter
         return
     here = LocalSlots(
         prepared.form, prepared.program, store, record, metric=prepared.metric,
-        slots=prepared.settings.automl_max_concurrent or 1,
+        slots=prepared.at_once or 1,
     )  # fmt: skip
     try:
         yield here

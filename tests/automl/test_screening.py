@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ import pytest
 from tao_skill.automl.executor import End, Progress, Running
 from tao_skill.automl.history import Failure, SearchHistory, Trial
 from tao_skill.automl.retention import disk_bound
-from tao_skill.automl.screening import can_be_judged, final_epoch, finalists, first_pause
-from tao_skill.automl.search import Search
+from tao_skill.automl.screening import FINALISTS, can_be_judged, final_epoch, finalists, first_pause
+from tao_skill.automl.search import Search, Stopped
 from tao_skill.automl.searcher import Ended, Recommendation
 from tao_skill.config.automl import AutoML
 from tao_skill.errors import Problem
@@ -133,7 +134,7 @@ class Machine:
 
 
 class _Training:
-    continued_fails = False
+    continued_fails = all_fail = False
 
     def __init__(self, machine: Machine, trial: Trial) -> None:
         self.machine, self.trial, self.stopping = machine, trial, False
@@ -141,7 +142,7 @@ class _Training:
     def poll(self) -> Progress:
         machine, number = self.machine, self.trial.number
         epoch = machine.epochs.get(number, 0)
-        if self.continued_fails and self.trial.continues is not None:
+        if self.all_fail or (self.continued_fails and self.trial.continues is not None):
             return Progress((), End("failed", Failure(kind="configuration", message="no such values")))
         if self.stopping:
             return Progress((), End("stopped"))
@@ -195,13 +196,22 @@ def searched(
     trials: int = 8,
     learns: bool = False,
     slots: int = 1,
+    stops: tuple[float, ...] = (),
 ) -> tuple[SearchHistory, Machine]:
+    """Search, interrupted after some seconds and resumed at once, on as many slots at first."""
     clock = Clock()
     monkeypatch.setattr("tao_skill.automl.search.time", clock)
     history, machine = new_history(), Machine(clock, heights, speeds, slots)
     settings = AutoML(automl_max_minutes=seconds / 60, automl_max_recommendations=trials)
-    Search(history, settings, Proposals(history, learns=learns), machine, save=lambda _: None).run()
-    assert clock.now <= seconds + 2
+    for stop in (*stops, math.inf):
+        search = Search(
+            history, settings, Proposals(history, learns=learns), machine, save=lambda _: None,
+            asked_to_stop=lambda: "somebody" if clock.now > stop else "",  # noqa: B023
+        )  # fmt: skip
+        with suppress(Stopped):
+            search.run()
+        machine.slots = 1 if stops else slots
+    assert clock.now <= seconds + 2 * slots
     return history, machine
 
 
@@ -270,6 +280,64 @@ def test_two_at_once_share_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None
     went_on = sorted(trial.last_epoch for trial in history.trials if trial.last_epoch > final_epoch(history))
     assert len(went_on) == 2
     assert history.trials[2].last_epoch == went_on[-1]
+
+
+@pytest.mark.parametrize("slots", [2, 4])
+def test_lesser_trials_are_no_start_for_others(monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
+    history, _ = searched(monkeypatch, _rising_from(8), [50.0] * 40, 100, trials=40, learns=True, slots=slots)
+    others = [one for one in history.trials if one.continues is not None]
+    assert others
+    best_screened = sorted(
+        (one.best_value for one in history.trials if one.continues is None and one.best_value), reverse=True
+    )
+    for one in others:
+        assert one.continues is not None
+        source = history.trials[one.continues]
+        assert source.continues is not None or source.best_value in best_screened[:FINALISTS]
+
+
+def test_a_flat_finalist_goes_on_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, machine = searched(monkeypatch, [0.5, 0.6, 0.55, *[0.4] * 5], [50.0] * 8, 160)
+    starts = [number for number, _ in machine.starts]
+    assert [starts.count(number) for number in (1, 2)] == [2, 2]
+
+
+def test_with_several_slots_a_search_without_hope_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Training, "all_fail", True)
+    history, machine = searched(monkeypatch, [0.5] * 40, [50.0] * 40, 160, trials=40, slots=4)
+    assert "the first" in history.end_reason
+    assert len(machine.starts) <= 5 + 4
+
+
+def test_other_values_that_fail_are_given_up_with_several_slots_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Training, "continued_fails", True)
+    history, _ = searched(monkeypatch, [0.5, 0.6, *[0.4] * 38], [50.0] * 40, 160, trials=40, learns=True, slots=3)
+    assert 3 <= sum(one.state == "failed" for one in history.trials) <= 3 + 2
+
+
+def test_what_was_interrupted_keeps_its_checkpoint_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The third trial is far behind the others when the search is interrupted, and ahead of them in the end.
+    history, machine = searched(
+        monkeypatch, [0.5, 0.6, 2.0, *[0.4] * 5], [0.5, 0.5, 0.02, *[0.5] * 5], 160, stops=(23,)
+    )
+    assert machine.starts[2:4] == [(2, 0), (2, pytest.approx(5, abs=2))]
+    assert history.trials[2].last_epoch >= 9
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_an_interrupted_search_goes_on_with_the_best_alone(monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
+    # Interrupted after the comparison, again and again, and resumed where there is one slot.
+    heights, seconds = _rising_from(8), 200 if slots == 1 else 100
+    stops = (0.7 * seconds, 0.8 * seconds)
+    history, machine = searched(
+        monkeypatch, heights, [50.0] * 40, seconds, trials=40, learns=True, slots=slots, stops=stops
+    )
+    assert history.compared
+    first_other = next(one.number for one in history.trials if one.continues is not None)
+    # Nothing was begun anew since, and everything that began went on from a checkpoint.
+    assert all(one.continues is not None for one in history.trials[first_other:])
+    assert all(epoch > 0 for number, epoch in machine.starts if number >= first_other)
+    assert not any(one.goes_on and one.state == "running" for one in history.trials)
 
 
 def _rising_from(number: int) -> list[float]:

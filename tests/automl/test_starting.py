@@ -112,3 +112,8 @@ def test_from_different_starts_they_move_by_the_same_share() -> None:
 def test_what_the_range_does_not_hold_is_drawn_though_it_would_stay() -> None:
     drawn = [near(SPACE, dict.fromkeys((one.key for one in SPACE), 0.5), random.Random(seed)) for seed in range(50)]
     assert all(one.low <= values[one.key] <= one.high for values in drawn for one in SPACE)
+
+
+def test_a_choice_that_moves_becomes_another_one() -> None:
+    loss = Parameter("loss", "choice", choices=("triplet", "supcon"))
+    assert all(near([loss], {"loss": "triplet"}, random.Random(seed)) == {"loss": "supcon"} for seed in range(50))

@@ -38,9 +38,9 @@ def test_without_a_gpu_processors_and_memory_decide(
     monkeypatch.setattr(at_once, "read_gpus", list)
     monkeypatch.setattr(at_once, "usable_processors", lambda: processors)
     monkeypatch.setattr(at_once, "free_memory_gb", lambda: free)
-    assert at_once.with_trials_at_once(AutoML(**settings), spec).automl_max_concurrent == expected
+    assert at_once.trials_at_once(AutoML(**settings), spec) == expected
 
 
 def test_on_a_gpu_one_trial_runs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(at_once, "read_gpus", lambda: [Gpu(index=0, name="some", memory_gb=16.0)] * 2)
-    assert at_once.with_trials_at_once(AutoML(), {}).automl_max_concurrent == 1
+    assert at_once.trials_at_once(AutoML(), {}) == 1
