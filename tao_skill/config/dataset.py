@@ -115,7 +115,12 @@ class RetrievalData(Pixels):
     ] = None
     workers: Annotated[
         int,
-        parameter("Threads that load images; never more than the process has processors.", title="Workers", ge=0),
+        parameter(
+            "Threads that load images; never more than the process has processors, nor, without a GPU, than "
+            "OMP_NUM_THREADS says.",
+            title="Workers",
+            ge=0,
+        ),
     ] = 8
     on_bad_image: Annotated[
         Literal["error", "skip"],

@@ -45,8 +45,13 @@ class Plan(Protocol):
 
 
 def usable_workers(requested: int, num_images: int) -> int:
-    """Return how many loading threads pay: no more than this process has processors, none for a handful of images."""
-    return min(requested, usable_processors()) if num_images > 16 else 0
+    """Return how many loading threads pay: no more than this process has processors, none for a handful of images.
+
+    Nor, where the network computes on the processors too, more than it has threads: who gives it few (OMP_NUM_THREADS)
+    has something else to run.
+    """
+    most = usable_processors() if torch.cuda.is_available() else min(usable_processors(), torch.get_num_threads())
+    return min(requested, most) if num_images > 16 else 0
 
 
 def in_order(num_images: int, batch_size: int) -> list[list[Item]]:

@@ -161,5 +161,12 @@ def test_no_thread_outlives_its_batches(images: ImageSet) -> None:
 
 def test_a_handful_of_images_is_loaded_without_threads() -> None:
     assert usable_workers(8, 16) == 0
-    assert usable_workers(8, 1000) == min(8, usable_processors())
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        assert usable_workers(8, 1000) == (min(8, usable_processors()) if torch.cuda.is_available() else 1)
+        torch.set_num_threads(64)
+        assert usable_workers(8, 1000) == min(8, usable_processors())
+    finally:
+        torch.set_num_threads(threads)
     assert usable_workers(0, 1000) == 0
