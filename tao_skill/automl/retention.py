@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tao_skill.automl.history import SearchHistory, Trial
-from tao_skill.automl.screening import FINALISTS
+from tao_skill.automl.screening import FINALISTS, finalists
 from tao_skill.config.automl import AutoML
 
 __all__ = ["disk_bound", "out_of_race"]
@@ -15,7 +15,10 @@ def out_of_race(history: SearchHistory, settings: AutoML, needed: Iterable[int])
     """Return the ended trials whose checkpoints nobody will need: not the best ones, and no start of another."""
     if not settings.automl_delete_intermediate_ckpt:
         return []
-    kept = set(needed) | {trial.number for trial in history.ranked()[: settings.automl_keep_trials]}
+    best = [*history.ranked()[: settings.automl_keep_trials], *finalists(history)]
+    kept = set(needed) | {trial.number for trial in best}
+    # Where trials pause, the baseline may go on when nothing better is left to do.
+    kept |= {0} if history.first_pause else set()
     # What a running trial went on from, it may need once more after a failure of the machine.
     kept |= {trial.continues for trial in history.trials if trial.goes_on and trial.continues is not None}
     over = (trial for trial in history.trials if not trial.goes_on and trial.checkpoints_kept)

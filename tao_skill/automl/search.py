@@ -1,16 +1,14 @@
-"""A search, step by step: ask, start, watch, stop what is hopeless, keep what is good, finish the winner."""
+"""A search, step by step: ask, compare, stop what is hopeless, train on what is good, finish the winner."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from tao_skill.automl.budget import Budget
-from tao_skill.automl.executor import End, Executor, Running
+from tao_skill.automl.executor import Executor
 from tao_skill.automl.history import INTERRUPTED, SearchHistory, Trial
-from tao_skill.automl.retention import disk_bound, out_of_race
+from tao_skill.automl.retention import out_of_race
 from tao_skill.automl.screening import (
     baseline_again,
     can_be_judged,
@@ -19,13 +17,13 @@ from tao_skill.automl.screening import (
     is_flat,
     next_finalist,
 )
-from tao_skill.automl.searcher import Ended, Recommendation, Searcher
+from tao_skill.automl.searcher import Recommendation, Searcher
+from tao_skill.automl.trial_runner import Attempt, TrialRunner
 from tao_skill.config.automl import AutoML
 
 __all__ = ["Search", "Stopped"]
 
 _log = logging.getLogger(__name__)
-_TICK_SECONDS = 0.05
 # So many failures from the start, and no trial that worked: the rest would fail too.
 _HOPELESS_FAILURES = 5
 # So many of those that went on with other values, one after the other, and no more are tried.
@@ -36,18 +34,8 @@ class Stopped(Exception):  # noqa: N818  # not an error: somebody asked for it
     """The search was asked to end."""
 
 
-@dataclass
-class _Watched:
-    trial: Trial
-    running: Running
-    since: float
-    first_report: float | None = None
-    asked_to_stop: str = ""
-    timed_out: bool = False
-
-
 class Search:
-    """Runs trials on an executor until the budget is used up; ``save`` writes the history after each change.
+    """Decides which trials run on an executor until the budget is used up; ``save`` writes the history at each change.
 
     ``asked_to_stop`` returns why somebody wants the search to end, or an empty text.
     """
@@ -62,13 +50,12 @@ class Search:
         save: Callable[[SearchHistory], None],
         asked_to_stop: Callable[[], str] = str,
     ) -> None:
-        self._history, self._settings = history, settings
-        self._searcher, self._executor = searcher, executor
-        self._save, self._asked_to_stop = save, asked_to_stop
+        self._history, self._settings, self._searcher = history, settings, searcher
+        self._asked_to_stop = asked_to_stop
         self._budget = Budget(settings, history)
-        self._watched: list[_Watched] = []
-        self._interrupted = [trial for trial in history.trials if trial.goes_on]
-        self._began = time.monotonic() - history.seconds
+        self._runner = TrialRunner(
+            history, settings, executor, save=save, on_report=self._take_report, on_end=self._take_end
+        )
         self._exhausted = False
 
     def run(self) -> SearchHistory:
@@ -90,8 +77,7 @@ class Search:
             self._interrupt()
             raise
         history.state = "ended"
-        self._note_winner()
-        self._persist()
+        self._runner.persist()
         return history
 
     def _compare(self) -> None:
@@ -99,14 +85,14 @@ class Search:
         self._history.end_reason = ""
         while not self._is_over():
             self._fill_slots()
-            self._watch()
-            time.sleep(_TICK_SECONDS)
+            self._runner.watch()
+            self._runner.wait()
 
     def _is_over(self) -> bool:
         self._check_stop()
-        history = self._history
-        reason = self._budget.why_over(self._seconds()) or self._hopeless()
-        if not reason and not self._watched and not self._interrupted:
+        history, runner = self._history, self._runner
+        reason = self._budget.why_over(runner.seconds()) or self._hopeless()
+        if not reason and not runner.trials and not runner.has_interrupted:
             if len(history.trials) >= self._settings.automl_max_recommendations:
                 reason = f"all {len(history.trials)} trials are done"
             elif self._exhausted:
@@ -114,7 +100,7 @@ class Search:
         if not reason:
             return False
         history.end_reason = reason
-        self._drain(reason)
+        runner.drain(reason)
         return True
 
     def _hopeless(self) -> str:
@@ -126,9 +112,9 @@ class Search:
         )
 
     def _fill_slots(self) -> None:
-        while self._go_on_with_interrupted():
+        while self._runner.start_interrupted():
             continue
-        while len(self._watched) < self._executor.slots and self._budget.may_start(self._seconds()):
+        while self._runner.has_room and self._budget.may_start(self._runner.seconds()):
             found = self._searcher.ask()
             self._exhausted = found is None
             if found is None:
@@ -141,40 +127,24 @@ class Search:
             epochs=found.epochs, pause_at=pause_at,
         )  # fmt: skip
         self._history.trials.append(trial)
-        self._start(trial)
+        self._runner.start(trial)
 
-    def _start(self, trial: Trial) -> None:
-        trial.state, trial.reason, trial.failure = "running", "", None
-        trial.attempts += 1
-        # First written down, then started: what was killed in between is started again.
-        self._persist()
-        self._watched.append(_Watched(trial, self._executor.start(trial), time.monotonic()))
-        self._persist()
-
-    def _watch(self) -> None:
-        for one in list(self._watched):
-            progress = one.running.poll()
-            for epoch, value in progress.reports:
-                self._take_report(one, epoch, value)
-            if progress.end is not None:
-                self._watched.remove(one)
-                self._take_end(one, progress.end)
-            elif self._is_late(one):
-                one.timed_out = True
-                self._stop(one, "it took too long")
-
-    def _take_report(self, one: _Watched, epoch: int, value: float | None) -> None:
-        trial = one.trial
-        self._history.add_report(trial, epoch, value)
-        one.first_report = one.first_report or time.monotonic()
-        hopeless = value is not None and self._searcher.report(trial.number, epoch, value)
+    def _take_report(self, one: Attempt, epoch: int, value: float | None) -> str:
+        """Learn from a report, and say why the trial ends there; empty where it goes on."""
+        hopeless = value is not None and self._searcher.report(one.trial.number, epoch, value)
         self._decide_on_pauses(one)
-        if epoch < trial.epochs and not one.asked_to_stop and (why := self._why_stop(trial, epoch, hopeless)):
-            self._stop(one, f"{why} after epoch {epoch}")
-        self._persist()
+        return self._why_stop(one.trial, epoch, hopeless)
+
+    def _decide_on_pauses(self, one: Attempt) -> None:
+        """Choose, once the baseline has shown what an epoch costs, how long trials train before they are compared."""
+        history = self._history
+        if can_be_judged(self._settings, history, one.trial):
+            slots = self._runner.slots
+            history.first_pause = first_pause(self._settings, history.full_epochs, one.seconds_per_epoch(), slots)
+            for trial in self._runner.trials:
+                trial.pause_at = history.first_pause
 
     def _why_stop(self, trial: Trial, epoch: int, hopeless: bool) -> str:
-        """Say why a trial is stopped after an epoch; empty where it goes on."""
         history = self._history
         if hopeless and trial.pause_at == (history.first_pause or 0):
             return "hopeless"
@@ -183,70 +153,12 @@ class Search:
         is_compared = history.first_pause and trial.number > 0 and trial.pause_at == 0
         return "no longer improving" if is_compared and is_flat(history, trial) else ""
 
-    def _decide_on_pauses(self, one: _Watched) -> None:
-        """Choose, once the baseline has shown what an epoch costs, how long trials train before they are compared."""
-        history, trial = self._history, one.trial
-        if can_be_judged(self._settings, history, trial):
-            # From report to report, without the start; a trial that went on after a kill has no other report.
-            began = one.first_report if one.first_report is not None and trial.last_epoch > 1 else one.since
-            per_epoch = (time.monotonic() - began) / max(1, trial.last_epoch - 1)
-            slots = self._executor.slots
-            history.first_pause = first_pause(self._settings, history.full_epochs, per_epoch, slots)
-            for other in self._watched:
-                other.trial.pause_at = history.first_pause
-
-    def _is_late(self, one: _Watched) -> bool:
-        limit = self._settings.automl_trial_timeout_minutes
-        return limit is not None and not one.asked_to_stop and time.monotonic() - one.since > limit * 60
-
-    def _stop(self, one: _Watched, reason: str) -> None:
-        one.asked_to_stop = reason
-        one.running.stop(reason)
-
-    def _take_end(self, one: _Watched, end: End) -> None:
-        trial = one.trial
-        trial.seconds += time.monotonic() - one.since
-        trial.overhead_seconds += end.overhead
-        self._history.largest_trial_bytes = max(self._history.largest_trial_bytes, end.checkpoint_bytes)
-        if one.timed_out:
-            from tao_skill.automl.failure import classify
-
-            end = End("failed", classify(timed_out=True))
-        if end.state == "failed" and self._start_again(trial, end):
-            return
-        self._history.settle(trial, end.held_value)
-        trial.failure = end.failure
-        trial.reason = one.asked_to_stop if end.state == "stopped" else ""
-        trial.state = {"done": "complete", "stopped": "stopped", "failed": "failed"}[end.state]  # type: ignore[assignment]
-        if trial.state == "complete" and trial.best_value is None:
-            from tao_skill.automl.history import Failure
-
-            message = f"it ended well, but reported no {self._history.metric}"
-            trial.state, trial.failure = "failed", Failure(kind="configuration", message=message)
+    def _take_end(self, trial: Trial) -> None:
+        """Learn from how a trial ended, and remove the checkpoints that nobody needs any more."""
         if trial.reason != INTERRUPTED:
-            self._searcher.tell(trial.number, _ended(trial), self._history.trained_value(trial))
-        self._tidy()
-        self._persist()
-        _log.info("%s", _line(self._history, trial))
-
-    def _start_again(self, trial: Trial, end: End) -> bool:
-        """Start a trial again that failed of the machine, from its newest checkpoint."""
-        if end.failure is None or end.failure.kind != "infrastructure":
-            return False
-        if trial.attempts > self._settings.automl_max_retries or self._budget.why_over(self._seconds()):
-            return False
-        _log.warning("trial %d failed (%s); it is started again", trial.number, end.failure.message)
-        self._start(trial)
-        return True
-
-    def _go_on_with_interrupted(self) -> bool:
-        """Start one again that ran when the search was interrupted or killed; say whether there was one, and a slot."""
-        if not self._interrupted or len(self._watched) >= self._executor.slots:
-            return False
-        trial = self._interrupted.pop(0)
-        trial.attempts = 0
-        self._start(trial)
-        return True
+            assert trial.state in ("complete", "stopped", "failed")
+            self._searcher.tell(trial.number, trial.state, self._history.trained_value(trial))
+        self._runner.forget(out_of_race(self._history, self._settings, self._searcher.needed()))
 
     def _train_on(self) -> None:
         """Let the best of the trials that paused go on, so that few epochs alone don't decide; then those that improve.
@@ -254,15 +166,15 @@ class Search:
         What is left of the time goes into new trials from the best one's checkpoint, or into the baseline.
         """
         while not self._budget.is_target_reached():
-            while len(self._watched) < self._executor.slots and self._train_next():
+            while self._runner.has_room and self._train_next():
                 continue
-            if not self._watched or not self._watch_in_time():
+            if not self._runner.trials or not self._watch_in_time():
                 return
-        self._drain("the target is reached")
+        self._runner.drain("the target is reached")
 
     def _train_next(self) -> bool:
         """Start what is most worth it now, and say whether there was anything."""
-        if self._go_on_with_interrupted():
+        if self._runner.start_interrupted():
             return True
         if (finalist := next_finalist(self._history)) is not None:
             self._go_on(*finalist)
@@ -295,36 +207,27 @@ class Search:
             return
         if self._budget.is_target_reached():
             return
-        if self._budget.left(self._seconds()) == 0.0:
+        if self._budget.left(self._runner.seconds()) == 0.0:
             self._history.notes.append("No time was left to train the winner to the end.")
             return
         _log.info("trial %d is the best so far; its training goes on to the end", best.number)
         self._go_on(best, self._history.full_epochs)
-        while self._watched and self._watch_in_time():
+        while self._runner.trials and self._watch_in_time():
             continue
 
     def _go_on(self, trial: Trial, pause_at: int) -> None:
         trial.epochs, trial.pause_at, trial.attempts = self._history.full_epochs, pause_at, 0
-        self._start(trial)
+        self._runner.start(trial)
 
     def _watch_in_time(self) -> bool:
         """Watch what runs for a moment; where the wall clock is used up, stop it and return False."""
         self._check_stop()
-        self._watch()
-        if self._budget.left(self._seconds()) == 0.0:
-            self._drain("the wall clock is used up")
+        self._runner.watch()
+        if self._budget.left(self._runner.seconds()) == 0.0:
+            self._runner.drain("the wall clock is used up")
             return False
-        time.sleep(_TICK_SECONDS)
+        self._runner.wait()
         return True
-
-    def _drain(self, reason: str) -> None:
-        """Stop all that runs and wait until it has ended."""
-        for one in self._watched:
-            if not one.asked_to_stop:
-                self._stop(one, reason)
-        while self._watched:
-            self._watch()
-            time.sleep(_TICK_SECONDS)
 
     def _check_stop(self) -> None:
         reason = self._asked_to_stop()
@@ -334,41 +237,6 @@ class Search:
     def _interrupt(self) -> None:
         self._history.state = "interrupted"
         try:
-            self._drain(INTERRUPTED)
+            self._runner.drain(INTERRUPTED)
         finally:
-            self._note_winner()
-            self._persist()
-
-    def _tidy(self) -> None:
-        needed = self._searcher.needed() | {trial.number for trial in finalists(self._history)}
-        needed |= {0} if self._history.first_pause else set()
-        for trial in out_of_race(self._history, self._settings, needed):
-            self._executor.forget(trial)
-            trial.checkpoints_kept = False
-
-    def _note_winner(self) -> None:
-        best = self._history.best()
-        self._history.winner = None if best is None else best.number
-
-    def _persist(self) -> None:
-        self._history.seconds = self._seconds()
-        self._history.disk_bound = disk_bound(self._history, self._settings, self._executor.slots)
-        self._note_winner()
-        self._save(self._history)
-
-    def _seconds(self) -> float:
-        return time.monotonic() - self._began
-
-
-def _ended(trial: Trial) -> Ended:
-    assert trial.state in ("complete", "stopped", "failed")
-    return trial.state
-
-
-def _line(history: SearchHistory, trial: Trial) -> str:
-    shown = "no value" if trial.best_value is None else f"{trial.best_value:.4g} (epoch {trial.best_epoch})"
-    best = history.best()
-    leader = "" if best is None else f"; best: trial {best.number}, {best.best_value:.4g}"
-    why = f", {trial.reason}" if trial.reason else ""
-    why += f", {trial.failure.kind}: {trial.failure.message}" if trial.failure else ""
-    return f"trial {trial.number} ({trial.origin}) {trial.state}{why}: {history.metric} {shown}{leader}"
+            self._runner.persist()

@@ -210,7 +210,7 @@ def searched(
 ) -> tuple[SearchHistory, Machine]:
     """Search, interrupted after some seconds and resumed at once, on as many slots at first."""
     clock = Clock()
-    monkeypatch.setattr("tao_skill.automl.search.time", clock)
+    monkeypatch.setattr("tao_skill.automl.trial_runner.time", clock)
     history, machine = new_history(), Machine(clock, heights, speeds, slots)
     settings = AutoML(automl_max_minutes=seconds / 60, automl_max_recommendations=trials)
     for stop in (*stops, math.inf):

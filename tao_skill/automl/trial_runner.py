@@ -1,0 +1,206 @@
+"""The trials that run: start them, watch them, take what they report, stop them, start them again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from tao_skill.automl.budget import Budget
+from tao_skill.automl.executor import End, Executor, Running
+from tao_skill.automl.failure import classify
+from tao_skill.automl.history import Failure, SearchHistory, Trial
+from tao_skill.automl.retention import disk_bound
+from tao_skill.config.automl import AutoML
+
+__all__ = ["Attempt", "TrialRunner"]
+
+_log = logging.getLogger(__name__)
+_TICK_SECONDS = 0.05
+
+
+@dataclass
+class Attempt:
+    """A trial from one start of it to its end; ``since`` and ``first_report`` are moments of the monotonic clock."""
+
+    trial: Trial
+    running: Running
+    since: float
+    first_report: float | None = None
+    asked_to_stop: str = ""
+    timed_out: bool = False
+
+    def seconds_per_epoch(self) -> float:
+        """Return what an epoch took so far, in seconds."""
+        # From report to report, without the start; a trial that went on after a kill has no other report.
+        began = self.first_report if self.first_report is not None and self.trial.last_epoch > 1 else self.since
+        return (time.monotonic() - began) / max(1, self.trial.last_epoch - 1)
+
+    def stop(self, reason: str) -> None:
+        """Ask the trial to end at its last checkpoint."""
+        self.asked_to_stop = reason
+        self.running.stop(reason)
+
+
+class TrialRunner:
+    """Keeps trials running on an executor's slots and the history up to date; ``save`` writes it after each change.
+
+    ``on_report`` takes each report (the attempt, the epoch, the metric) and returns why the trial ends there, or an
+    empty text. ``on_end`` takes each trial whose last attempt ended.
+    """
+
+    def __init__(
+        self,
+        history: SearchHistory,
+        settings: AutoML,
+        executor: Executor,
+        *,
+        save: Callable[[SearchHistory], None],
+        on_report: Callable[[Attempt, int, float | None], str],
+        on_end: Callable[[Trial], None],
+    ) -> None:
+        self._history, self._settings, self._executor = history, settings, executor
+        self._save, self._on_report, self._on_end = save, on_report, on_end
+        self._budget = Budget(settings, history)
+        self._attempts: list[Attempt] = []
+        self._interrupted = [trial for trial in history.trials if trial.goes_on]
+        self._began = time.monotonic() - history.seconds
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Return the trials that run."""
+        return [one.trial for one in self._attempts]
+
+    @property
+    def slots(self) -> int:
+        """Return how many trials may run at once."""
+        return self._executor.slots
+
+    @property
+    def has_room(self) -> bool:
+        """Say whether a slot is free."""
+        return len(self._attempts) < self._executor.slots
+
+    @property
+    def has_interrupted(self) -> bool:
+        """Say whether trials wait that ran when the search was interrupted or killed."""
+        return bool(self._interrupted)
+
+    def seconds(self) -> float:
+        """Return the wall clock of the search so far, all its runs together, in seconds."""
+        return time.monotonic() - self._began
+
+    def start(self, trial: Trial) -> None:
+        """Start a trial, from its newest checkpoint where it has one."""
+        trial.state, trial.reason, trial.failure = "running", "", None
+        trial.attempts += 1
+        # First written down, then started: what was killed in between is started again.
+        self.persist()
+        self._attempts.append(Attempt(trial, self._executor.start(trial), time.monotonic()))
+        self.persist()
+
+    def start_interrupted(self) -> bool:
+        """Start one again that ran when the search was interrupted or killed; say whether there was one, and a slot."""
+        if not self._interrupted or not self.has_room:
+            return False
+        trial = self._interrupted.pop(0)
+        trial.attempts = 0
+        self.start(trial)
+        return True
+
+    def watch(self) -> None:
+        """Take what is new of the trials that run; never wait."""
+        for one in list(self._attempts):
+            progress = one.running.poll()
+            for epoch, value in progress.reports:
+                self._take_report(one, epoch, value)
+            if progress.end is not None:
+                self._attempts.remove(one)
+                self._take_end(one, progress.end)
+            elif self._is_late(one):
+                one.timed_out = True
+                one.stop("it took too long")
+
+    def wait(self) -> None:
+        """Let the moment pass after which it is worth looking again."""
+        time.sleep(_TICK_SECONDS)
+
+    def drain(self, reason: str) -> None:
+        """Stop all that runs and wait until it has ended."""
+        for one in self._attempts:
+            if not one.asked_to_stop:
+                one.stop(reason)
+        while self._attempts:
+            self.watch()
+            self.wait()
+
+    def forget(self, trials: Iterable[Trial]) -> None:
+        """Remove the checkpoints of trials that ended."""
+        for trial in trials:
+            self._executor.forget(trial)
+            trial.checkpoints_kept = False
+
+    def persist(self) -> None:
+        """Write the history down."""
+        best = self._history.best()
+        self._history.winner = None if best is None else best.number
+        self._history.seconds = self.seconds()
+        self._history.disk_bound = disk_bound(self._history, self._settings, self._executor.slots)
+        self._save(self._history)
+
+    def _take_report(self, one: Attempt, epoch: int, value: float | None) -> None:
+        self._history.add_report(one.trial, epoch, value)
+        one.first_report = one.first_report or time.monotonic()
+        why = self._on_report(one, epoch, value)
+        if why and epoch < one.trial.epochs and not one.asked_to_stop:
+            one.stop(f"{why} after epoch {epoch}")
+        self.persist()
+
+    def _is_late(self, one: Attempt) -> bool:
+        limit = self._settings.automl_trial_timeout_minutes
+        return limit is not None and not one.asked_to_stop and time.monotonic() - one.since > limit * 60
+
+    def _take_end(self, one: Attempt, end: End) -> None:
+        trial = one.trial
+        trial.seconds += time.monotonic() - one.since
+        trial.overhead_seconds += end.overhead
+        self._history.largest_trial_bytes = max(self._history.largest_trial_bytes, end.checkpoint_bytes)
+        if one.timed_out:
+            end = End("failed", classify(timed_out=True))
+        if end.state == "failed" and self._start_again(trial, end):
+            return
+        self._settle(one, end)
+        self._on_end(trial)
+        self.persist()
+        _log.info("%s", _line(self._history, trial))
+
+    def _settle(self, one: Attempt, end: End) -> None:
+        """Note how a trial ended."""
+        trial = one.trial
+        self._history.settle(trial, end.held_value)
+        trial.failure = end.failure
+        trial.reason = one.asked_to_stop if end.state == "stopped" else ""
+        trial.state = "complete" if end.state == "done" else end.state
+        if trial.state == "complete" and trial.best_value is None:
+            message = f"it ended well, but reported no {self._history.metric}"
+            trial.state, trial.failure = "failed", Failure(kind="configuration", message=message)
+
+    def _start_again(self, trial: Trial, end: End) -> bool:
+        """Start a trial again that failed of the machine, from its newest checkpoint."""
+        if end.failure is None or end.failure.kind != "infrastructure":
+            return False
+        if trial.attempts > self._settings.automl_max_retries or self._budget.why_over(self.seconds()):
+            return False
+        _log.warning("trial %d failed (%s); it is started again", trial.number, end.failure.message)
+        self.start(trial)
+        return True
+
+
+def _line(history: SearchHistory, trial: Trial) -> str:
+    shown = "no value" if trial.best_value is None else f"{trial.best_value:.4g} (epoch {trial.best_epoch})"
+    best = history.best()
+    leader = "" if best is None else f"; best: trial {best.number}, {best.best_value:.4g}"
+    why = f", {trial.reason}" if trial.reason else ""
+    why += f", {trial.failure.kind}: {trial.failure.message}" if trial.failure else ""
+    return f"trial {trial.number} ({trial.origin}) {trial.state}{why}: {history.metric} {shown}{leader}"
