@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Answer = Callable[["Request"], None]
+# What must never be written down.
+KEY = "sk-very-secret-0123456789"
 
 
 @dataclass
