@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -48,6 +48,31 @@ def pixel() -> bytes:
 def small_sets() -> Callable[[Path], Path]:
     """Give `write_small_sets`."""
     return write_small_sets
+
+
+@pytest.fixture
+def told_process(tmp_path: Path) -> Callable[..., Path]:
+    """Return what writes files as Linux tells of a process and its control groups, and gives the process's folder.
+
+    Its words are the groups of the process, the controllers of each mount (an empty word: version 2), the files below
+    the mounts, and which group is mounted there.
+    """
+
+    def write(groups: str, mounts: Mapping[str, str], files: Mapping[str, str], root: str = "/") -> Path:
+        process = tmp_path / "proc" / "self"
+        process.mkdir(parents=True)
+        (process / "cgroup").write_text(groups)
+        lines = ["24 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro"]
+        for controllers, place in mounts.items():
+            kind = f"shared:9 - cgroup cgroup rw,{controllers}" if controllers else "- cgroup2 cgroup2 rw,nsdelegate"
+            lines.append(f"30 25 0:26 {root} {tmp_path / place} rw,nosuid {kind}")
+        (process / "mountinfo").write_text("\n".join(lines) + "\n")
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text + "\n")
+        return process
+
+    return write
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tao_skill.config.automl import AutoML
+from tao_skill.memory import free_memory_gb
 from tao_skill.processors import usable_processors
-from tao_skill.run.preflight import free_memory_gb, read_gpus
+from tao_skill.run.preflight import read_gpus
 
 __all__ = ["trials_at_once"]
 

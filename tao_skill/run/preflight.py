@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
+from tao_skill.memory import free_memory_gb, usable_memory_gb
 from tao_skill.processors import usable_processors
 
 __all__ = [
@@ -15,7 +16,6 @@ __all__ = [
     "VRAM_GB",
     "Gpu",
     "Preflight",
-    "free_memory_gb",
     "look_around",
     "read_gpus",
 ]
@@ -46,8 +46,8 @@ class Preflight(BaseModel):
     minimum_gpus: int = Field(default=MINIMUM_GPUS, description="What the skill asks for at least.")
     recommended_gpus: int = Field(default=RECOMMENDED_GPUS, description="What the skill recommends.")
     vram_gb_per_gpu: int = Field(default=VRAM_GB, description="GPU memory that the skill asks for, in GB.")
-    memory_gb: float | None = Field(description="Main memory, in GB.")
-    memory_free_gb: float | None = Field(description="Main memory that is available, in GB.")
+    memory_gb: float | None = Field(description="Main memory that this process may take, in GB.")
+    memory_free_gb: float | None = Field(description="Main memory that this process may still take, in GB.")
     disk_free_gb: float | None = Field(description="Free space where the results go, in GB.")
     cpu_count: int = Field(description="Processors that this process may use.")
     notes: list[str] = Field(description="What a user should know before the launch.")
@@ -56,7 +56,6 @@ class Preflight(BaseModel):
 def look_around(results_root: Path, wanted_gpus: int, *, training: bool = True) -> Preflight:
     """Return the report; what the skill asks for is no note where nothing is trained."""
     gpus = read_gpus()
-    total, free = _memory()
     disk = _disk_free(results_root)
     notes = _gpu_notes(gpus, wanted_gpus) if training else []
     if disk is not None and disk < _LOW_DISK_GB:
@@ -64,17 +63,12 @@ def look_around(results_root: Path, wanted_gpus: int, *, training: bool = True) 
     return Preflight(
         device="cuda" if gpus else "cpu",
         gpus=gpus,
-        memory_gb=total,
-        memory_free_gb=free,
+        memory_gb=usable_memory_gb(),
+        memory_free_gb=free_memory_gb(),
         disk_free_gb=disk,
         cpu_count=usable_processors(),
         notes=notes,
     )
-
-
-def free_memory_gb() -> float | None:
-    """Return the main memory that is available, in GB; None where the system does not tell."""
-    return _memory()[1]
 
 
 def read_gpus() -> list[Gpu]:
@@ -114,18 +108,6 @@ def _gpu_notes(gpus: list[Gpu], wanted: int) -> list[str]:
     small = [gpu for gpu in gpus if 0 < gpu.memory_gb < VRAM_GB * _TOLERANCE]
     notes += [f"GPU {gpu.index} ({gpu.name}) has {gpu.memory_gb:.0f} GB of memory: {asked}." for gpu in small]
     return notes
-
-
-def _memory() -> tuple[float | None, float | None]:
-    """Return main memory, all and available, in GB."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None, None
-    kilobytes = {name: float(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines) if rest}
-    return tuple(
-        round(kilobytes[name] * 1024 / 1e9, 1) if name in kilobytes else None for name in ("MemTotal", "MemAvailable")
-    )  # type: ignore[return-value]
 
 
 def _disk_free(folder: Path) -> float | None:
