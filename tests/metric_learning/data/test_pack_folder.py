@@ -201,6 +201,7 @@ def test_what_others_write_meanwhile_counts(tmp_path: Path, monkeypatch: pytest.
 def test_packs_that_vanish_while_they_are_looked_at_end_nothing(
     tmp_path: Path, paths: list[Path], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING)
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "a.pixels").symlink_to(tmp_path / "gone")  # listed, but no more there when it is asked for
     cache = DecodedCache(tmp_path / "c", 4096 + 3 * BYTES, 3)
