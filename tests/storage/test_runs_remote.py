@@ -174,7 +174,7 @@ def test_everything_wrong_is_told_at_once(bucket: str, put: Any, s3_server: Any,
     with pytest.raises(StorageError) as caught:
         start(
             bucket, tmp_path, SUCCEED, "dataset.train_dataset=s3://no-such-bucket-here/train.tar.gz",
-            "model.pretrained_model_path=http://127.0.0.1:9/w.pth?token=abc", results_root="s3://nor-this-one/results",
+            "model.pretrained_model_path=http://127.0.0.1:9/w.pth?token=not-for-eyes", results_root="s3://nor-this-one/results",
         )  # fmt: skip
     problems = {problem.key: problem for problem in caught.value.problems}
     assert "dataset.val_dataset.reference" not in problems, problems["dataset.val_dataset.reference"]
@@ -184,7 +184,7 @@ def test_everything_wrong_is_told_at_once(bucket: str, put: Any, s3_server: Any,
     assert "no bucket no-such-bucket-here" in problems["dataset.train_dataset"].expected
     assert "can't be reached" in problems["model.pretrained_model_path"].expected
     assert "known_classes/train.tar.gz" in problems["dataset.val_dataset.query"].expected
-    assert "abc" not in str(caught.value)
+    assert "not-for-eyes" not in str(caught.value)
     assert not (tmp_path / "state").exists()
     assert not list((tmp_path / "cache").rglob("*.part"))
     assert s3_server.name
