@@ -84,7 +84,7 @@ class OptunaSearcher:
         return self._drawn(number, self._anywhere)
 
     def go_on_from(self, best: Trial) -> Recommendation | None:
-        """Return values near the best ones, where values are learned from; random ones would only spoil a model."""
+        """Return values near the best ones; None for algorithms that don't draw near what works."""
         if self._name != "bayesian":
             return None
         number = len(self._history.trials)

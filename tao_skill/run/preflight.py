@@ -10,15 +10,7 @@ from pydantic import BaseModel, Field
 from tao_skill.memory import free_memory_gb, usable_memory_gb
 from tao_skill.processors import usable_processors
 
-__all__ = [
-    "MINIMUM_GPUS",
-    "RECOMMENDED_GPUS",
-    "VRAM_GB",
-    "Gpu",
-    "Preflight",
-    "look_around",
-    "read_gpus",
-]
+__all__ = ["MINIMUM_GPUS", "RECOMMENDED_GPUS", "VRAM_GB", "Gpu", "Preflight", "look_around", "read_gpus"]
 
 # What the skill's text asks for.
 MINIMUM_GPUS = 1
