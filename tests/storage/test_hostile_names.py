@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from storage_archives import tar_bytes, tree, zip_bytes  # loaded by conftest.py
 
 from tao_skill.errors import StorageError
@@ -31,13 +30,12 @@ def test_names_with_blanks_signs_and_letters_of_the_world(put: Any, s3_server: A
     assert tree(stage(root, tmp_path / "cache")) == {f"{name}/{file}": content for file, content in CONTENT.items()}
 
 
-def test_object_that_is_named_like_a_prefix(put: Any, bucket: str, tmp_path: Path) -> None:
+def test_object_that_is_named_like_a_prefix(put: Any, s3_server: Any, bucket: str, tmp_path: Path) -> None:
     """``data/train`` is an object, and ``data/train/…`` holds others: a slash at the end says which is meant."""
+    if s3_server.name == "nanio":
+        pytest.skip("nanio keeps objects as files: it holds no object and prefix of one name")
     put("data/train/a/1.jpg", b"1")
-    try:
-        put("data/train", b"an object")
-    except ClientError:  # a server that keeps objects as files can't hold both
-        pytest.skip("this server can't hold an object and a prefix of one name")
+    put("data/train", b"an object")
     assert tree(stage(f"{bucket}/data/train/", tmp_path / "cache")) == {"a/1.jpg": b"1"}
     assert stage(f"{bucket}/data/train", tmp_path / "cache").read_bytes() == b"an object"
 
