@@ -12,8 +12,9 @@ import os
 import platform
 import signal
 import socket
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +51,19 @@ def connected(address: str) -> Iterator[None]:
     if address == "local":
         options |= {"include_dashboard": False, "object_store_memory": 100 * 2**20}
     handler = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(address=address, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise _no_cluster(address, str(error).splitlines()[0]) from error
-    # Ray takes SIGTERM for itself; the search stops its trials first.
-    _restore(handler)
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    # Ray prints that a node is lost, among others, to where a command's JSON goes.
+    with redirect_stdout(sys.stderr):
+        try:
+            ray.init(address=address, **options)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise _no_cluster(address, str(error).splitlines()[0]) from error
+        # Ray takes SIGTERM for itself; the search stops its trials first.
         _restore(handler)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+            _restore(handler)
 
 
 def check_nodes(cpus: float, gpus: float, token: Path) -> int:

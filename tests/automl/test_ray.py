@@ -1,10 +1,12 @@
-"""A search on a real Ray cluster of two worker nodes on this machine, one of them killed in the middle."""
+"""A search on a real Ray cluster of two nodes on this machine; one of them, or the search itself, is killed."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,99 +22,149 @@ from tao_skill.run.remote_jobs import MirroredJobStore
 from tao_skill.run.request import RunRequest
 
 ROOT = Path(__file__).parents[2]
+TRIALS, EPOCHS = 6, 6
 # In a process of its own: Ray leaves warnings, threads and sockets behind that are none of this project's.
-SEARCH = """
-import json, os, sys, threading, time
+CLUSTER = """
+import os, sys
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-from pathlib import Path
 from ray.cluster_utils import Cluster
-from tao_skill.run.request import RunRequest
-from tao_skill.run.runner import run
 
 MEMORY = 80 * 2**20
-asked, root, kill = RunRequest.model_validate_json(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "kill"
 head = {"num_cpus": 0, "object_store_memory": MEMORY, "include_dashboard": False}
 cluster = Cluster(initialize_head=True, head_node_args=head)
 nodes = [cluster.add_node(num_cpus=1, object_store_memory=MEMORY) for _ in range(2)]
-cluster.wait_for_nodes()
-asked.automl.append({"automl_platform": "ray", "automl_ray_address": cluster.address})
-told = {}
-
-def kill_one():
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        for path in root.glob("*/train/search_history.json"):
-            trials = json.loads(path.read_text())["trials"]
-            if len(trials) >= 3 and len(trials[2]["reports"]) >= 2:
-                told["before"] = [trial["reports"] for trial in trials]
-                cluster.remove_node(nodes[1], allow_graceful=False)
-                told["killed"] = True
-                return
-        time.sleep(0.05)
-
-if kill:
-    threading.Thread(target=kill_one, daemon=True).start()
-result = run(asked)
-print(json.dumps({"status": result.status, "job_id": result.job_id, "search": result.search, **told}))
+print(cluster.address, flush=True)
+for line in sys.stdin:
+    cluster.remove_node(nodes.pop(), allow_graceful=False)
+    print("one node less", flush=True)
 cluster.shutdown()
 """
 
 
-def request(tmp_path: Path, skill_dir: Path, *overrides: str, **settings: Any) -> RunRequest:
-    defaults = {"automl_algorithm": "random", "automl_max_recommendations": 6, "automl_max_concurrent": 2,
-                "automl_early_stopping": False}  # fmt: skip
-    return RunRequest(
-        action="train", skill=str(skill_dir), results_root=str(tmp_path / "results"), overrides=list(overrides),
-        automl=[defaults | settings],
+class Cluster:
+    """Two nodes of one processor each, and a head that runs nothing."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        self.address = self._answer()
+
+    def kill_node(self) -> None:
+        """Kill one of the nodes that are left, with all that runs there."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("kill\n")
+        self.process.stdin.flush()
+        assert self._answer() == "one node less"
+
+    def _answer(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    running = Cluster()
+    yield running
+    running.process.communicate(timeout=60)
+    assert running.process.returncode == 0
+
+
+def automl(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tao_skill", "automl", *words, "--json"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
     )  # fmt: skip
 
 
-def search(tmp_path: Path, asked: RunRequest, kill: str = "") -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-c", SEARCH, asked.model_dump_json(), str(tmp_path / "results"), kill or "no"],
-        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+def document(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Return what a command printed, whatever it came to."""
+    out, err = process.communicate(timeout=300)
+    assert out, err[-3000:]
+    found: dict[str, Any] = json.loads(out)
     return found
 
 
-@pytest.mark.long
-def test_a_search_on_a_cluster_whose_node_is_killed_loses_nothing_that_was_reported(
-    tmp_path: Path, skill_dir: Path
-) -> None:
-    found = search(tmp_path, request(tmp_path, skill_dir, "seconds=0.5", "fit.epochs=6"), "kill")
-    assert found["status"] == "COMPLETE"
-    assert found["killed"]
-    history = json.loads(Path(found["search"]["history"]).read_text())
-    assert [trial["state"] for trial in history["trials"]] == ["complete"] * 6
-    again = [trial["number"] for trial in history["trials"] if trial["attempts"] > 1]
-    assert again  # the killed node's trial
-    for before, trial in zip(found["before"], history["trials"], strict=False):
-        assert all(report in trial["reports"] for report in before)
-        assert [report["epoch"] for report in trial["reports"]] == [1, 2, 3, 4, 5, 6]
-    for number in again:
-        folder = tmp_path / "results" / history["trials"][number]["job_id"] / "train"
-        epochs = [json.loads(line)["epoch"] for line in (folder / "status.json").read_text().splitlines()]
-        assert epochs[0] == 0
-        assert epochs.count(0) == 1  # it went on from its checkpoint, not from zero
+def begin(cluster: Cluster, tmp_path: Path, skill_dir: Path, *more: str) -> subprocess.Popen[str]:
+    return automl(
+        "run", "--skill", str(skill_dir), "--results-root", str(tmp_path / "results"),
+        "--platform", "ray", "--ray-address", cluster.address, "--overrides", "seconds=0.5", f"fit.epochs={EPOCHS}",
+        "--automl", "automl_algorithm=random", f"automl_max_recommendations={TRIALS}", "automl_max_concurrent=2",
+        "automl_early_stopping=false", *more,
+    )  # fmt: skip
+
+
+def trials(tmp_path: Path) -> list[dict[str, Any]]:
+    """Return the trials of the only search that the history knows of."""
+    found = list((tmp_path / "results").glob("*/train/search_history.json"))
+    return [trial for path in found for trial in json.loads(path.read_text())["trials"]]
+
+
+def wait_for(tmp_path: Path, trial: int, epochs: int) -> list[list[Any]]:
+    """Wait until a trial, counted from 1, has reported so many epochs; return what all have."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        found = [trial["reports"] for trial in trials(tmp_path)]
+        if len(found) >= trial and len(found[trial - 1]) >= epochs:
+            return found
+        time.sleep(0.05)
+    raise AssertionError("the search never came so far")
+
+
+def check_nothing_lost(tmp_path: Path, before: list[list[Any]]) -> None:
+    """All trials are complete, each report is there yet, and trials that broke off went on from checkpoints."""
+    found = trials(tmp_path)
+    assert [trial["state"] for trial in found] == ["complete"] * TRIALS
+    for old, trial in zip(before, found, strict=False):
+        assert all(report in trial["reports"] for report in old)
+    for trial in found:
+        assert [report["epoch"] for report in trial["reports"]] == list(range(1, EPOCHS + 1))
+        lines = (tmp_path / "results" / trial["job_id"] / "train" / "status.json").read_text().splitlines()
+        trained = [json.loads(line)["epoch"] for line in lines]
+        assert trained.count(0) == 1
+        assert len(trained) <= EPOCHS + 1  # no more is trained again than what had no checkpoint yet
     assert list((tmp_path / "results").rglob("*.pth"))
 
 
 @pytest.mark.long
-def test_what_no_node_can_give_is_told(tmp_path: Path, skill_dir: Path) -> None:
-    with pytest.raises(AssertionError, match="No node of the cluster has what a trial needs"):
-        search(tmp_path, request(tmp_path, skill_dir, automl_trial_cpus=64))
+def test_a_search_on_a_cluster_whose_node_is_killed_loses_nothing_that_was_reported(
+    cluster: Cluster, tmp_path: Path, skill_dir: Path
+) -> None:
+    process = begin(cluster, tmp_path, skill_dir)
+    before = wait_for(tmp_path, 3, 2)
+    cluster.kill_node()
+    assert document(process)["status"] == "COMPLETE"
+    assert [trial["number"] for trial in trials(tmp_path) if trial["attempts"] > 1]  # the killed node's trial
+    check_nothing_lost(tmp_path, before)
+
+
+@pytest.mark.long
+def test_a_search_on_a_cluster_that_is_killed_itself_is_resumed_there(
+    cluster: Cluster, tmp_path: Path, skill_dir: Path
+) -> None:
+    process = begin(cluster, tmp_path, skill_dir)
+    before = wait_for(tmp_path, 3, 2)
+    process.kill()
+    process.communicate(timeout=30)
+    job = next((tmp_path / "results").glob("*/train/search_history.json")).parent.parent.name
+    resumed = document(automl("resume", job, "--results-root", str(tmp_path / "results")))
+    assert resumed["status"] == "COMPLETE"
+    check_nothing_lost(tmp_path, before)
+
+
+@pytest.mark.long
+def test_what_no_node_can_give_is_told(cluster: Cluster, tmp_path: Path, skill_dir: Path) -> None:
+    error = document(begin(cluster, tmp_path, skill_dir, "automl_trial_cpus=64"))["error"]
+    assert "No node of the cluster has what a trial needs" in error["message"]
 
 
 def test_without_a_cluster_the_message_says_how_to_start_one(tmp_path: Path, skill_dir: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tao_skill", "automl", "run", "--skill", str(skill_dir), "--platform", "ray",
-         "--ray-address", "127.0.0.1:1", "--results-root", str(tmp_path / "r"), "--json"],
-        cwd=ROOT, capture_output=True, text=True, timeout=200, check=False,
+    process = automl(
+        "run", "--skill", str(skill_dir), "--platform", "ray", "--ray-address", "127.0.0.1:1",
+        "--results-root", str(tmp_path / "r"),
     )  # fmt: skip
-    assert done.returncode == NotAvailableError.exit_code, done.stderr
-    assert "ray start --head" in json.loads(done.stdout)["error"]["next_step"]
+    assert "ray start --head" in document(process)["error"]["next_step"]
+    assert process.returncode == NotAvailableError.exit_code
 
 
 def test_without_ray_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +176,10 @@ def test_without_ray_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch
 
 
 def test_only_a_search_runs_on_a_cluster(tmp_path: Path, skill_dir: Path) -> None:
-    asked = request(tmp_path, skill_dir, automl_platform="ray").model_copy(update={"automl_policy": "off"})
+    asked = RunRequest(
+        action="train", skill=str(skill_dir), results_root=str(tmp_path / "results"), automl_policy="off",
+        automl=[{"automl_platform": "ray"}],
+    )  # fmt: skip
     with pytest.raises(UsageError, match="Only a search"):
         plan_run(asked)
 
