@@ -52,13 +52,11 @@ class PopulationSearcher:
             origin = "baseline" if number == 0 else "search"
             epochs = min(self._interval, self._history.full_epochs)
             return None if values is None else Recommendation(number, values, epochs, origin)
-        continued = {trial.continues for trial in trials}
-        ready = [one for one in self._newest() if one.ended and self._may_go_on(one, continued)]
-        if not ready:
-            return None
-        # The member that is behind goes first, so that generations stay together.
-        member = min(ready, key=lambda trial: (trial.epochs, trial.number))
-        return self._next_generation(number, member, chance)
+        ready = [one for one in self._newest() if one.ended and one.epochs < self._history.full_epochs]
+        # The member that is behind goes first, so that generations stay together; one that failed may find no source.
+        behind_first = sorted(ready, key=lambda trial: (trial.epochs, trial.number))
+        found = (self._next_generation(number, member, chance) for member in behind_first)
+        return next((one for one in found if one is not None), None)
 
     def go_on_from(self, best: Trial) -> Recommendation | None:
         """Return None: that is what each generation does."""
@@ -82,10 +80,6 @@ class PopulationSearcher:
         """Say why nothing is left to try."""
         return "the population is trained to the end"
 
-    def _may_go_on(self, trial: Trial, continued: set[int | None]) -> bool:
-        is_over = trial.epochs >= self._history.full_epochs
-        return not is_over and (trial.number not in continued or trial.state == "failed")
-
     def _newest(self) -> list[Trial]:
         """Return the last trial of each member; a trial says in its origin which member it belongs to."""
         newest: dict[int, Trial] = {}
@@ -107,8 +101,9 @@ class PopulationSearcher:
         ranked = sorted(scored, key=self._score, reverse=True)
         few = max(1, len(ranked) // _QUARTER)
         is_worst = member.state == "failed" or (len(ranked) > 1 and member in ranked[-few:])
-        # A member that is trained to the end leaves nothing to go on with.
-        sources = [one for one in ranked[: max(few, len(ranked) // 2)] if one.last_epoch < full and one is not member]
+        # A member that is trained to the end leaves nothing to go on with; one that trains changes its checkpoints.
+        good = (one for one in ranked[: max(few, len(ranked) // 2)] if one.ended and one is not member)
+        sources = [one for one in good if one.last_epoch < full]
         if not is_worst or not sources:
             if member.state == "failed":
                 return None

@@ -326,11 +326,16 @@ def test_a_complete_search_has_nothing_to_resume(tmp_path: Path, skill_dir: Path
         resume_search(store(tmp_path), result.job_id)
 
 
-def test_a_population_trains_on_from_checkpoints(tmp_path: Path, skill_dir: Path) -> None:
-    result = run(
-        request(tmp_path, skill_dir, automl_algorithm="pbt", automl_population_size=2, automl_max_recommendations=8)
-    )
+@pytest.mark.parametrize("slots", [1, 2])
+def test_a_population_trains_on_from_checkpoints(tmp_path: Path, skill_dir: Path, slots: int) -> None:
+    settings = {"automl_population_size": 3, "automl_max_recommendations": 12, "automl_max_concurrent": slots}
+    result = run(request(tmp_path, skill_dir, "seconds=0.05", automl_algorithm="pbt", **settings))
     found = history(tmp_path, result)
+    newest: dict[str, int] = {}
+    for trial in found.trials:
+        member = str(trial.number) if trial.continues is None else trial.origin.split()[1].rstrip(":")
+        newest[member] = max(newest.get(member, 0), trial.last_epoch)
+    assert newest == {"0": 4, "1": 4, "2": 4}  # all are trained to the end, copied or not
     later = [trial for trial in found.trials if trial.continues is not None]
     assert later
     for trial in later:
