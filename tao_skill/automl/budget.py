@@ -13,10 +13,13 @@ _MARGIN = 1.1
 
 
 class Budget:
-    """Reads the history; ``seconds`` is always the wall clock of the search so far."""
+    """Reads the history; ``seconds`` is always the wall clock of the search so far.
 
-    def __init__(self, settings: AutoML, history: SearchHistory) -> None:
-        self._settings, self._history = settings, history
+    ``can_go_on`` says whether a trial that was stopped can train on.
+    """
+
+    def __init__(self, settings: AutoML, history: SearchHistory, *, can_go_on: bool = True) -> None:
+        self._settings, self._history, self._can_go_on = settings, history, can_go_on
         self._limit = settings.automl_max_minutes * 60 if settings.automl_max_minutes else None
 
     def may_start(self, seconds: float) -> bool:
@@ -46,7 +49,7 @@ class Budget:
 
     def _reserve(self, best: Trial | None) -> float:
         """Return the seconds that the best trial needs to end its training, where it was stopped before that."""
-        if best is None or best.state != "stopped":
+        if best is None or best.state != "stopped" or not self._can_go_on:
             return 0.0
         history, pause = self._history, self._history.first_pause
         epochs = history.full_epochs - best.last_epoch
@@ -58,11 +61,6 @@ class Budget:
 
 def seconds_per_epoch(history: SearchHistory) -> float:
     """Return the mean over all trials that reported; 0 where none did."""
-    done = [(trial.seconds, _own_epochs(history, trial)) for trial in history.trials if trial.ended]
+    done = [(trial.seconds, trial.own_epochs) for trial in history.trials if trial.ended]
     epochs = sum(epochs for _, epochs in done)
     return sum(seconds for seconds, own in done if own) / epochs if epochs else 0.0
-
-
-def _own_epochs(history: SearchHistory, trial: Trial) -> int:
-    before = history.trials[trial.continues].last_epoch if trial.continues is not None else 0
-    return max(0, trial.last_epoch - before)

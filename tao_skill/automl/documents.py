@@ -92,14 +92,12 @@ def search_report(history: SearchHistory, *, importance: bool = True) -> SearchR
     gain = None
     if first is not None and best is not None:
         gain = best - first if history.direction == "maximize" else first - best
-    trained = sum(trial.last_epoch for trial in history.trials if trial.continues is None)
-    later = [trial for trial in history.trials if trial.continues is not None]
-    trained += sum(trial.last_epoch - history.trials[trial.continues or 0].last_epoch for trial in later)
     warm = [trial.overhead_seconds for trial in history.trials[1:] if trial.ended and trial.attempts == 1]
     shares = _importances(history) if importance else {}
+    epochs = sum(trial.own_epochs for trial in history.trials)
     return SearchReport(
         history=history, baseline=first, best=best, gain=gain, seconds_per_epoch=seconds_per_epoch(history),
-        epochs=max(trained, 0), largest_overhead=max(warm, default=None), importance=shares,
+        epochs=epochs, largest_overhead=max(warm, default=None), importance=shares,
     )  # fmt: skip
 
 

@@ -50,6 +50,10 @@ class Executor(Protocol):
     def slots(self) -> int:
         """Return how many trials may run at once."""
 
+    @property
+    def can_go_on(self) -> bool:
+        """Say whether a trial that was stopped can train on from its checkpoint; else it begins anew."""
+
     def check(self, values: Mapping[str, Any]) -> Sequence[Problem]:
         """Return what is wrong with values, by dotted key, before they cost anything."""
 

@@ -13,7 +13,7 @@ __all__ = ["classify"]
 # Codes of this project's errors.
 _CONFIGURATION = {"spec_error", "usage_error", "checkpoint_error", "skill_error", "not_available"}
 _DATA = {"data_error"}
-_INFRASTRUCTURE = {"storage_error"}
+_INFRASTRUCTURE = {"storage_error", "job_error"}
 # The first pattern that fits decides: a program that ran out of memory is killed by signals as well.
 _PATTERNS: tuple[tuple[FailureKind, str], ...] = (
     ("configuration", r"out of memory|OutOfMemoryError|MemoryError|CUDNN_STATUS_ALLOC_FAILED|can't allocate memory"),

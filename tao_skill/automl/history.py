@@ -16,6 +16,7 @@ __all__ = [
     "Report",
     "SearchHistory",
     "Trial",
+    "TrialState",
 ]
 
 HISTORY_VERSION = "1.0"
@@ -51,6 +52,7 @@ class Trial(_Document):
     job_id: str = Field(default="", description="The trial's own job.")
     origin: str = Field(description="baseline, search, or how else its values came to be.")
     continues: int | None = Field(default=None, description="Trial from whose checkpoint it went on.")
+    begun: int = Field(default=0, description="Epochs that the checkpoint it went on from had; 0: from the start.")
     values: dict[str, Any] = Field(description="Searched values by dotted key.")
     epochs: int = Field(description="Epochs that it trains in all, unless it is stopped.")
     pause_at: int = Field(default=0, description="Epoch after which it pauses to be compared; 0: it doesn't.")
@@ -69,6 +71,7 @@ class Trial(_Document):
     seconds: float = Field(default=0.0, description="Seconds that it ran, in all attempts.")
     overhead_seconds: float = Field(default=0.0, description="Seconds of those that its program did not use.")
     attempts: int = Field(default=0, description="How often it was started.")
+    went_on: bool = Field(default=False, description="Whether it trained on after it had been stopped and compared.")
     failure: Failure | None = Field(default=None, description="Why it failed.")
     checkpoints_kept: bool = Field(default=True, description="Whether its checkpoints are still there.")
 
@@ -86,6 +89,11 @@ class Trial(_Document):
     def last_epoch(self) -> int:
         """Return the last epoch that was reported."""
         return max((report.epoch for report in self.reports), default=0)
+
+    @property
+    def own_epochs(self) -> int:
+        """Return how many epochs it trained itself, as far as it reported."""
+        return max(0, self.last_epoch - self.begun)
 
 
 class SearchHistory(_Document):
@@ -161,14 +169,17 @@ class SearchHistory(_Document):
         epochs = [report.epoch for report in trial.reports if report.value == held]
         trial.best_value, trial.best_epoch = held, min(epochs, default=0)
 
-    def trained_value(self, trial: Trial) -> float | None:
+    def trained_value(self, trial: Trial, until: int | None = None) -> float | None:
         """Return the best value that an epoch of a trial reported: what its values are good for.
 
+        ``until`` is the last epoch that counts.
         Its checkpoint may be better, where that holds the model that training started from; every other trial that
         learned nothing started from the same.
         """
         found: float | None = None
         for report in trial.reports:
-            if report.value is not None and self.better(report.value, found):
+            if report.value is None or (until is not None and report.epoch > until):
+                continue
+            if self.better(report.value, found):
                 found = report.value
         return found

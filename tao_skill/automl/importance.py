@@ -25,14 +25,17 @@ _FEWEST = 6
 def importances(history: SearchHistory) -> dict[str, float]:
     """Return the share of each parameter, largest first; they add up to 1. Empty where the trials are too few.
 
-    Trials count with the best value that an epoch reported, as they do in the search; failed ones do not count.
+    Trials count with the best value that an epoch reported, as they do in the search: up to the epoch at which all were
+    compared, where that was so. Those that failed don't count, nor those that went on from another's checkpoint, to
+    which they owe most of their value.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     distributions = {one["key"]: _distribution(one) for one in history.space}
     study = optuna.create_study(direction=history.direction)
     for trial in history.trials:
-        value = history.trained_value(trial)
-        if value is None or trial.state == "failed" or not _holds(distributions, trial.values):
+        value = history.trained_value(trial, until=history.first_pause or None)
+        counts = trial.state != "failed" and trial.continues is None
+        if value is None or not counts or not _holds(distributions, trial.values):
             continue
         params = {key: trial.values[key] for key in distributions}
         study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=value))

@@ -5,24 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tao_skill.automl.history import SearchHistory, Trial
-from tao_skill.automl.screening import FINALISTS, finalists
+from tao_skill.automl.screening import FINALISTS
 from tao_skill.config.automl import AutoML
 
-__all__ = ["disk_bound", "out_of_race"]
+__all__ = ["disk_bound", "losers", "out_of_race"]
 
 
 def out_of_race(history: SearchHistory, settings: AutoML, needed: Iterable[int]) -> list[Trial]:
     """Return the ended trials whose checkpoints nobody will need: not the best ones, and no start of another."""
     if not settings.automl_delete_intermediate_ckpt:
         return []
-    best = [*history.ranked()[: settings.automl_keep_trials], *finalists(history)]
-    kept = set(needed) | {trial.number for trial in best}
+    # Of the ended ones: one that runs may fail yet, however good it is.
+    ended = [trial for trial in history.ranked() if not trial.goes_on]
+    stay = max(settings.automl_keep_trials, FINALISTS if history.first_pause else 0)
+    kept = set(needed) | {trial.number for trial in ended[:stay]}
     # Where trials pause, the baseline may go on when nothing better is left to do.
     kept |= {0} if history.first_pause else set()
     # What a running trial went on from, it may need once more after a failure of the machine.
     kept |= {trial.continues for trial in history.trials if trial.goes_on and trial.continues is not None}
-    over = (trial for trial in history.trials if not trial.goes_on and trial.checkpoints_kept)
-    return [trial for trial in over if trial.number not in kept]
+    return [trial for trial in _with_checkpoints(history) if trial.number not in kept]
+
+
+def losers(history: SearchHistory, settings: AutoML) -> list[Trial]:
+    """Return the trials whose checkpoints nobody needs once the search is over."""
+    if not settings.automl_delete_intermediate_ckpt:
+        return []
+    kept = [trial.number for trial in history.ranked()[: settings.automl_keep_trials]]
+    return [trial for trial in _with_checkpoints(history) if trial.number not in kept]
 
 
 def disk_bound(history: SearchHistory, settings: AutoML, slots: int) -> str:
@@ -38,3 +47,7 @@ def disk_bound(history: SearchHistory, settings: AutoML, slots: int) -> str:
         words = f"the checkpoints of {trials} trials"
     size = history.largest_trial_bytes
     return f"at most {words}" + (f", {trials * size / 1e9:.2f} GB" if size else "")
+
+
+def _with_checkpoints(history: SearchHistory) -> list[Trial]:
+    return [trial for trial in history.trials if not trial.goes_on and trial.checkpoints_kept]

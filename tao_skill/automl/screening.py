@@ -39,7 +39,7 @@ FINALISTS = 3
 _FINAL_FACTOR = 2
 # A trial is flat when it has not improved for this part of its epochs.
 _PATIENCE = 1 / 3
-# The first epoch of a process is slower than the others.
+# Reports, and epochs at least: the first epoch of a process is slower than the others.
 _JUDGED_AFTER = 2
 
 
@@ -48,7 +48,7 @@ def can_be_judged(settings: AutoML, history: SearchHistory, trial: Trial) -> boo
     wanted = settings.automl_max_minutes is not None and settings.automl_early_stopping
     if not wanted or history.algorithm not in _ALGORITHMS or history.first_pause is not None:
         return False
-    return trial.number == 0 and trial.last_epoch == _JUDGED_AFTER
+    return trial.number == 0 and len(trial.reports) == _JUDGED_AFTER
 
 
 def first_pause(settings: AutoML, full_epochs: int, seconds_per_epoch: float, slots: int = 1) -> int:
@@ -81,10 +81,9 @@ def finalists(history: SearchHistory) -> list[Trial]:
 def is_flat(history: SearchHistory, trial: Trial) -> bool:
     """Say whether a trial has not improved for so long that the time is better spent on another one."""
     best = history.trained_value(trial)
-    begun = min((report.epoch for report in trial.reports), default=1) - 1
     since = min((report.epoch for report in trial.reports if report.value == best), default=0)
     # What a trial took over, with the checkpoint of the one it went on from, adds nothing to its patience.
-    patience = max(history.first_pause or 0, (trial.last_epoch - begun) * _PATIENCE)
+    patience = max(history.first_pause or 0, trial.own_epochs * _PATIENCE)
     return trial.last_epoch - since >= patience
 
 
@@ -110,4 +109,7 @@ def baseline_again(history: SearchHistory) -> Trial | None:
 
 
 def _can_go_on(history: SearchHistory, trial: Trial) -> bool:
+    """Say whether a trial is worth starting again; one that failed of that would again."""
+    if trial.failure is not None:
+        return False
     return trial.state == "stopped" and trial.checkpoints_kept and trial.last_epoch < history.full_epochs

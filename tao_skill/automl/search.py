@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from tao_skill.automl.budget import Budget
 from tao_skill.automl.executor import Executor
 from tao_skill.automl.history import INTERRUPTED, SearchHistory, Trial
-from tao_skill.automl.retention import out_of_race
+from tao_skill.automl.retention import losers, out_of_race
 from tao_skill.automl.screening import (
     baseline_again,
     can_be_judged,
@@ -52,10 +51,10 @@ class Search:
     ) -> None:
         self._history, self._settings, self._searcher = history, settings, searcher
         self._asked_to_stop = asked_to_stop
-        self._budget = Budget(settings, history)
         self._runner = TrialRunner(
             history, settings, executor, save=save, on_report=self._take_report, on_end=self._take_end
         )
+        self._budget = self._runner.budget
         self._exhausted = False
 
     def run(self) -> SearchHistory:
@@ -73,6 +72,7 @@ class Search:
                 history.compared = True
                 self._train_on()
             self._finish_winner()
+            self._runner.forget(losers(history, self._settings))
         except BaseException:
             self._interrupt()
             raise
@@ -116,14 +116,16 @@ class Search:
             continue
         while self._runner.has_room and self._budget.may_start(self._runner.seconds()):
             found = self._searcher.ask()
-            self._exhausted = found is None
+            # While others run, their ends may bring more to try.
+            self._exhausted = found is None and not self._runner.trials
             if found is None:
                 return
             self._add(found, self._history.first_pause or 0)
 
     def _add(self, found: Recommendation, pause_at: int) -> None:
+        begun = 0 if found.continues is None else self._history.trials[found.continues].last_epoch
         trial = Trial(
-            number=found.number, origin=found.origin, continues=found.continues, values=found.values,
+            number=found.number, origin=found.origin, continues=found.continues, begun=begun, values=found.values,
             epochs=found.epochs, pause_at=pause_at,
         )  # fmt: skip
         self._history.trials.append(trial)
@@ -138,7 +140,7 @@ class Search:
     def _decide_on_pauses(self, one: Attempt) -> None:
         """Choose, once the baseline has shown what an epoch costs, how long trials train before they are compared."""
         history = self._history
-        if can_be_judged(self._settings, history, one.trial):
+        if self._runner.can_go_on and can_be_judged(self._settings, history, one.trial):
             slots = self._runner.slots
             history.first_pause = first_pause(self._settings, history.full_epochs, one.seconds_per_epoch(), slots)
             for trial in self._runner.trials:
@@ -205,7 +207,11 @@ class Search:
         best = self._history.best()
         if best is None or best.state != "stopped" or best.last_epoch >= self._history.full_epochs:
             return
-        if self._budget.is_target_reached():
+        if self._budget.is_target_reached() or best.failure is not None:
+            return
+        if not self._runner.can_go_on:
+            note = "The winner was stopped early, and the skill doesn't say how a training goes on from a checkpoint."
+            self._history.notes.append(note)
             return
         if self._budget.left(self._runner.seconds()) == 0.0:
             self._history.notes.append("No time was left to train the winner to the end.")

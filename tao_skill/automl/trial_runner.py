@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tao_skill.automl.budget import Budget
-from tao_skill.automl.executor import End, Executor, Running
+from tao_skill.automl.executor import End, Executor, Progress, Running
 from tao_skill.automl.failure import classify
-from tao_skill.automl.history import Failure, SearchHistory, Trial
+from tao_skill.automl.history import INTERRUPTED, Failure, SearchHistory, Trial
 from tao_skill.automl.retention import disk_bound
 from tao_skill.config.automl import AutoML
+from tao_skill.errors import TaoSkillError
 
 __all__ = ["Attempt", "TrialRunner"]
 
@@ -22,25 +23,45 @@ _TICK_SECONDS = 0.05
 
 @dataclass
 class Attempt:
-    """A trial from one start of it to its end; ``since`` and ``first_report`` are moments of the monotonic clock."""
+    """A trial from one start of it to its end; ``since`` and ``first_at`` are moments of the monotonic clock."""
 
     trial: Trial
     running: Running
     since: float
-    first_report: float | None = None
+    first_at: float | None = None
+    first_epoch: int = 0
     asked_to_stop: str = ""
     timed_out: bool = False
 
     def seconds_per_epoch(self) -> float:
         """Return what an epoch took so far, in seconds."""
-        # From report to report, without the start; a trial that went on after a kill has no other report.
-        began = self.first_report if self.first_report is not None and self.trial.last_epoch > 1 else self.since
-        return (time.monotonic() - began) / max(1, self.trial.last_epoch - 1)
+        # From report to report, without the start; where there's but one, with it.
+        if self.first_at is not None and self.trial.last_epoch > self.first_epoch:
+            return (time.monotonic() - self.first_at) / (self.trial.last_epoch - self.first_epoch)
+        return (time.monotonic() - self.since) / max(1, self.trial.last_epoch)
+
+    def note(self, epoch: int) -> None:
+        """Remember the first report."""
+        if self.first_at is None:
+            self.first_at, self.first_epoch = time.monotonic(), epoch
 
     def stop(self, reason: str) -> None:
         """Ask the trial to end at its last checkpoint."""
         self.asked_to_stop = reason
         self.running.stop(reason)
+
+
+@dataclass(frozen=True)
+class _NotStarted:
+    """A trial that could not be started; implements `Running`."""
+
+    error: TaoSkillError
+
+    def poll(self) -> Progress:
+        return Progress(end=End("failed", classify(code=self.error.code, message=self.error.message)))
+
+    def stop(self, reason: str) -> None:
+        del reason
 
 
 class TrialRunner:
@@ -62,7 +83,7 @@ class TrialRunner:
     ) -> None:
         self._history, self._settings, self._executor = history, settings, executor
         self._save, self._on_report, self._on_end = save, on_report, on_end
-        self._budget = Budget(settings, history)
+        self.budget = Budget(settings, history, can_go_on=executor.can_go_on)
         self._attempts: list[Attempt] = []
         self._interrupted = [trial for trial in history.trials if trial.goes_on]
         self._began = time.monotonic() - history.seconds
@@ -76,6 +97,11 @@ class TrialRunner:
     def slots(self) -> int:
         """Return how many trials may run at once."""
         return self._executor.slots
+
+    @property
+    def can_go_on(self) -> bool:
+        """Say whether a trial that was stopped can train on."""
+        return self._executor.can_go_on
 
     @property
     def has_room(self) -> bool:
@@ -93,12 +119,19 @@ class TrialRunner:
 
     def start(self, trial: Trial) -> None:
         """Start a trial, from its newest checkpoint where it has one."""
+        trial.went_on = trial.went_on or (trial.state == "stopped" and trial.reason != INTERRUPTED)
         trial.state, trial.reason, trial.failure = "running", "", None
         trial.attempts += 1
         # First written down, then started: what was killed in between is started again.
         self.persist()
-        self._attempts.append(Attempt(trial, self._executor.start(trial), time.monotonic()))
+        self._attempts.append(Attempt(trial, self._started(trial), time.monotonic()))
         self.persist()
+
+    def _started(self, trial: Trial) -> Running:
+        try:
+            return self._executor.start(trial)
+        except TaoSkillError as error:  # of this trial alone: its folder holds what can't be read, say
+            return _NotStarted(error)
 
     def start_interrupted(self) -> bool:
         """Start one again that ran when the search was interrupted or killed; say whether there was one, and a slot."""
@@ -151,7 +184,7 @@ class TrialRunner:
 
     def _take_report(self, one: Attempt, epoch: int, value: float | None) -> None:
         self._history.add_report(one.trial, epoch, value)
-        one.first_report = one.first_report or time.monotonic()
+        one.note(epoch)
         why = self._on_report(one, epoch, value)
         if why and epoch < one.trial.epochs and not one.asked_to_stop:
             one.stop(f"{why} after epoch {epoch}")
@@ -167,7 +200,7 @@ class TrialRunner:
         trial.overhead_seconds += end.overhead
         self._history.largest_trial_bytes = max(self._history.largest_trial_bytes, end.checkpoint_bytes)
         if one.timed_out:
-            end = End("failed", classify(timed_out=True))
+            end = replace(end, state="failed", failure=classify(timed_out=True))
         if end.state == "failed" and self._start_again(trial, end):
             return
         self._settle(one, end)
@@ -185,12 +218,15 @@ class TrialRunner:
         if trial.state == "complete" and trial.best_value is None:
             message = f"it ended well, but reported no {self._history.metric}"
             trial.state, trial.failure = "failed", Failure(kind="configuration", message=message)
+        if trial.state == "failed" and trial.went_on and trial.best_value is not None:
+            # The checkpoint that it had before, or a better one, is still there.
+            trial.state, trial.reason = "stopped", "it failed when it trained on"
 
     def _start_again(self, trial: Trial, end: End) -> bool:
         """Start a trial again that failed of the machine, from its newest checkpoint."""
         if end.failure is None or end.failure.kind != "infrastructure":
             return False
-        if trial.attempts > self._settings.automl_max_retries or self._budget.why_over(self.seconds()):
+        if trial.attempts > self._settings.automl_max_retries or self.budget.why_over(self.seconds()):
             return False
         _log.warning("trial %d failed (%s); it is started again", trial.number, end.failure.message)
         self.start(trial)

@@ -82,6 +82,12 @@ def prepare_search(
             problems=[Problem("metric", None, "the name of a metric, since SKILL.md names no monitoring metric")],
             next_step="--automl metric=NAME",
         )
+    if algorithm == "pbt" and not form.can_go_on:
+        raise SpecError(
+            "pbt can't tune this skill: its members train on from checkpoints, and the skill doesn't say how.",
+            problems=[Problem("automl_algorithm", "pbt", "bayesian, or another whose trials begin anew")],
+            next_step="name the spec key in SKILL.md's table: train (AutoML), KEY, automl_resume_model",
+        )
     flat = flatten(form.base)
     space = build_space(schema, flat, _fixed(explicit, form), settings)
     if not space.parameters:

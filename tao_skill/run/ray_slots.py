@@ -46,13 +46,14 @@ class RaySlots(LocalSlots):
         skill = self._skill.name if self._skill.name == DEFAULT_SKILL else str(self._skill.directory)
         return {"module": "tao_skill.run.node_trial", "args": [str(spec_file), skill]}
 
-    def take_end(self, running: RunningTrial, end: End) -> None:
+    def take_end(self, running: RunningTrial, end: End) -> End:
         """Free the slot, and its place on the cluster where another worker waits for one: a node may be lost."""
-        super().take_end(running, end)
+        end = super().take_end(running, end)
         waiting = any(isinstance(one.worker, RayWorker) and not one.worker.is_placed for one in self._slots if one.busy)
         if waiting and running.slot.worker is not None:
             running.slot.worker.kill()
             running.slot.worker = None
+        return end
 
 
 @contextmanager

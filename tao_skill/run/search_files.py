@@ -94,10 +94,10 @@ def best_checkpoint(store: JobStore, job_id: str) -> str:
     """Return the best checkpoint of a trial; empty where there is none, or where which is best can't be told."""
     if not job_id:
         return ""
-    files = job_files(store.load(job_id))
     try:
+        files = job_files(store.load(job_id))
         return files.place(select(files.candidates, "torch").path)
-    except CheckpointError:
+    except (CheckpointError, JobError):
         return ""
 
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from tao_skill.automl.algorithms import make_searcher
 from tao_skill.automl.executor import Executor
-from tao_skill.automl.history import SearchHistory, Trial
+from tao_skill.automl.history import SearchHistory
+from tao_skill.automl.notes import notes_on
 from tao_skill.automl.search import Search, Stopped
 from tao_skill.config.finite import finite
 from tao_skill.errors import InternalError, JobError, Problem, TaoSkillError
@@ -137,25 +138,14 @@ class _Saver:
             self._store.update(self._job_id, best_child=best)
 
 
-def _note_start(history: SearchHistory, winner: Trial) -> None:
-    """Say so where no trial beat the model that its training started from, which is then what its checkpoint holds."""
-    trained = history.trained_value(winner)
-    if winner.best_value is None or trained is None or not history.better(winner.best_value, trained):
-        return
-    note = (
-        f"No epoch of any trial beat the model that training starts from ({history.metric} {winner.best_value:.4g}), "
-        "which the best checkpoint holds: lower rates, more epochs or more data may."
-    )
-    history.notes = [one for one in history.notes if one != note] + [note]
-
-
 def _conclude(store: JobStore, record: JobRecord, history: SearchHistory, status: JobStatus, reason: str) -> None:
     folder = action_folder(record)
     fields: dict[str, Any] = {}
     if history.winner is not None:
         winner = history.trials[history.winner]
         child = store.load(winner.job_id)
-        _note_start(history, winner)
+        notes = notes_on(history, winner)
+        history.notes = [*(one for one in history.notes if one not in notes), *notes]
         checkpoint = best_checkpoint(store, child.job_id) or child.checkpoint
         fields = {"metrics": child.metrics, "checkpoint": checkpoint, "best_child": child.job_id}
         results = {"action": record.action, "status": str(status), "results_dir": str(folder), **fields}

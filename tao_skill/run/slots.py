@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tao_skill.automl.executor import End, Progress, Running
+from tao_skill.automl.failure import classify
 from tao_skill.automl.history import Failure, Trial
 from tao_skill.automl.warm_worker import WarmWorker, Worker
 from tao_skill.config.secrets import without_secrets
 from tao_skill.config.yaml_text import dump_yaml
-from tao_skill.errors import Problem
+from tao_skill.errors import Problem, TaoSkillError
 from tao_skill.jobs.identity import process_start_time, this_process
 from tao_skill.jobs.reconcile import LOG_FILE, action_folder
 from tao_skill.jobs.record import JobRecord, JobStatus
@@ -30,6 +32,7 @@ from tao_skill.run.trial_spec import ACTION, TrialForm, goes_on_from
 
 __all__ = ["LocalSlots", "RunningTrial", "trial_job_id"]
 
+_log = logging.getLogger(__name__)
 # After so many seconds a trial that was asked to end is killed.
 GRACE_SECONDS = 30.0
 WORKER_LOG = "workers.log"
@@ -73,21 +76,25 @@ class RunningTrial:
         if answer is None:
             answer = self.worker.answer()
         reports += self.reader.new()
-        end = end_of(
-            answer, code, self.folder, metric=self.slots.metric, asked=bool(self.reasons),
-            wall=time.monotonic() - self.since,
-        )  # fmt: skip
-        if end.state == "failed" and self.slots.was_canceled(self.trial):
-            end = End("failed", Failure(kind="configuration", message="its job was canceled"))
+        end = self.slots.take_end(self, self._end(answer, code))
         if end.state == "done":
             reports += self.reader.last()
-        self.slots.take_end(self, end)
         return Progress(reports, end)
 
     def stop(self, reason: str) -> None:
         self.reasons.append(reason)
         self.kill_at = self.kill_at or time.monotonic() + GRACE_SECONDS
         self.worker.stop(self.trial.number)
+
+    def _end(self, answer: Mapping[str, Any] | None, code: int | None) -> End:
+        wall = time.monotonic() - self.since
+        try:
+            end = end_of(answer, code, self.folder, metric=self.slots.metric, asked=bool(self.reasons), wall=wall)
+            if end.state == "failed" and self.slots.was_canceled(self.trial):
+                return replace(end, failure=Failure(kind="configuration", message="its job was canceled"))
+        except TaoSkillError as error:  # what it left can't be read
+            return _broken(error)
+        return end
 
 
 @dataclass
@@ -100,8 +107,12 @@ class _DoneTrial:
 
     def poll(self) -> Progress:
         reports = self.reader.new() or self.reader.last()
-        held = held_value(self.folder, self.metric)
-        return Progress(reports, End("done", checkpoint_bytes=checkpoint_bytes(self.folder), held_value=held))
+        try:
+            held = held_value(self.folder, self.metric)
+            end = End("done", checkpoint_bytes=checkpoint_bytes(self.folder), held_value=held)
+        except TaoSkillError as error:
+            end = _broken(error)
+        return Progress(reports, end)
 
     def stop(self, reason: str) -> None:
         del reason
@@ -124,6 +135,11 @@ class LocalSlots:
     def slots(self) -> int:
         """Return the number of slots."""
         return len(self._slots)
+
+    @property
+    def can_go_on(self) -> bool:
+        """Say whether a trial that was stopped can train on from its checkpoint."""
+        return self._form.can_go_on
 
     def check(self, values: Mapping[str, Any]) -> Sequence[Problem]:
         """Return what is wrong with values by every rule of the skill."""
@@ -160,15 +176,22 @@ class LocalSlots:
 
     def forget(self, trial: Trial) -> None:
         """Delete a trial's checkpoints; its record and its numbers stay."""
-        forget_checkpoints(self._store, trial.job_id)
+        try:
+            forget_checkpoints(self._store, trial.job_id)
+        except TaoSkillError as error:
+            _log.warning("The checkpoints of trial %d can't be removed: %s", trial.number, error)
 
-    def take_end(self, running: RunningTrial, end: End) -> None:
-        """Free the slot and write down how the trial ended."""
+    def take_end(self, running: RunningTrial, end: End) -> End:
+        """Free the slot and write down how the trial ended; return that, or how it failed of being written down."""
         running.slot.busy = False
         if end.state == "failed" or running.killed or running.worker.exit_code is not None:
             running.worker.kill()
             running.slot.worker = None
-        conclude_trial(self._store, running.trial.job_id, running.folder, end, running.reasons)
+        try:
+            conclude_trial(self._store, running.trial.job_id, running.folder, end, running.reasons)
+        except TaoSkillError as error:  # somebody removed its folder, say
+            return _broken(error)
+        return end
 
     def close(self) -> None:
         """End all workers."""
@@ -182,15 +205,28 @@ class LocalSlots:
             slot.worker = self.new_worker(slot.env, action_folder(self._search) / WORKER_LOG)
         return slot.worker
 
+    def _known(self, job_id: str) -> JobRecord | None:
+        """Return a trial's record, with the end that it came to, where it has one yet.
+
+        A trial may have ended well just before its search was killed, when nobody was left to write that down.
+        """
+        if not (self._store.folder(job_id) / "job.json").exists():
+            return None
+        record = self._store.reconcile(self._store.load(job_id))
+        if record.status != JobStatus.RUNNING:
+            return record
+        # Another process has the worker's number now.
+        return self._store.update(job_id, status=JobStatus.ERROR, reason="the search that ran it was killed")
+
     def _prepare(self, trial: Trial, worker: Worker) -> tuple[JobRecord, Path]:
         """Write the trial's record and its spec; a trial that goes on keeps its folder."""
         job_id = trial_job_id(self._search.job_id, trial.number)
         trial.job_id = job_id
         results_dir = self._store.folder(job_id)
         folder = results_dir / ACTION
-        known = (results_dir / "job.json").exists()
-        if known and self._store.load(job_id).status == JobStatus.COMPLETE:
-            return self._store.load(job_id), folder
+        record = self._known(job_id)
+        if record is not None and record.status == JobStatus.COMPLETE:
+            return record, folder
         folder.mkdir(parents=True, exist_ok=True)
         parent = None
         if trial.continues is not None:
@@ -207,7 +243,7 @@ class LocalSlots:
             "spec": redacted(spec), "command": self._program.command(spec_file), "pid": worker.pid,
             "process_start_time": started, **this_process(),
         }  # fmt: skip
-        if not known:
+        if record is None:
             provenance = dict(self._search.provenance) | built.provenance
             self._store.create(
                 JobRecord(
@@ -215,12 +251,12 @@ class LocalSlots:
                     results_dir=str(results_dir), provenance=provenance, **facts,
                 )
             )  # fmt: skip
-        record = self._store.reconcile(self._store.load(job_id))
-        if record.status == JobStatus.RUNNING:
-            # Its runner was killed and another process has the worker's number now.
-            self._store.update(job_id, status=JobStatus.ERROR, reason="the search that ran it was killed")
         reason = f"trial {trial.number} of search {self._search.job_id} starts"
         return self._store.update(job_id, status=JobStatus.RUNNING, reason=reason, **facts), folder
+
+
+def _broken(error: TaoSkillError) -> End:
+    return End("failed", classify(code=error.code, message=error.message))
 
 
 def _spec_text(spec: Mapping[str, Any], config_format: str) -> str:

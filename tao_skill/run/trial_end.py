@@ -36,7 +36,7 @@ def end_of(
         if asked:
             return End("stopped", checkpoint_bytes=size, held_value=held)
         failure = classify(exit_code=code, log=read_tail(folder / LOG_FILE, _LOG_LINES))
-        return End("failed", failure, checkpoint_bytes=size)
+        return End("failed", failure, checkpoint_bytes=size, held_value=held)
     overhead = max(0.0, wall - (answer["end"] - answer["begin"]))
     if answer["code"] == 0:
         return End("done", overhead=overhead, checkpoint_bytes=size, held_value=held)
@@ -44,13 +44,13 @@ def end_of(
         return End("stopped", overhead=overhead, checkpoint_bytes=size, held_value=held)
     if answer["how"] == "stopped":
         failure = Failure(kind="infrastructure", message=f"{signal.Signals.SIGINT.name} from elsewhere ended it")
-        return End("failed", failure, overhead, size)
+        return End("failed", failure, overhead, size, held)
     error = read_object(folder / ERROR_FILE)
     failure = classify(
         code=str(error.get("code", "")), message=str(error.get("message", "") or answer.get("error", "")),
         exit_code=answer["code"], log=read_tail(folder / LOG_FILE, _LOG_LINES),
     )  # fmt: skip
-    return End("failed", failure, overhead, size)
+    return End("failed", failure, overhead, size, held)
 
 
 def conclude_trial(store: JobStore, job_id: str, folder: Path, end: End, reasons: Sequence[str]) -> None:
@@ -72,7 +72,7 @@ def conclude_trial(store: JobStore, job_id: str, folder: Path, end: End, reasons
         ).model_dump()  # fmt: skip
         store.update(
             job_id, status=JobStatus.ERROR, reason=end.failure.message, error=error,
-            log_tail=read_tail(folder / LOG_FILE),
+            log_tail=read_tail(folder / LOG_FILE), **_best_of(folder),
         )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill.bank.skill import Skill
+from tao_skill.bank.tables import InferenceRow
 from tao_skill.config.check import check_spec
 from tao_skill.config.derive import derived_values
 from tao_skill.config.foreign import is_own
@@ -48,6 +49,13 @@ class TrialForm:
         known = {leaf.key for leaf in schema_leaves(self.schema)}
         return marked[0] if marked else named if named in known else ""
 
+    @property
+    def can_go_on(self) -> bool:
+        """Say whether the skill names the spec key by which a training goes on from a checkpoint."""
+        known = {leaf.key for leaf in schema_leaves(self.schema)}
+        rows = self.skill.inference_rows(ACTION, automl=True)
+        return any(row.spec_field in known for row in rows if _goes_on(row))
+
     def full_epochs(self) -> int:
         """Return how long a full training lasts; 1 where the skill doesn't say."""
         value = flatten(self.base).get(self.budget_key)
@@ -69,7 +77,7 @@ class TrialForm:
         resuming = own if own.candidates else parent
         rows = self.skill.inference_rows(ACTION, automl=True)
         # A checkpoint that the user named is where the trial began; going on, it has newer ones.
-        gone = {row.spec_field for row in rows if resuming and row.function.endswith("resume_model")}
+        gone = {row.spec_field for row in rows if resuming and _goes_on(row)}
         facts = Facts(
             ACTION, str(results_dir), {key: one for key, one in self.explicit.items() if key not in gone}, flat,
             own=own, resume_from=resuming, recommended=frozenset(values),
@@ -100,6 +108,10 @@ class TrialForm:
         own = {f"{ACTION}.results_dir": ""}  # a folder that all trials would share
         places = own | dict.fromkeys(["results_dir", *folders], str(results_dir))
         return {key: place for key, place in places.items() if key in known}
+
+
+def _goes_on(row: InferenceRow) -> bool:
+    return row.function.endswith("resume_model")
 
 
 def goes_on_from(job_id: str, folder: Path) -> Files:

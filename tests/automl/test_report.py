@@ -11,6 +11,7 @@ import pytest
 from tao_skill.automl.documents import SearchReport, search_report
 from tao_skill.automl.history import Failure, SearchHistory, Trial
 from tao_skill.automl.importance import importances
+from tao_skill.automl.notes import notes_on
 from tao_skill.automl.report_page import render_report
 from tao_skill.automl.report_scale import Axis, nice_range
 
@@ -65,6 +66,30 @@ def test_importance_of_few_trials_or_of_equal_ones_is_not_told() -> None:
         for report in trial.reports:
             report.value = 1.0
     assert importances(flat) == {}
+
+
+def test_importance_compares_what_is_comparable() -> None:
+    """What trials gained after they were compared, or owe to another one, says nothing of their values."""
+    history = new_history(24)
+    expected = importances(history)
+    history.first_pause = 3
+    for number, trial in enumerate(history.trials[:3]):
+        history.add_report(trial, 4, 5.0 + number)
+    for _ in range(6):
+        heir = history.trials[0].model_copy(update={"number": len(history.trials), "continues": 0, "begun": 4})
+        history.trials.append(heir)
+    assert importances(history) == expected
+
+
+def test_the_winners_notes_say_whose_values_made_it() -> None:
+    history = new_history(3)
+    assert notes_on(history, history.trials[2]) == []
+    first, second, third = history.trials
+    second.continues, second.begun, third.continues, third.begun = 0, 3, 1, 5
+    (note,) = notes_on(history, third)
+    assert "values of trial 0, then trial 1 first, and with its own from epoch 5" in note
+    first.best_value = 0.0  # a start that none of its epochs beat
+    assert "No epoch of any trial beat" in notes_on(history, first)[0]
 
 
 def test_values_outside_of_the_space_are_left_out_of_importance() -> None:

@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any
-
 import pytest
+from automl_machine import Machine, Training, new_history, searched  # loaded by conftest.py
 
-from tao_skill.automl.executor import End, Progress, Running
-from tao_skill.automl.history import Failure, SearchHistory, Trial
 from tao_skill.automl.retention import disk_bound
 from tao_skill.automl.screening import FINALISTS, can_be_judged, final_epoch, finalists, first_pause
-from tao_skill.automl.search import Search, Stopped
-from tao_skill.automl.searcher import Ended, Recommendation
 from tao_skill.config.automl import AutoML
-from tao_skill.errors import Problem
-
-
-def new_history(*values: float, algorithm: str = "bayesian", direction: str = "maximize") -> SearchHistory:
-    history = SearchHistory(
-        job_id="job", skill="tiny", skill_dir="/s", algorithm=algorithm, metric="score", direction=direction,
-        full_epochs=100, settings={}, space=[], started_at="2026-01-01T00:00:00Z",
-    )  # fmt: skip
-    for number, value in enumerate(values):
-        trial = Trial(number=number, origin="search", values={}, epochs=100, state="stopped")
-        history.add_report(trial, 1, value / 2)
-        history.add_report(trial, 2, value)
-        history.trials.append(trial)
-    return history
 
 
 @pytest.mark.parametrize(
@@ -90,141 +68,6 @@ def test_trials_that_hold_the_start_are_ranked_by_what_they_learned() -> None:
     assert {one.best_epoch for one in history.trials} == {0}
 
 
-class Clock:
-    """Time that passes only while trials train."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
-class Machine:
-    """An executor whose trials take a second an epoch; trial n reaches ``heights[n]``, with ``speeds[n]``."""
-
-    def __init__(self, clock: Clock, heights: list[float], speeds: list[float], slots: int = 1) -> None:
-        self.clock, self.heights, self.speeds, self.slots = clock, heights, speeds, slots
-        self.epochs: dict[int, int] = {}  # what checkpoints hold
-        self.starts: list[tuple[int, int]] = []
-        self.forgotten: list[int] = []
-        self.running = 0
-
-    def check(self, values: Mapping[str, Any]) -> list[Problem]:
-        del values
-        return []
-
-    def start(self, trial: Trial) -> Running:
-        if trial.continues is not None and trial.number not in self.epochs:
-            self.epochs[trial.number] = self.epochs[trial.continues]
-        self.starts.append((trial.number, self.epochs.get(trial.number, 0)))
-        self.running += 1
-        assert self.running <= self.slots
-        return _Training(self, trial)
-
-    def forget(self, trial: Trial) -> None:
-        self.forgotten.append(trial.number)
-        self.epochs.pop(trial.number, None)
-
-    def close(self) -> None:
-        return
-
-    def value(self, number: int, epoch: int) -> float:
-        return self.heights[number] * (1 - math.exp(-self.speeds[number] * epoch))
-
-
-class _Training:
-    continued_fails = all_fail = False
-
-    def __init__(self, machine: Machine, trial: Trial) -> None:
-        self.machine, self.trial, self.stopping = machine, trial, False
-        self.begun = machine.epochs.get(trial.number, 0)
-
-    def poll(self) -> Progress:
-        machine, number = self.machine, self.trial.number
-        epoch = machine.epochs.get(number, 0)
-        fails = self.all_fail or (self.continued_fails and self.trial.continues is not None)
-        # Some fail sooner than others.
-        if fails and epoch - self.begun >= number % 4:
-            return self._ended(End("failed", Failure(kind="configuration", message="no such values")))
-        if self.stopping:
-            return self._ended(End("stopped"))
-        if epoch == self.trial.epochs:
-            return self._ended(End("done"))
-        machine.clock.now += 1 / machine.slots
-        machine.epochs[number] = epoch + 1
-        return Progress([(epoch + 1, machine.value(number, epoch + 1))])
-
-    def stop(self, reason: str) -> None:
-        del reason
-        self.stopping = True
-
-    def _ended(self, end: End) -> Progress:
-        self.machine.running -= 1
-        return Progress((), end)
-
-
-class Proposals:
-    """A searcher that proposes one trial after the other, and finds none hopeless."""
-
-    def __init__(self, history: SearchHistory, *, learns: bool = False) -> None:
-        self.history, self.learns = history, learns
-
-    def ask(self) -> Recommendation | None:
-        number = len(self.history.trials)
-        return Recommendation(number, {}, self.history.full_epochs, "search" if number else "baseline")
-
-    def go_on_from(self, best: Trial) -> Recommendation | None:
-        number = len(self.history.trials)
-        return (
-            Recommendation(number, {}, self.history.full_epochs, "other values", best.number) if self.learns else None
-        )
-
-    def report(self, number: int, epoch: int, value: float) -> bool:
-        del number, epoch, value
-        return False
-
-    def tell(self, number: int, ended: Ended, value: float | None) -> None:
-        del number, ended, value
-
-    def needed(self) -> set[int]:
-        return set()
-
-    def why_over(self) -> str:
-        return ""
-
-
-def searched(
-    monkeypatch: pytest.MonkeyPatch,
-    heights: list[float],
-    speeds: list[float],
-    seconds: float,
-    *,
-    trials: int = 8,
-    learns: bool = False,
-    slots: int = 1,
-    stops: tuple[float, ...] = (),
-) -> tuple[SearchHistory, Machine]:
-    """Search, interrupted after some seconds and resumed at once, on as many slots at first."""
-    clock = Clock()
-    monkeypatch.setattr("tao_skill.automl.trial_runner.time", clock)
-    history, machine = new_history(), Machine(clock, heights, speeds, slots)
-    settings = AutoML(automl_max_minutes=seconds / 60, automl_max_recommendations=trials)
-    for stop in (*stops, math.inf):
-        search = Search(
-            history, settings, Proposals(history, learns=learns), machine, save=lambda _: None,
-            asked_to_stop=lambda: "somebody" if clock.now > stop else "",  # noqa: B023
-        )  # fmt: skip
-        with suppress(Stopped):
-            search.run()
-        machine.slots = 1 if stops else slots
-    assert clock.now <= seconds + 2 * slots
-    return history, machine
-
-
 def test_the_winner_gets_what_is_left_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     heights = [0.5, 0.6, 0.9, 0.55, 0.4, 0.45, 0.5, 0.3]
     history, machine = searched(monkeypatch, heights, [0.05] * 8, 160)
@@ -236,8 +79,7 @@ def test_the_winner_gets_what_is_left_of_the_time(monkeypatch: pytest.MonkeyPatc
     assert history.trials[2].last_epoch > 60
     # Everyone went on from where it was.
     assert machine.starts[8:] == [(2, 9), (1, 9), (3, 9), (2, 18)]
-    assert set(machine.epochs) <= {0, 1, 2, 3}
-    assert 2 in machine.epochs
+    assert set(machine.epochs) == {2}  # whose checkpoints are left
 
 
 def test_a_slow_starter_among_the_best_may_still_win(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,7 +117,7 @@ def test_where_none_improves_other_values_go_on_from_the_best(monkeypatch: pytes
 
 
 def test_other_values_that_always_fail_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_Training, "continued_fails", True)
+    monkeypatch.setattr(Training, "continued_fails", True)
     history, machine = searched(monkeypatch, [0.5, 0.6, *[0.4] * 38], [50.0] * 40, 260, trials=40, learns=True)
     assert [one.state for one in history.trials if one.continues is not None] == ["failed"] * 3
     # The baseline goes on to its end, then the winner.
@@ -313,14 +155,14 @@ def test_a_flat_finalist_goes_on_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_with_several_slots_a_search_without_hope_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_Training, "all_fail", True)
+    monkeypatch.setattr(Training, "all_fail", True)
     history, machine = searched(monkeypatch, [0.5] * 40, [50.0] * 40, 160, trials=40, slots=4)
     assert "the first" in history.end_reason
     assert len(machine.starts) <= 5 + 4
 
 
 def test_other_values_that_fail_are_given_up_with_several_slots_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_Training, "continued_fails", True)
+    monkeypatch.setattr(Training, "continued_fails", True)
     history, _ = searched(monkeypatch, [0.5, 0.6, *[0.4] * 38], [50.0] * 40, 160, trials=40, learns=True, slots=3)
     assert 3 <= sum(one.state == "failed" for one in history.trials) <= 3 + 2
 
@@ -353,6 +195,31 @@ def test_an_interrupted_search_goes_on_with_the_best_alone(monkeypatch: pytest.M
 def _rising_from(number: int) -> list[float]:
     """Return heights of which each is above the one before, from a trial on."""
     return [0.5] * number + [0.5 + 0.01 * step for step in range(1, 41 - number)]
+
+
+def test_where_trials_begin_anew_none_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Machine, "can_go_on", False)
+    history, machine = searched(monkeypatch, [0.5, 0.6, 0.9], [0.05] * 3, 260)
+    assert machine.starts == [(0, 0), (1, 0), (2, 0)]
+    assert (history.winner, history.trials[2].state) == (2, "stopped")
+    assert set(machine.epochs) == {2}
+
+
+def test_a_validation_every_few_epochs_is_enough_to_judge_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Training, "interval", 3)
+    history, _ = searched(monkeypatch, [0.5, 0.6, 0.9, *[0.4] * 5], [0.05] * 8, 160)
+    assert history.first_pause == 9  # as with one each epoch
+    assert history.winner == 2
+
+
+def test_a_trial_that_fails_when_it_goes_on_keeps_what_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Training, "going_on_fails", True)
+    heights = [0.5, 0.6, 0.9, 0.55, 0.4, 0.45, 0.5, 0.3]
+    history, machine = searched(monkeypatch, heights, [0.05] * 8, 160)
+    assert history.winner == 2
+    assert (history.trials[2].state, history.trials[2].failure is None) == ("stopped", False)
+    assert set(machine.epochs) == {2}
+    assert max(machine.starts.count((number, 9)) for number in range(8)) == 1  # what failed is not tried again
 
 
 def test_too_little_time_for_a_search_is_one_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,7 @@ class _Instant:
     """Runs trials that end when they start: what is left is the search's own work."""
 
     slots = 1
+    can_go_on = True
 
     def check(self, values: Mapping[str, Any]) -> Sequence[Any]:
         """Find nothing wrong with any values."""
