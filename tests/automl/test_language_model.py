@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from automl_chat_server import KEY, ChatServer, Request, good  # loaded by conftest.py
+from automl_chat_server import ChatServer, Request, good  # loaded by conftest.py
 
 from tao_skill.automl.algorithms import make_searcher
 from tao_skill.automl.history import Failure, SearchHistory, Trial
@@ -20,14 +19,7 @@ from tao_skill.automl.parameter import Parameter
 from tao_skill.automl.searcher import Searcher
 from tao_skill.automl.space import SearchSpace
 from tao_skill.config.automl import AutoML
-from tao_skill.errors import JobError, Problem, SpecError
-from tao_skill.jobs.record import JobStatus
-from tao_skill.run.launch_search import resume_search
-from tao_skill.run.make_plan import plan_run
-from tao_skill.run.request import RunRequest
-from tao_skill.run.results_root import open_store
-from tao_skill.run.runner import run
-from tao_skill.run.search_files import load_history
+from tao_skill.errors import JobError, Problem
 
 SPACE = SearchSpace(
     (
@@ -244,59 +236,3 @@ class TestSearcher:
         assert isinstance(searcher, LanguageModelSearcher)
         assert found is not None
         assert len(chat_server.requests) == 1  # it was asked once, and waited for
-
-
-def request(tmp_path: Path, skill_dir: Path, **settings: Any) -> RunRequest:
-    defaults = {"automl_algorithm": "llm", "automl_max_recommendations": 3, "automl_max_concurrent": 1}
-    root = str(tmp_path / "results")
-    return RunRequest(action="train", skill=str(skill_dir), results_root=root, automl=[defaults | settings])
-
-
-def test_a_whole_search_with_a_model_writes_the_key_nowhere(
-    chat_server: ChatServer, tmp_path: Path, skill_dir: Path, monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
-    monkeypatch.setenv("AUTOML_LLM_API_KEY", KEY)
-    caplog.set_level(logging.DEBUG)
-    plan = plan_run(request(tmp_path, skill_dir))
-    result = run(request(tmp_path, skill_dir))
-    assert result.status == JobStatus.COMPLETE
-    history = load_history(open_store(str(tmp_path / "results")).load(result.job_id))
-    assert [trial.origin for trial in history.trials] == ["baseline", "language model", "language model"]
-    assert all(held["Authorization"] == f"Bearer {KEY}" for held in chat_server.headers)
-    written = [path.read_bytes() for path in (tmp_path / "results").rglob("*") if path.is_file()]
-    assert not any(KEY.encode() in content for content in written)
-    assert KEY not in caplog.text + plan.model_dump_json() + result.model_dump_json()
-
-
-def test_a_search_whose_model_raves_ends_with_what_was_found(
-    chat_server: ChatServer, tmp_path: Path, skill_dir: Path
-) -> None:
-    chat_server.answer = lambda request: request.propose(**{"fit.rate": "rm -rf /", "fit.kind": "<script>"})
-    result = run(request(tmp_path, skill_dir))
-    assert result.status == JobStatus.COMPLETE
-    assert result.search is not None
-    assert "5 invalid answers in a row" in result.search["end_reason"]
-    assert any("llm_fallback" in warning for warning in result.warnings)
-
-
-def test_a_search_whose_server_is_gone_is_resumed(chat_server: ChatServer, tmp_path: Path, skill_dir: Path) -> None:
-    chat_server.answer = lambda request: request.send(403, b"no")
-    with pytest.raises(JobError, match="HTTP 403"):
-        run(request(tmp_path, skill_dir))
-    store = open_store(str(tmp_path / "results"))
-    search = next(record for record in store.list() if record.parent_job is None)
-    assert search.status == JobStatus.ERROR
-    assert len(load_history(search).trials) == 1
-    chat_server.answer = good
-    assert resume_search(store, search.job_id).status == JobStatus.COMPLETE
-    assert len(load_history(store.load(search.job_id)).trials) == 3
-
-
-def test_a_search_without_a_model_costs_nothing(
-    tmp_path: Path, skill_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("AUTOML_LLM_ENDPOINT", raising=False)
-    with pytest.raises(SpecError, match="AUTOML_LLM_ENDPOINT"):
-        run(request(tmp_path, skill_dir))
-    assert not (tmp_path / "results").exists()
