@@ -24,9 +24,8 @@ __all__ = ["LanguageModelSearcher"]
 
 _log = logging.getLogger(__name__)
 ORIGIN = "language model"
-# While trials run, they are looked after again after so many seconds, whether the model has answered or not.
-_PATIENCE_SECONDS = 10.0
-_TICK_SECONDS = 0.2
+# So long a call waits for the model; in between, the search looks after its trials, its clock and whether to stop.
+_PATIENCE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,13 @@ class LanguageModelSearcher:
     def ask(self) -> Recommendation | None:
         """Return the baseline first, then what the model, or in its turn the Gaussian process, proposes.
 
+        None while the model `is_thinking`, and from then on where it ended the search.
+
         Raises:
             JobError: the server can't be asked, and nothing else was asked for.
         """
+        if self._why_over:
+            return None
         number = len(self._history.trials)
         if not self._is_the_models_turn(number):
             return self._optuna.ask()
@@ -80,6 +83,11 @@ class LanguageModelSearcher:
         if proposal.values is not None:
             return self._optuna.recommend(number, proposal.values, ORIGIN)
         return self._without_the_model(proposal)
+
+    @property
+    def is_thinking(self) -> bool:
+        """Say whether the model was asked and has not answered yet."""
+        return self._pending is not None
 
     def go_on_from(self, best: Trial) -> Recommendation | None:
         """Return what Optuna's side proposes."""
@@ -107,16 +115,15 @@ class LanguageModelSearcher:
         return self._history.algorithm == "llm" or number % 2 == 1
 
     def _proposal(self, number: int) -> _Proposal | None:
-        """Return what the model proposes; None while it is still thinking and there are trials to look after."""
+        """Return what the model proposes; None while it is still thinking."""
         if self._pending is None:
             self._pending = queue.Queue()
             work = _Asking(self._chat, self._space, self._settings.llm_max_invalid_answers, self._acceptable)
             tried = {trial.number: trial.values for trial in self._history.trials}
             messages = first_messages(self._history, self._space, number)
             threading.Thread(target=work.run, args=(messages, tried, self._pending), daemon=True).start()
-        patience = _PATIENCE_SECONDS if any(not trial.ended for trial in self._history.trials) else None
         try:
-            proposal = _interruptible(self._pending, patience)
+            proposal = self._pending.get(timeout=_PATIENCE_SECONDS)
         except queue.Empty:
             return None
         self._pending = None
@@ -131,7 +138,7 @@ class LanguageModelSearcher:
         if proposal.failure is not None:
             raise proposal.failure
         self._why_over = why.rstrip(".")
-        self._note(f"{why} The search ended for that: llm_fallback=true would have gone on without the model.")
+        self._note(f"{why} That ends the search; with llm_fallback=true it goes on without the model.")
         return None
 
     def _note(self, text: str) -> None:
@@ -187,14 +194,3 @@ class _Asking:
         if twin is not None:
             return (f"these values were tried already, as trial {twin}",)
         return tuple(f"{one.key} = {one.value!r}: {one.expected}" for one in self._acceptable(values))
-
-
-def _interruptible(pending: queue.Queue[_Proposal], patience: float | None) -> _Proposal:
-    """Wait in short steps, so that Ctrl-C is heard; raise queue.Empty when ``patience`` is at its end."""
-    waited = 0.0
-    while patience is None or waited < patience:
-        try:
-            return pending.get(timeout=_TICK_SECONDS)
-        except queue.Empty:
-            waited += _TICK_SECONDS
-    raise queue.Empty

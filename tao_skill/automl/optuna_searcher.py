@@ -83,6 +83,11 @@ class OptunaSearcher:
         # A model that is not told of rules proposes the same again.
         return self._drawn(number, self._anywhere)
 
+    @property
+    def is_thinking(self) -> bool:
+        """Return False: values are drawn at once."""
+        return False
+
     def go_on_from(self, best: Trial) -> Recommendation | None:
         """Return values near the best ones; None for algorithms that don't draw near what works."""
         if self._name != "bayesian":

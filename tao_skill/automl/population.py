@@ -58,6 +58,11 @@ class PopulationSearcher:
         found = (self._next_generation(number, member, chance) for member in behind_first)
         return next((one for one in found if one is not None), None)
 
+    @property
+    def is_thinking(self) -> bool:
+        """Return False: values are drawn at once."""
+        return False
+
     def go_on_from(self, best: Trial) -> Recommendation | None:
         """Return None: that is what each generation does."""
         del best

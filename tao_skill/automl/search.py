@@ -117,7 +117,7 @@ class Search:
         while self._runner.has_room and self._budget.may_start(self._runner.seconds()):
             found = self._searcher.ask()
             # While others run, their ends may bring more to try.
-            self._exhausted = found is None and not self._runner.trials
+            self._exhausted = found is None and not self._runner.trials and not self._searcher.is_thinking
             if found is None:
                 return
             self._add(found, self._history.first_pause or 0)

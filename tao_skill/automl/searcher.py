@@ -5,12 +5,13 @@ Whatever proposes values implements `Searcher`, and passes tests/automl/test_sea
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from tao_skill.automl.history import Trial
 
-__all__ = ["Ended", "Recommendation", "Searcher"]
+__all__ = ["Ended", "Recommendation", "Searcher", "ask_patiently"]
 
 Ended = Literal["complete", "stopped", "failed"]
 
@@ -34,7 +35,14 @@ class Searcher(Protocol):
     """An algorithm; it holds no state that the history of trials doesn't give back."""
 
     def ask(self) -> Recommendation | None:
-        """Return the next values; None where others have to end first, or where nothing is left to try."""
+        """Return the next values, at once or nearly so.
+
+        None where others have to end first, where it `is_thinking`, or where nothing is left to try.
+        """
+
+    @property
+    def is_thinking(self) -> bool:
+        """Say whether `ask` returned None only because the next values take their time."""
 
     def go_on_from(self, best: Trial) -> Recommendation | None:
         """Return other values to go on with from a trial's checkpoint, for what is left of the time; None: no such."""
@@ -49,4 +57,11 @@ class Searcher(Protocol):
         """Return the ended trials whose checkpoints later trials may go on from."""
 
     def why_over(self) -> str:
-        """Say why nothing is left to try, after `ask` returned None with no trial running."""
+        """Say why nothing is left to try, after `ask` returned None with no trial running and nothing thought about."""
+
+
+def ask_patiently(searcher: Searcher, until: float) -> Recommendation | None:
+    """Return the next values, waiting where the algorithm thinks about them, up to a moment of the monotonic clock."""
+    while (found := searcher.ask()) is None and searcher.is_thinking and time.monotonic() < until:
+        continue
+    return found

@@ -119,6 +119,10 @@ class Proposals:
     def __init__(self, history: SearchHistory, *, learns: bool = False) -> None:
         self.history, self.learns = history, learns
 
+    @property
+    def is_thinking(self) -> bool:
+        return False
+
     def ask(self) -> Recommendation | None:
         number = len(self.history.trials)
         return Recommendation(number, {}, self.history.full_epochs, "search" if number else "baseline")

@@ -1,8 +1,9 @@
-"""A language model as the algorithm: what it is told, which answers are taken, and whole searches with one."""
+"""A language model as the algorithm: what it is told, which answers are taken, and when it is asked."""
 
 from __future__ import annotations
 
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,8 @@ from tao_skill.automl.algorithms import make_searcher
 from tao_skill.automl.history import Failure, SearchHistory, Trial
 from tao_skill.automl.llm_answer import InvalidAnswer, read_values
 from tao_skill.automl.llm_prompt import first_messages
-from tao_skill.automl.llm_searcher import LanguageModelSearcher
 from tao_skill.automl.parameter import Parameter
-from tao_skill.automl.searcher import Searcher
+from tao_skill.automl.searcher import Recommendation, Searcher, ask_patiently
 from tao_skill.automl.space import SearchSpace
 from tao_skill.config.automl import AutoML
 from tao_skill.errors import JobError, Problem
@@ -49,6 +49,10 @@ def new_history(algorithm: str = "llm", trials: int = 1) -> SearchHistory:
 def make(history: SearchHistory, folder: Path, acceptable: Any = lambda _: [], **settings: Any) -> Searcher:
     chosen = AutoML(automl_algorithm=history.algorithm, **settings)
     return make_searcher(history, SPACE, chosen, BASELINE, folder, acceptable=acceptable)
+
+
+def ask(searcher: Searcher) -> Recommendation | None:
+    return ask_patiently(searcher, time.monotonic() + 20)
 
 
 class TestAnswers:
@@ -143,7 +147,7 @@ class TestSearcher:
             request.propose(**FINE | ({"rate": 7} if request.number == 1 else {}))
 
         chat_server.answer = answer
-        found = make(new_history(), tmp_path).ask()
+        found = ask(make(new_history(), tmp_path))
         assert found is not None
         assert (found.values, found.origin) == (FINE, "language model")
         second = chat_server.requests[1]["messages"]
@@ -159,14 +163,14 @@ class TestSearcher:
 
         chat_server.answer = answer
         history = new_history()
-        found = make(history, tmp_path, acceptable).ask()
+        found = ask(make(history, tmp_path, acceptable))
         assert found is not None
         assert (found.values["batch"], history.rejected) == (32, 1)
 
     def test_what_was_tried_is_not_tried_again(self, chat_server: ChatServer, tmp_path: Path) -> None:
         chat_server.answer = lambda request: request.propose(**BASELINE)
         searcher = make(new_history(), tmp_path, llm_max_invalid_answers=2)
-        assert searcher.ask() is None
+        assert ask(searcher) is None
         assert "tried already, as trial 0" in searcher.why_over()
 
     @pytest.mark.parametrize(
@@ -178,7 +182,7 @@ class TestSearcher:
         chat_server.answer = lambda request: request.say(hostile)
         history = new_history()
         searcher = make(history, tmp_path, llm_max_invalid_answers=3)
-        assert searcher.ask() is None
+        assert ask(searcher) is None
         assert len(chat_server.requests) == 3
         assert "gave 3 invalid answers in a row" in searcher.why_over()
         assert "llm_fallback" in history.notes[0]
@@ -187,26 +191,26 @@ class TestSearcher:
         chat_server.answer = lambda request: request.say("no")
         history = new_history()
         searcher = make(history, tmp_path, llm_max_invalid_answers=2, llm_fallback=True)
-        found = searcher.ask()
+        found = ask(searcher)
         assert found is not None
         assert found.origin == "search"
         assert "From trial 1 on, Optuna proposes instead" in history.notes[0]
         history.trials.append(Trial(number=1, origin="search", values=found.values, epochs=3, state="complete"))
-        assert searcher.ask() is not None
+        assert ask(searcher) is not None
         assert len(chat_server.requests) == 2  # a model that was given up is not asked again
 
     def test_a_server_that_fails_breaks_the_search_off(self, chat_server: ChatServer, tmp_path: Path) -> None:
         chat_server.answer = lambda request: request.send(401, b"who are you")
         with pytest.raises(JobError, match="HTTP 401"):
-            make(new_history(), tmp_path).ask()
+            ask(make(new_history(), tmp_path))
         (tmp_path / "b").mkdir()
-        assert make(new_history(), tmp_path / "b", llm_fallback=True).ask() is not None
+        assert ask(make(new_history(), tmp_path / "b", llm_fallback=True)) is not None
 
     def test_hybrid_takes_turns(self, chat_server: ChatServer, tmp_path: Path) -> None:
         history = new_history("hybrid", 0)
         searcher = make(history, tmp_path)
         for number in range(5):
-            found = searcher.ask()
+            found = ask(searcher)
             assert found is not None
             trial = Trial(number=number, origin=found.origin, values=found.values, epochs=3, state="complete")
             history.add_report(trial, 3, 0.1)
@@ -216,23 +220,36 @@ class TestSearcher:
         assert [trial.origin for trial in history.trials] == origins
         assert len(chat_server.requests) == 2
 
-    def test_running_trials_are_looked_after_while_it_thinks(
-        self, chat_server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("tao_skill.automl.llm_searcher._PATIENCE_SECONDS", 0.2)
+    @pytest.mark.parametrize("state", ["running", "complete"])
+    def test_nothing_waits_for_it_while_it_thinks(self, chat_server: ChatServer, tmp_path: Path, state: Any) -> None:
+        answers = threading.Event()
 
         def answer(request: Request) -> None:
-            time.sleep(1.0)
+            answers.wait(20)
             good(request)
 
         chat_server.answer = answer
         history = new_history()
-        history.trials[0].state = "running"
+        history.trials[0].state = state
         searcher = make(history, tmp_path)
+        begin = time.monotonic()
         assert searcher.ask() is None
-        end = time.monotonic() + 20
-        while (found := searcher.ask()) is None and time.monotonic() < end:
-            pass
-        assert isinstance(searcher, LanguageModelSearcher)
-        assert found is not None
+        assert searcher.ask() is None
+        assert time.monotonic() - begin < 10
+        assert searcher.is_thinking
+        answers.set()
+        assert ask(searcher) is not None
+        assert not searcher.is_thinking
         assert len(chat_server.requests) == 1  # it was asked once, and waited for
+
+    def test_a_model_that_ended_the_search_is_not_asked_again(self, chat_server: ChatServer, tmp_path: Path) -> None:
+        chat_server.answer = lambda request: request.say("no")
+        history = new_history()
+        history.trials[0].state = "running"
+        searcher = make(history, tmp_path, llm_max_invalid_answers=2)
+        assert ask(searcher) is None
+        chat_server.answer = good  # while the trial that runs goes on
+        assert ask(searcher) is None
+        assert not searcher.is_thinking
+        assert len(chat_server.requests) == 2
+        assert "2 invalid answers in a row" in searcher.why_over()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from automl_chat_server import KEY, ChatServer, good  # loaded by conftest.py
+from automl_chat_server import KEY, ChatServer, Request, good  # loaded by conftest.py
 
 from tao_skill.errors import JobError, SpecError
 from tao_skill.jobs.record import JobStatus
@@ -73,3 +75,39 @@ def test_a_search_without_a_model_costs_nothing(
     with pytest.raises(SpecError, match="AUTOML_LLM_ENDPOINT"):
         run(request(tmp_path, skill_dir))
     assert not (tmp_path / "results").exists()
+
+
+def test_the_clock_runs_on_while_the_model_thinks(chat_server: ChatServer, tmp_path: Path, skill_dir: Path) -> None:
+    answers = threading.Event()
+
+    def answer(request: Request) -> None:
+        del request
+        answers.wait(60)
+
+    chat_server.answer = answer
+    begin = time.monotonic()
+    result = run(request(tmp_path, skill_dir, automl_max_minutes=0.05))
+    assert time.monotonic() - begin < 30
+    answers.set()
+    assert result.status == JobStatus.COMPLETE
+    assert result.search is not None
+    assert "wall clock" in result.search["end_reason"]
+
+
+def test_a_search_is_stopped_while_the_model_thinks(chat_server: ChatServer, tmp_path: Path, skill_dir: Path) -> None:
+    answers = threading.Event()
+    store = open_store(str(tmp_path / "results"))
+
+    def answer(request: Request) -> None:
+        del request
+        search = next(record for record in store.list() if record.parent_job is None)
+        store.update(search.job_id, status=JobStatus.CANCELED, reason="somebody")  # as `automl stop` does at first
+        answers.wait(60)
+
+    chat_server.answer = answer
+    begin = time.monotonic()
+    result = run(request(tmp_path, skill_dir))
+    assert time.monotonic() - begin < 30
+    answers.set()
+    assert result.status == JobStatus.CANCELED
+    assert len(load_history(store.load(result.job_id)).trials) == 1

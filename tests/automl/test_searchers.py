@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tao_skill.automl.algorithms import ALGORITHMS, MULTI_FIDELITY, algorithm_na
 from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.automl.journal import JOURNAL
 from tao_skill.automl.parameter import Parameter
-from tao_skill.automl.searcher import Recommendation, Searcher
+from tao_skill.automl.searcher import Recommendation, Searcher, ask_patiently
 from tao_skill.automl.space import SearchSpace
 from tao_skill.config.automl import AutoML
 from tao_skill.errors import NotAvailableError, Problem, UsageError
@@ -57,7 +58,7 @@ class Loop:
         self.searcher = self.make()
 
     def ask(self) -> Recommendation | None:
-        found = self.searcher.ask()
+        found = ask_patiently(self.searcher, time.monotonic() + 20)
         if found is not None:
             self.history.trials.append(
                 Trial(number=found.number, origin=found.origin, continues=found.continues, values=found.values,
