@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +21,10 @@ _LARGEST_BODY = 1_000_000
 _TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT = 60.0
 _SHOWN = 200
+
+# They tell in the log what a server says beside its answer, and a server may say the key.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 Message = Mapping[str, str]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -48,8 +48,10 @@ def values_schema(space: SearchSpace) -> dict[str, Any]:
     }
 
 
-def read_values(text: str, space: SearchSpace) -> dict[str, Any]:
+def read_values(text: str, space: SearchSpace, hide: Callable[[str], str] = str) -> dict[str, Any]:
     """Return the values in an answer, a JSON object alone or in a fenced block, in the order of the space.
+
+    ``hide`` returns a text without what must not be told: what is told of a wrong answer repeats parts of it.
 
     Raises:
         InvalidAnswer: it holds no values that the space allows; with all that is wrong.
@@ -57,7 +59,7 @@ def read_values(text: str, space: SearchSpace) -> dict[str, Any]:
     document = _object_in(text)
     errors = list(Draft202012Validator(values_schema(space)).iter_errors(document))
     if errors:
-        raise InvalidAnswer(*(_told(error) for error in errors[:_MOST]))
+        raise InvalidAnswer(*(_told(error, hide) for error in errors[:_MOST]))
     return {one.key: _as_kind(one, document["values"][one.key]) for one in space.parameters}
 
 
@@ -97,23 +99,26 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-def _told(error: ValidationError) -> str:
+def _told(error: ValidationError, hide: Callable[[str], str]) -> str:
     place = ".".join(str(part) for part in list(error.absolute_path)[1:]) or "the answer"
     instance: Any = error.instance
     limit: Any = error.validator_value
     if error.validator == "additionalProperties":
         allowed = error.schema.get("properties", {}) if isinstance(error.schema, Mapping) else {}
-        return (
-            f"unknown keys: {', '.join(_short(key) for key in [key for key in instance if key not in allowed][:_MOST])}"
-        )
+        unknown = [key for key in instance if key not in allowed][:_MOST]
+        return f"unknown keys: {', '.join(_short(key, hide) for key in unknown)}"
     if error.validator == "required":
         return f"missing keys: {', '.join(key for key in limit if key not in instance)}"
     expected = {"enum": "one of", "type": "of type", "minimum": "at least", "maximum": "at most"}
-    return f"{place} is {_short(instance)}, expected {expected.get(str(error.validator), str(error.validator))} {limit}"
+    wanted = expected.get(str(error.validator), str(error.validator))
+    return f"{place} is {_short(instance, hide)}, expected {wanted} {limit}"
 
 
-def _short(value: Any) -> str:
-    shown = repr(value)  # escapes what would control a terminal
+def _short(value: Any, hide: Callable[[str], str]) -> str:
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    # Hidden before it is cut, which would leave a part, and before `repr` escapes what would control a terminal.
+    shown = repr(hide(value)) if isinstance(value, str) else hide(repr(value))
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
 

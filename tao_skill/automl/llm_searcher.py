@@ -157,7 +157,8 @@ class _Asking:
         most: int,
         acceptable: Callable[[Mapping[str, Any]], Sequence[Problem]],
     ) -> None:
-        self._chat, self._space, self._most, self._acceptable = Chat(chat), space, most, acceptable
+        self._chat, self._hide = Chat(chat), chat.without_key
+        self._space, self._most, self._acceptable = space, most, acceptable
 
     def run(
         self, messages: list[dict[str, str]], tried: Mapping[int, Mapping[str, Any]], found: queue.Queue[_Proposal]
@@ -175,7 +176,7 @@ class _Asking:
             answer = ""
             try:
                 answer = self._chat.complete(messages)
-                values = read_values(answer, self._space)
+                values = read_values(answer, self._space, self._hide)
                 problems = self._wrong(values, tried)
                 rejected += bool(problems)
             except InvalidAnswer as invalid:

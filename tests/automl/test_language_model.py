@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from automl_chat_server import ChatServer, Request, good  # loaded by conftest.py
+from automl_chat_server import KEY, ChatServer, Request, good  # loaded by conftest.py
 
 from tao_skill.automl.algorithms import make_searcher
+from tao_skill.automl.chat_settings import ChatSettings
 from tao_skill.automl.history import Failure, SearchHistory, Trial
 from tao_skill.automl.llm_answer import InvalidAnswer, read_values
 from tao_skill.automl.llm_prompt import first_messages
@@ -116,6 +117,16 @@ class TestAnswers:
     def test_what_is_no_object_of_values_is_told(self, text: str, said: str) -> None:
         with pytest.raises(InvalidAnswer, match=said):
             read_values(text, SPACE)
+
+    @pytest.mark.parametrize("wanted", ["rate", "batch", "unknown"])
+    @pytest.mark.parametrize("key", [KEY, "sk'\"\\0123456789", f"sk-{'0123456789' * 12}"])
+    def test_what_is_hidden_is_told_in_no_part_and_no_spelling(self, wanted: str, key: str) -> None:
+        changes = {key: 1} if wanted == "unknown" else {wanted: f"Bearer {key}"}
+        text = json.dumps({"values": FINE | changes})
+        text = text.replace("s", "\\u0073")  # as JSON may spell it
+        with pytest.raises(InvalidAnswer, match=r"\*\*\*") as caught:
+            read_values(text, SPACE, ChatSettings("http://h", "m", key=key).without_key)
+        assert key[5:12] not in str(caught.value).replace("\\", "")
 
 
 def test_the_model_is_told_the_space_and_the_history_and_nothing_of_this_machine() -> None:

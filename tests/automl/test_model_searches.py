@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -75,6 +76,35 @@ def test_a_search_without_a_model_costs_nothing(
     with pytest.raises(SpecError, match="AUTOML_LLM_ENDPOINT"):
         run(request(tmp_path, skill_dir))
     assert not (tmp_path / "results").exists()
+
+
+def test_a_server_that_repeats_the_key_gets_it_written_nowhere(
+    chat_server: ChatServer, tmp_path: Path, skill_dir: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("AUTOML_LLM_API_KEY", KEY)
+    caplog.set_level(logging.DEBUG)
+
+    def answer(request: Request) -> None:
+        header = request.handler.headers["Authorization"]
+        values: dict[str, Any] = {"fit.rate": header, "fit.kind": KEY, KEY: 1, "x" * 70 + KEY: 1}
+        text = json.dumps({"reason": KEY, "values": values})
+        text = text.replace("sk-", "\\u0073k-") if request.number % 2 else text
+        message = {"role": "assistant", "content": text}
+        content = json.dumps({"choices": [{"message": message}]}).encode()
+        request.handler.send_response(200, KEY)
+        request.handler.send_header("X-Key", KEY)
+        request.handler.send_header("Content-Length", str(len(content)))
+        request.handler.end_headers()
+        request.handler.wfile.write(content)
+
+    chat_server.answer = answer
+    result = run(request(tmp_path, skill_dir))
+    assert result.status == JobStatus.COMPLETE
+    written = [path.read_bytes() for path in (tmp_path / "results").rglob("*") if path.is_file()]
+    assert any(b"fit.rate is 'Bearer ***'" in content for content in written)
+    assert not any(b"very-secret" in content for content in written)
+    assert "very-secret" not in caplog.text + result.model_dump_json()
 
 
 def test_the_clock_runs_on_while_the_model_thinks(chat_server: ChatServer, tmp_path: Path, skill_dir: Path) -> None:
