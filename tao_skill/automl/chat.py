@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 
-from tao_skill.automl.chat_settings import KEY_VARIABLE, ChatSettings
+from tao_skill.automl.chat_settings import ChatSettings
+from tao_skill.config.secrets import KEY_VARIABLE
 from tao_skill.errors import JobError, Problem
 
 __all__ = ["BadAnswer", "Chat"]

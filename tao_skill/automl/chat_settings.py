@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tao_skill.config.automl import AutoML
+from tao_skill.config.endpoint import EXPECTED_ENDPOINT, endpoint_problems
+from tao_skill.config.secrets import HIDDEN, KEY_VARIABLE
 from tao_skill.errors import Problem, SpecError
 
-__all__ = ["KEY_VARIABLE", "ChatSettings", "chat_settings"]
+__all__ = ["ChatSettings", "chat_settings"]
 
 _PREFIX = "AUTOML_LLM_"
-KEY_VARIABLE = "AUTOML_LLM_API_KEY"
-_HIDDEN = "***"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class ChatSettings:
 
     def without_key(self, text: str) -> str:
         """Return a text of the endpoint's that doesn't repeat the key."""
-        return text.replace(self.key, _HIDDEN) if self.key else text
+        return text.replace(self.key, HIDDEN) if self.key else text
 
 
 # name, smallest, largest, whole number
@@ -74,7 +74,7 @@ def chat_settings(settings: AutoML, environment: Mapping[str, str] | None = None
                 numbers[name] = value
     key = given.get(KEY_VARIABLE, "").strip()
     if key and not (key.isascii() and key.isprintable()):
-        problems.append(Problem(KEY_VARIABLE, _HIDDEN, "printable ASCII, as a header carries it"))
+        problems.append(Problem(KEY_VARIABLE, HIDDEN, "printable ASCII, as a header carries it"))
     if problems:
         raise SpecError(
             "No language model can be asked for values.",
@@ -88,19 +88,14 @@ def chat_settings(settings: AutoML, environment: Mapping[str, str] | None = None
 def _endpoint_problems(endpoint: str) -> list[Problem]:
     import httpx
 
-    expected = f"the base URL of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1, or {_PREFIX}ENDPOINT"
     if not endpoint:
-        return [Problem("llm_endpoint", None, expected)]
+        return [Problem("llm_endpoint", None, EXPECTED_ENDPOINT)]
+    problems = endpoint_problems(endpoint)
     try:
-        url = httpx.URL(endpoint)
+        httpx.URL(endpoint)
     except httpx.InvalidURL:
-        return [Problem("llm_endpoint", _HIDDEN, expected)]
-    if url.userinfo or url.query or url.fragment:
-        # What stands in the settings is written into the search's files.
-        return [Problem("llm_endpoint", f"{url.scheme}://{url.host}/{_HIDDEN}", f"{expected}, without a key in it")]
-    if url.scheme not in ("http", "https") or not url.host:
-        return [Problem("llm_endpoint", endpoint, expected)]
-    return []
+        problems = problems or [Problem("llm_endpoint", endpoint, EXPECTED_ENDPOINT)]
+    return problems
 
 
 def _completions(endpoint: str) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from tao_skill.config.automl import AutoML
-from tao_skill.config.secrets import HIDDEN
+from tao_skill.config.endpoint import endpoint_problems
+from tao_skill.config.secrets import HIDDEN, KEY_VARIABLE
 from tao_skill.errors import Problem, SpecError
 
 __all__ = ["SETTING_NAMES", "is_setting", "read_settings"]
@@ -65,9 +66,7 @@ def read_settings(given: Mapping[str, Any]) -> AutoML:
         known = _ALIASES.get(name, name)
         if _SECRET.search(name):
             # Settings are written into the files of the search, and a command line into the shell's history.
-            problems.append(
-                Problem(name, HIDDEN, "nothing here: the key stands in AUTOML_LLM_API_KEY of the environment")
-            )
+            problems.append(Problem(name, HIDDEN, f"nothing here: the key stands in {KEY_VARIABLE} of the environment"))
         elif name in _REFUSED:
             problems.append(Problem(name, value, _REFUSED[name]))
         elif known not in SETTING_NAMES:
@@ -78,6 +77,10 @@ def read_settings(given: Mapping[str, Any]) -> AutoML:
             values[known] = value
     settings, wrong = _validated(values)
     problems += wrong
+    endpoint = values.get("llm_endpoint")
+    if isinstance(endpoint, str) and endpoint.strip():
+        # Whatever the algorithm: these settings are written into the files of the search.
+        problems += endpoint_problems(endpoint.strip())
     if problems:
         count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise SpecError(

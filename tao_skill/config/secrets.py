@@ -7,9 +7,19 @@ from typing import Any
 from tao_skill.config.keys import flatten, nest
 from tao_skill.config.placeholder import is_given
 
-__all__ = ["HIDDEN", "is_secret", "masked", "masked_text", "masked_value", "without_secrets"]
+__all__ = [
+    "HIDDEN",
+    "KEY_VARIABLE",
+    "is_secret",
+    "masked",
+    "masked_text",
+    "masked_value",
+    "without_secrets",
+]
 
 HIDDEN = "***"
+# The key of the language model that a search asks; it stands in the environment and nowhere else.
+KEY_VARIABLE = "AUTOML_LLM_API_KEY"
 # encryption_key, and what it may be misspelt as: an unknown key is told with its value too.
 _SECRET = re.compile(r"enc[a-z]*p", re.IGNORECASE)
 _TO_ITS_END = re.compile(rf"({_SECRET.pattern}[\w.-]*).*", re.IGNORECASE | re.DOTALL)

@@ -48,3 +48,20 @@ def test_settings_are_known_from_spec_keys() -> None:
     assert is_setting("automl_anything")
     assert is_setting("custom_param_ranges")
     assert not is_setting("train")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://me:sk-123@h/v1", "https://h/v1?key=sk-123", "https://h/v1#sk-123", "me:sk-123@h"]
+)
+@pytest.mark.parametrize("more", [{}, {"automl_algorithm": "llm"}, {"automl_max_minutes": -1}])
+def test_no_address_with_a_key_in_it_becomes_a_setting(url: str, more: dict[str, object]) -> None:
+    with pytest.raises(SpecError, match="without a key") as caught:
+        read_settings({"automl_llm_endpoint": url} | more)
+    assert "sk-123" not in f"{caught.value}{caught.value.document()}"
+
+
+@pytest.mark.parametrize("url", ["ftp://h/v1", "h:80", "http://", "http://h:x/v1", "http://[h/v1"])
+def test_an_address_is_one_of_a_server(url: str) -> None:
+    with pytest.raises(SpecError, match="base URL"):
+        read_settings({"llm_endpoint": url})
+    assert read_settings({"llm_endpoint": " https://h:8000/v1 "}).llm_endpoint
