@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from tao_skill.config.secrets import without_model_key
 from tao_skill.errors import JobError
 
 __all__ = ["WarmWorker", "Worker"]
@@ -44,13 +45,16 @@ class Worker(Protocol):
 
 
 class WarmWorker:
-    """Start it, give it tasks one at a time, and look for their answers; ending stdin ends it and its children."""
+    """Start it, give it tasks one at a time, and look for their answers; ending stdin ends it and its children.
+
+    ``env`` is its environment, of which a language model's key is left out.
+    """
 
     def __init__(self, env: Mapping[str, str], log: Path) -> None:
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tao_skill.automl.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=errors, env=dict(env), start_new_session=True, text=True, encoding="utf-8",
+                stderr=errors, env=without_model_key(env), start_new_session=True, text=True, encoding="utf-8",
             )  # fmt: skip
         self.pid: int | None = self._process.pid
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()

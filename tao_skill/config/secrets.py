@@ -14,6 +14,7 @@ __all__ = [
     "masked",
     "masked_text",
     "masked_value",
+    "without_model_key",
     "without_secrets",
 ]
 
@@ -43,6 +44,11 @@ def masked(spec: Mapping[str, Any]) -> dict[str, Any]:
 def without_secrets(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of a nested spec without the keys that hold secrets: no action has a use for them."""
     return nest({key: value for key, value in flatten(spec).items() if not is_secret(key)})
+
+
+def without_model_key(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for what trains, evaluates or exports: none of that asks the language model."""
+    return {name: value for name, value in environment.items() if name != KEY_VARIABLE}
 
 
 def masked_text(text: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tao_skill.config.secrets import without_secrets
+from tao_skill.config.secrets import without_model_key, without_secrets
 from tao_skill.config.yaml_text import dump_yaml
 from tao_skill.errors import InternalError, JobError, TaoSkillError
 from tao_skill.jobs.files import read_tail
@@ -69,7 +69,8 @@ def _run(
         current = store.load(record.job_id)
         if current.status == JobStatus.CANCELED:  # by `jobs cancel`, before it began
             return
-        with start(command, folder / LOG_FILE, env=os.environ | {"PYTHONUNBUFFERED": "1"}, echo=echo) as handle:
+        environment = without_model_key(os.environ) | {"PYTHONUNBUFFERED": "1"}
+        with start(command, folder / LOG_FILE, env=environment, echo=echo) as handle:
             store.update(
                 record.job_id, status=JobStatus.RUNNING, reason=reason, command=command, pid=handle.pid,
                 process_start_time=handle.process_start_time, **this_process(),

@@ -107,6 +107,22 @@ def test_a_server_that_repeats_the_key_gets_it_written_nowhere(
     assert "very-secret" not in caplog.text + result.model_dump_json()
 
 
+@pytest.mark.parametrize("policy", ["on", "off"])
+def test_no_training_has_the_key_in_its_environment(
+    tmp_path: Path, skill_dir: Path, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    monkeypatch.setenv("AUTOML_LLM_API_KEY", KEY)
+    monkeypatch.setenv("SOME_VARIABLE", "some value")
+    script = skill_dir / "scripts" / "train.py"
+    script.write_text(script.read_text() + "print(dict(os.environ), flush=True)\n")
+    asked = request(tmp_path, skill_dir, automl_algorithm="random", automl_max_recommendations=1)
+    result = run(asked.model_copy(update={"automl_policy": policy, "automl": asked.automl if policy == "on" else []}))
+    assert result.status == JobStatus.COMPLETE
+    written = [path.read_bytes() for path in (tmp_path / "results").rglob("*") if path.is_file()]
+    assert any(b"some value" in content for content in written)
+    assert not any(KEY.encode() in content for content in written)
+
+
 def test_the_clock_runs_on_while_the_model_thinks(chat_server: ChatServer, tmp_path: Path, skill_dir: Path) -> None:
     answers = threading.Event()
 
