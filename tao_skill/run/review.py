@@ -10,11 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tao_skill.automl.algorithms import make_searcher
-from tao_skill.automl.history import SearchHistory, Trial
+from tao_skill.automl.algorithms import LANGUAGE_MODEL, make_searcher
+from tao_skill.automl.history import Trial
+from tao_skill.automl.searcher import ask_patiently
 from tao_skill.bank.skill import Skill, find_skill
 from tao_skill.config.keys import get_leaf
-from tao_skill.errors import Problem, UsageError
+from tao_skill.errors import JobError, Problem, UsageError
 from tao_skill.jobs.record import JobRecord
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.check_places import check_places
@@ -31,9 +32,11 @@ from tao_skill.run.stage import stage_inputs
 from tao_skill.run.trial_reports import epoch_cost
 from tao_skill.storage.locate import is_remote
 
-__all__ = ["review_search"]
+__all__ = ["review_plan", "review_search"]
 
 _PROPOSALS = 4
+# So long a language model may think about them, all together.
+_MODEL_SECONDS = 60.0
 _ID = "review"
 
 
@@ -54,14 +57,24 @@ def review_search(request: RunRequest, measure_seconds: float) -> dict[str, Any]
             problems=[Problem("automl_policy", plan.automl_policy, "on, for a skill that AutoML can tune")],
             next_step="python -m tao_skill run train --dry-run",
         )
-    prepared = _prepared(request, skill, plan)
-    history = new_history(prepared, _ID)
+    return review_plan(request, plan, measure_seconds=measure_seconds, model_seconds=_MODEL_SECONDS)
+
+
+def review_plan(
+    request: RunRequest, plan: RunPlan, *, measure_seconds: float = 0.0, model_seconds: float = 0.0
+) -> dict[str, Any]:
+    """Return what a planned search would do.
+
+    ``model_seconds`` is how long a language model may think about its proposals; with 0 it is not asked.
+    """
+    prepared = _prepared(request, find_skill(request.skill), plan)
     here = prepared
     measured: dict[str, Any] = {"state": "skipped"}
     if measure_seconds > 0:
         check_places(plan.inputs, None)
         here = prepared.on(stage_inputs(plan.spec, plan.inputs))
         measured = _measured(here, plan, measure_seconds)
+    proposals, notes = _proposals(prepared, model_seconds)
     return {
         "skill": plan.skill,
         "program": prepared.program.script or " ".join(prepared.program.arguments),
@@ -70,10 +83,10 @@ def review_search(request: RunRequest, measure_seconds: float) -> dict[str, Any]
         "data": {key: _counted(uris, here, key) for key, uris in plan.inputs.items()},
         "search": plan.search,
         "baseline": dict(prepared.baseline),
-        "first_proposals": _proposals(prepared, history),
+        "first_proposals": proposals,
         "measured": measured,
         "estimate": _estimate(prepared, measured),
-        "warnings": redacted([*plan.warnings, *plan.preflight.notes]),
+        "warnings": redacted([*plan.warnings, *plan.preflight.notes, *notes]),
     }
 
 
@@ -102,23 +115,33 @@ def _counted(uris: Sequence[str], here: PreparedSearch, key: str) -> list[dict[s
     return found
 
 
-def _proposals(prepared: PreparedSearch, history: SearchHistory) -> list[dict[str, Any]]:
-    """Return the values of the first trials, which no result has a say in yet."""
-    found: list[dict[str, Any]] = []
+def _proposals(prepared: PreparedSearch, model_seconds: float) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the values of the first trials, which no result has a say in yet, and why a language model gave none."""
+    history, found = new_history(prepared, _ID), list[dict[str, Any]]()
+    wanted = min(_PROPOSALS, prepared.settings.automl_max_recommendations)
+    if prepared.algorithm in LANGUAGE_MODEL and model_seconds == 0:
+        wanted = 1  # the baseline
+    until = time.monotonic() + model_seconds
     with tempfile.TemporaryDirectory() as folder:
         searcher = make_searcher(
             history, prepared.space, prepared.settings, prepared.baseline, Path(folder),
             acceptable=prepared.form.problems,
         )  # fmt: skip
-        while len(found) < min(_PROPOSALS, prepared.settings.automl_max_recommendations):
-            one = searcher.ask()
+        while len(found) < wanted:
+            try:
+                one = ask_patiently(searcher, until)
+            except JobError as error:
+                history.notes.append(error.message)
+                break
             if one is None:
+                if searcher.is_thinking:
+                    history.notes.append(f"The language model did not answer within {model_seconds:g} s.")
                 break
             history.trials.append(
                 Trial(number=one.number, origin=one.origin, values=one.values, epochs=one.epochs, state="running")
             )
             found.append({"trial": one.number, "origin": one.origin, "values": one.values})
-    return found
+    return found, history.notes
 
 
 def _measured(on: PreparedSearch, plan: RunPlan, seconds: float) -> dict[str, Any]:

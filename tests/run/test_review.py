@@ -2,14 +2,16 @@
 
 import importlib.util
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tao_skill.errors import UsageError
+from tao_skill.run.make_plan import plan_run
 from tao_skill.run.request import RunRequest
-from tao_skill.run.review import review_search
+from tao_skill.run.review import review_plan, review_search
 
 _SPEC = importlib.util.spec_from_file_location("tiny_skill", Path(__file__).parents[1] / "automl" / "conftest.py")
 assert _SPEC is not None
@@ -70,3 +72,43 @@ def test_a_trial_that_would_fail_is_seen_before_the_search(tmp_path: Path) -> No
 def test_without_a_search_there_is_nothing_to_review(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no search"):
         review_search(request(tmp_path, automl_policy="off"), 0.0)
+
+
+def reviewed_with(answer: Any, tmp_path: Path, **settings: Any) -> dict[str, Any]:
+    """Review a search with a language model that answers so."""
+    defaults = {"automl_algorithm": "llm", "llm_model": "tiny", "llm_max_retries": 0}
+    with tiny_skill.chat.serve(answer) as server:
+        return review_search(request(tmp_path, automl=[defaults | {"llm_endpoint": server.url} | settings]), 0.0)
+
+
+def test_a_language_model_is_asked_for_the_first_trials(tmp_path: Path) -> None:
+    found = reviewed_with(tiny_skill.chat.good, tmp_path)
+    origins = [one["origin"] for one in found["first_proposals"]]
+    assert origins == ["baseline", "language model", "language model", "language model"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda request: request.send(403, b"no"), "can't be asked: HTTP 403"),
+        (lambda request: request.say("no"), "5 invalid answers in a row"),
+        (lambda _: time.sleep(3), "did not answer within 0.5 s"),
+    ],
+)
+def test_a_language_model_that_is_of_no_use_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Any, says: str
+) -> None:
+    monkeypatch.setattr("tao_skill.run.review._MODEL_SECONDS", 0.5 if "within" in says else 60.0)
+    found = reviewed_with(answer, tmp_path)
+    assert [one["origin"] for one in found["first_proposals"]] == ["baseline"]
+    assert any(says in warning for warning in found["warnings"])
+    assert found["estimate"]["epochs_at_most"] == 80
+
+
+def test_a_plan_is_reviewed_without_asking_a_model(tmp_path: Path) -> None:
+    with tiny_skill.chat.serve() as server:
+        automl = [{"automl_algorithm": "hybrid", "llm_model": "tiny", "llm_endpoint": server.url}]
+        asked = request(tmp_path, automl=automl)
+        found = review_plan(asked, plan_run(asked))
+    assert len(found["first_proposals"]) == 1
+    assert server.requests == []
