@@ -68,7 +68,8 @@ class AutoML:
     direction: Annotated[
         Literal["maximize", "minimize"] | None,
         parameter(
-            "Whether larger or smaller values are better; null: minimize where the metric's name says loss or error.",
+            "Whether larger or smaller values are better; null: minimize where the metric's name says loss, error, "
+            "rmse, perplexity or the like.",
             title="Direction",
         ),
     ] = None

@@ -37,6 +37,7 @@ from tao_skill.storage.locate import is_remote, local_path, redact
 
 if TYPE_CHECKING:
     from tao_skill.config.automl import AutoML
+    from tao_skill.run.prepare_search import PreparedSearch
 
 __all__ = ["make_plan", "plan_run", "read_form", "search_settings"]
 
@@ -94,12 +95,13 @@ def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | 
     spec = absolute_inputs(assembled.spec, paths)
     inputs = find_inputs(spec, facts.inputs)
     gpus = get_leaf(spec, f"{request.action}.num_gpus", 1)
-    search = _search(request, skill, form, given, spec) if dispatch.target == AUTOML else None
+    prepared = _search(request, skill, form, given, spec) if dispatch.target == AUTOML else None
     if request.automl and search_settings(request, given).automl_platform == "ray":
-        if search is None:
+        if prepared is None:
             raise _no_search_for_ray(dispatch.reason)
         refuse_unshared(search_settings(request, given), store, inputs)
     warnings = [dispatch.warning or form.trouble, *(one.warning for one in fields), *assembled.warnings]
+    warnings += prepared.warnings if prepared is not None else []
     if job_id is None:
         warnings.append(_not_looked_at(inputs, store))
     return RunPlan(
@@ -120,7 +122,7 @@ def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | 
         inputs=inputs,
         overrides=given.values,
         warnings=[warning for warning in warnings if warning],
-        search=search,
+        search=None if prepared is None else prepared.document(),
         preflight=look_around(store.root, gpus, training=request.action == "train"),
     )
 
@@ -180,12 +182,12 @@ def _fill(
 
 def _search(
     request: RunRequest, skill: Skill, form: _Form, given: Overrides, spec: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return what a search over this spec would do."""
+) -> PreparedSearch:
+    """Return the search over this spec."""
     from tao_skill.run.prepare_search import prepare_search
 
     settings = search_settings(request, given)
-    return prepare_search(skill, form.schema, spec, given.values, settings).document()
+    return prepare_search(skill, form.schema, spec, given.values, settings)
 
 
 def _no_search_for_ray(reason: str) -> UsageError:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from tao_skill.automl.algorithms import LANGUAGE_MODEL, algorithm_name
 from tao_skill.automl.chat_settings import chat_settings
+from tao_skill.automl.direction import direction_of
 from tao_skill.automl.history import SearchHistory
 from tao_skill.automl.space import SearchSpace, build_space
 from tao_skill.bank.skill import Skill
@@ -45,6 +46,16 @@ class PreparedSearch:
         """Return the same search over a spec whose inputs were brought here."""
         base = _with_budget(self.skill, self.form.schema, spec, self.settings)
         return replace(self, form=replace(self.form, base=base))
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return what the user should know of the search before it begins."""
+        if self.settings.direction is not None or direction_of(self.metric) is not None:
+            return []
+        return [
+            f"The name {self.metric} doesn't tell whether larger or smaller values are better; larger ones are taken "
+            "to be. If smaller ones are: --automl direction=minimize."
+        ]
 
     def document(self) -> dict[str, Any]:
         """Return what a plan says of the search."""
@@ -98,7 +109,7 @@ def prepare_search(
         )
     return PreparedSearch(
         settings, algorithm, skill, program_of(skill, ACTION), form, metric,
-        settings.direction or ("minimize" if _says_loss(metric) else "maximize"),
+        settings.direction or direction_of(metric) or "maximize",
         space, {one.key: flat.get(one.key) for one in space.parameters}, trials_at_once(settings, flat),
     )  # fmt: skip
 
@@ -112,10 +123,6 @@ def new_history(prepared: PreparedSearch, job_id: str) -> SearchHistory:
         started_at=utc_now(),
         **prepared.facts(),
     )
-
-
-def _says_loss(metric: str) -> bool:
-    return any(word in metric.lower() for word in ("loss", "error", "latency", "cost"))
 
 
 def _with_budget(

@@ -112,3 +112,15 @@ def test_a_plan_is_reviewed_without_asking_a_model(tmp_path: Path) -> None:
         found = review_plan(asked, plan_run(asked))
     assert len(found["first_proposals"]) == 1
     assert server.requests == []
+
+
+def test_a_metric_whose_name_tells_no_direction_is_told_of(tmp_path: Path) -> None:
+    asked = request(tmp_path, automl=[{"metric": "units"}])
+    found = review_plan(asked, plan_run(asked))
+    assert any("direction=minimize" in warning for warning in found["warnings"])
+    asked.automl = [{"metric": "units", "direction": "maximize"}]
+    assert not any("direction" in warning for warning in plan_run(asked).warnings)
+    asked.automl = [{"metric": "val_rmse"}]
+    plan = plan_run(asked)
+    assert (plan.search or {})["direction"] == "minimize"
+    assert not any("direction" in warning for warning in plan.warnings)
