@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tao_skill.cli.arguments import add_results_root
 from tao_skill.cli.next_command import with_results_root
 from tao_skill.cli.outcome import Outcome
+from tao_skill.cli.search_text import review_lines, values_text
 from tao_skill.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,37 +88,13 @@ def _run(options: argparse.Namespace) -> Outcome:
 
 
 def _review(options: argparse.Namespace) -> Outcome:
-    from tao_skill.cli.run import request_of, search_lines
+    from tao_skill.cli.run import request_of
     from tao_skill.run.review import review_search
 
     options.action, options.automl_policy, options.request = "train", "on", None
     found = review_search(request_of(options), options.measure)
-    measured, estimate = found["measured"], found["estimate"]
-    lines = [f"{found['skill']} on the {found['device']}, by {found['program']}"]
-    for key, places in found["data"].items():
-        lines += [f"  {key}: {place['uri']}, {_samples(place)}" for place in places]
-    lines += search_lines(found["search"])
-    lines += [f"  trial {one['trial']} ({one['origin']}): {_values(one['values'])}" for one in found["first_proposals"]]
-    if "seconds" in measured:
-        lines.append(f"  measured: {measured['state']} in {measured['seconds']:.1f} s, start included{_why(measured)}")
-    if "seconds_per_epoch" in measured:
-        minutes = estimate["minutes_per_trial"]
-        lines.append(f"  an epoch takes about {measured['seconds_per_epoch']:.3g} s, a trial {minutes:.2g} minutes")
-    if estimate["minutes_at_most"] is not None:
-        lines.append(f"  at most {estimate['epochs_at_most']} epochs, {estimate['minutes_at_most']:.1f} minutes")
-    lines += [f"  note: {note}" for note in found["warnings"]]
-    return Outcome(found, "\n".join([*lines, "Next: the same with `automl run` in place of `automl review`"]))
-
-
-def _samples(place: dict[str, Any]) -> str:
-    files, folders = place["files"], place["folders"]
-    if files is None:
-        return "not counted"
-    return f"{files} files" if folders < 2 else f"{files} files in {folders} folders"
-
-
-def _why(measured: dict[str, Any]) -> str:
-    return f": {measured['reason']}" if "reason" in measured else ""
+    lines = [*review_lines(found), "Next: the same with `automl run` in place of `automl review`"]
+    return Outcome(found, "\n".join(lines))
 
 
 def _load(options: argparse.Namespace) -> tuple[JobStore, JobRecord, SearchHistory]:
@@ -168,20 +145,13 @@ def _report(options: argparse.Namespace) -> Outcome:
         f"{'trial':<7}{'state':<10}{'epochs':>7}{history.metric:>{len(history.metric) + 2}}  values",
         *(
             f"{trial.number:<7}{trial.state:<10}{trial.last_epoch:>7}"
-            f"{_number(trial.best_value):>{len(history.metric) + 2}}  {_values(trial.values)}"
+            f"{_number(trial.best_value):>{len(history.metric) + 2}}  {values_text(trial.values)}"
             for trial in history.trials
         ),
         *(f"not searched: {key} ({why})" for key, why in history.left_out.items()),
         f"files: {short['page']}, {short['report']}, {short['best_rec']}",
     ]
     return Outcome(report.model_dump(mode="json"), "\n".join(lines))
-
-
-def _values(values: dict[str, Any]) -> str:
-    return " ".join(
-        f"{key.split('.', 1)[-1]}={value:.3g}" if isinstance(value, float) else f"{key.split('.', 1)[-1]}={value}"
-        for key, value in values.items()
-    )
 
 
 def _stop(options: argparse.Namespace) -> Outcome:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tao_skill.cli.arguments import add_action, add_results_root, add_skill
 from tao_skill.cli.next_command import with_results_root
 from tao_skill.cli.outcome import Outcome, exit_code_of
+from tao_skill.cli.search_text import review_lines, search_lines
 from tao_skill.errors import Problem, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tao_skill.run.request import RunRequest
     from tao_skill.run.result import RunResult
 
-__all__ = ["add_platform", "add_to", "add_train_options", "request_of", "result_outcome", "run_request", "search_lines"]
+__all__ = ["add_platform", "add_to", "add_train_options", "request_of", "result_outcome", "run_request"]
 
 # Actions with a setting `force`.
 _OVERWRITE = ("export", "gen_trt_engine")
@@ -141,11 +142,12 @@ def _confirm_search(request: RunRequest) -> None:
         UsageError: it may not.
     """
     from tao_skill.run.make_plan import plan_run
+    from tao_skill.run.review import review_plan
 
-    search = plan_run(request).search
-    if search is None:
+    plan = plan_run(request)
+    if plan.search is None:
         return
-    print("\n".join(search_lines(search)), file=sys.stderr)
+    print("\n".join(review_lines(review_plan(request, plan))), file=sys.stderr)
     print("Measure what it costs: automl review. Start the search? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise UsageError("The search was not started.", next_step="add --yes, or --automl-policy off to train directly")
@@ -248,19 +250,3 @@ def _plan_outcome(plan: RunPlan) -> Outcome:
     lines += [f"  note: {note}" for note in redacted([*plan.warnings, *plan.preflight.notes])]
     lines.append("Nothing was written. The whole plan: --json; to run it, leave --dry-run out.")
     return Outcome(plan.model_dump(mode="json"), "\n".join(lines))
-
-
-def search_lines(search: dict[str, Any]) -> list[str]:
-    """Return what a plan says of its search: algorithm, budget, and every parameter."""
-    settings = search["settings"]
-    limit = settings["automl_max_minutes"]
-    time = f", {limit:g} minutes" if limit else ""
-    time += f", {search['at_once']} at the same time" if (search["at_once"] or 1) > 1 else ""
-    lines = [
-        f"  search: {search['algorithm']}, {settings['automl_max_recommendations']} trials of up to "
-        f"{search['full_epochs']} epochs{time}; {search['direction']} {search['metric']}",
-    ]
-    for one in search["space"]:
-        held = one.get("choices") or f"{one['low']:g} to {one['high']:g}{', log' if one['log'] else ''}"
-        lines.append(f"    {one['key']}: {held} (now {one['default']})")
-    return lines + [f"    not searched: {key} ({why})" for key, why in search["left_out"].items()]

@@ -74,5 +74,8 @@ def test_a_person_at_a_terminal_is_asked_first(folder: Path) -> None:
     os.close(ours)
     assert process.returncode == 2
     assert "Start the search? [y/N]" in said
+    assert "search: random, 3 trials" in said
+    assert "trial 0 (baseline): rate=0.5 kind=plain" in said
+    assert "trial 2 (search): rate=" in said
     assert "--automl-policy off" in said
     assert not (folder / "results").exists()
