@@ -49,7 +49,8 @@ def build_server(desk: Desk) -> Server[Any]:
         text = json.dumps(reply.document, ensure_ascii=False)
         return types.CallToolResult(
             content=[types.TextContent(type="text", text=text)],
-            structured_content=reply.document,
+            # An error does not fit the output schema, and clients that look at it even then would show nothing else.
+            structured_content=None if reply.failed else reply.document,
             is_error=reply.failed,
         )
 

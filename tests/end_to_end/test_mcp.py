@@ -27,7 +27,7 @@ pytestmark = pytest.mark.long
 
 async def answer(client: Client, name: str, arguments: dict[str, Any], **options: Any) -> dict[str, Any]:
     result = await client.call_tool(name, arguments, **options)
-    assert not result.is_error, result.structured_content
+    assert not result.is_error, result.content
     document: dict[str, Any] = result.structured_content
     return document
 
