@@ -31,3 +31,7 @@ class Desk:
         """
         check_request({"results_root": results_root}, None, self.roots)
         return open_store(results_root)
+
+    def roots_at(self, store: JobStore) -> Roots:
+        """Return what a call about these jobs may reach: the roots, and where jobs of a remote root work."""
+        return self.roots.with_root(str(store.root))

@@ -15,6 +15,8 @@ from tao_skill.config.placeholder import is_given
 from tao_skill.errors import NotAllowedError, Problem
 from tao_skill.jobs.reconcile import action_folder
 from tao_skill.jobs.record import JobRecord
+from tao_skill.jobs.store import JobStore
+from tao_skill.run.remote_jobs import remote_folder
 from tao_skill.storage.locate import is_remote, local_path
 
 __all__ = ["check_links", "check_plain", "check_record", "check_request", "check_spec_places"]
@@ -75,13 +77,17 @@ def check_plain(values: Mapping[str, Any]) -> None:
     )
 
 
-def check_record(record: JobRecord, roots: Roots) -> None:
+def check_record(store: JobStore, record: JobRecord, roots: Roots) -> None:
     """Refuse a job whose files lie elsewhere: whoever can write a record could point it anywhere.
+
+    Of a job that worked on another machine the files are in the store; what its record says of folders names none here.
 
     Raises:
         NotAllowedError: its folder is not allowed.
     """
+    elsewhere = remote_folder(store, record.job_id)
     folders = {"results_dir": record.results_dir, record.action or "action": str(action_folder(record))}
+    folders = folders if elsewhere is None else {"results_dir": elsewhere}
     _raise_if_any([Problem(key, folder, why) for key, folder in folders.items() if (why := roots.refusal(folder))])
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from tao_skill.agent.answers import Call, JobsAnswer, PlanAnswer, SearchFact
 from tao_skill.agent.desk import Desk
-from tao_skill.agent.follow import job_fact, progress_call
+from tao_skill.agent.follow import load_record
 from tao_skill.agent.guard import check_links, check_plain, check_record, check_request, check_spec_places
+from tao_skill.agent.job_facts import job_fact, progress_call
 from tao_skill.agent.requests import PlanRequest, ResumeRequest, RunJobRequest
 from tao_skill.bank.skill import find_skill
 from tao_skill.config.keys import flatten, nest
@@ -17,6 +18,7 @@ from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.plan import RunPlan
 from tao_skill.run.redaction import redacted
+from tao_skill.run.remote_jobs import refuse_foreign, remote_folder
 from tao_skill.run.request import RunRequest
 
 __all__ = ["plan", "resume", "run"]
@@ -59,7 +61,9 @@ def run(request: RunJobRequest, desk: Desk) -> JobsAnswer:
     record = _existing(store, job_id)
     warnings: list[str] = []
     if record is not None:
-        check_record(record, desk.roots)
+        check_record(store, record, desk.roots_at(store))
+        if remote_folder(store, job_id) is not None:  # the same key, asked for on another machine
+            return _answer(store, record, False, [])
         keep_request(store, job_id, asked)
         started = never_began(store, record)
     else:
@@ -69,25 +73,23 @@ def run(request: RunJobRequest, desk: Desk) -> JobsAnswer:
         record, started = _create(store, first)
     if started:
         _begin(store, record, lambda: detach(store, record, FIRST, asked))
-    return _answer(store.reconcile(store.load(job_id)), started, warnings)
+    return _answer(store, store.reconcile(store.load(job_id)), started, warnings)
 
 
 def resume(request: ResumeRequest, desk: Desk) -> JobsAnswer:
     """Go on with a training that broke off, from its newest checkpoint, under the same id."""
     from tao_skill.run.detach import detach, next_attempt
-    from tao_skill.run.remote_jobs import refuse_foreign
     from tao_skill.run.resume import check_resumable
 
     store = desk.store(request.results_root)
-    record = store.reconcile(store.load(request.job_id))
-    check_record(record, desk.roots)
+    record = load_record(store, request.job_id, desk)
     refuse_foreign(store, record, "resumed")
     if not record.ended:  # a repeated call
-        return _answer(record, False, [])
+        return _answer(store, record, False, [])
     check_resumable(record)
-    check_spec_places(find_skill(record.skill), record.spec, desk.roots)
+    check_spec_places(find_skill(record.skill), record.spec, desk.roots_at(store))
     detach(store, record, next_attempt(record), None)
-    return _answer(store.load(record.job_id), True, [])
+    return _answer(store, store.load(record.job_id), True, [])
 
 
 def _plan(request: PlanRequest, desk: Desk, store: JobStore, job_id: str | None) -> RunPlan:
@@ -96,20 +98,21 @@ def _plan(request: PlanRequest, desk: Desk, store: JobStore, job_id: str | None)
     from tao_skill.run.overrides import read_overrides
     from tao_skill.run.stage import find_inputs
 
-    check_request({"data_root": request.data_root}, request.skill, desk.roots)
+    roots = desk.roots_at(store)
+    check_request({"data_root": request.data_root}, request.skill, roots)
     skill = find_skill(request.skill)
     # Before anything is looked at: whether a path exists is no business of whoever may not go there.
     shorthands = skill.shorthands(request.action, flatten(read_form(skill, request.action).template).keys())
     given = read_overrides([request.overrides], shorthands, request.data_root).values
-    check_spec_places(skill, given, desk.roots)
+    check_spec_places(skill, given, roots)
     check_plain({f"automl.{key}": value for key, value in request.automl.items()})
     sources, _ = fill_data_sources(skill.data_source_rows(request.action), request.data_root, given)
     inputs = skill.info.actions[request.action].inputs if request.action in skill.info.actions else ()
-    check_links(find_inputs(nest(sources | given), inputs), desk.roots)
+    check_links(find_inputs(nest(sources | given), inputs), roots)
     if request.parent_job_id is not None:
-        check_record(store.load(request.parent_job_id), desk.roots)
+        check_record(store, store.load(request.parent_job_id), roots)
     made = make_plan(_run_request(request), skill, store, job_id)
-    check_spec_places(skill, made.spec, desk.roots)
+    check_spec_places(skill, made.spec, roots)
     return made
 
 
@@ -176,7 +179,7 @@ def _begin(store: JobStore, record: JobRecord, start: Callable[[], None]) -> Non
         raise
 
 
-def _answer(record: JobRecord, started: bool, warnings: list[str]) -> JobsAnswer:
+def _answer(store: JobStore, record: JobRecord, started: bool, warnings: list[str]) -> JobsAnswer:
     return JobsAnswer(
-        jobs=[job_fact(record)], total=1, started=started, warnings=warnings, next_call=progress_call(record)
+        jobs=[job_fact(store, record)], total=1, started=started, warnings=warnings, next_call=progress_call(record)
     )

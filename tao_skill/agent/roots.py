@@ -52,7 +52,8 @@ class Roots:
         """Return these roots and one more, which need not exist yet."""
         if is_remote(place):
             return Roots(self.folders, (*self.prefixes, _parts(place)))
-        return Roots((*self.folders, Path(os.path.realpath(local_path(place)))), self.prefixes)
+        real = Path(os.path.realpath(local_path(place)))
+        return self if self._hold(real) else Roots((*self.folders, real), self.prefixes)
 
     def refusal(self, place: str) -> str:
         """Say what is allowed in place of a path or URI; empty where it is. Links are followed before it is judged."""
@@ -73,7 +74,7 @@ class Roots:
         except (OSError, ValueError) as error:
             return f"a path that can be looked at: {error}"
         real = Path(os.path.realpath(path))
-        if any(real.is_relative_to(folder) for folder in self.folders):
+        if self._hold(real):
             return ""
         through = "" if real == Path(os.path.normpath(path)) else " once its links are followed"
         return f"a place below {self}{through}"
@@ -82,6 +83,9 @@ class Roots:
         shown = [str(folder) for folder in self.folders]
         shown += [redact(f"{scheme}://{'/'.join((host, *path))}") for scheme, host, path in self.prefixes]
         return ", ".join(shown) or "no folder at all"
+
+    def _hold(self, real: Path) -> bool:
+        return any(real.is_relative_to(folder) for folder in self.folders)
 
     def _remote_refusal(self, uri: str) -> str:
         try:

@@ -87,6 +87,11 @@ def test_uris_elsewhere(roots: Roots, uri: str) -> None:
     assert roots.refusal(uri)
 
 
+def test_a_root_below_another_adds_nothing(roots: Roots, tmp_path: Path) -> None:
+    assert roots.with_root(str(tmp_path / "in" / "results")) == roots
+    assert roots.with_root(str(tmp_path / "outside")).refusal(str(tmp_path / "outside" / "x")) == ""
+
+
 def test_a_whole_scheme_may_be_allowed() -> None:
     roots = Roots.of(["s3://"])
     assert roots.refusal("s3://any/thing") == ""
