@@ -111,7 +111,8 @@ def _plan(request: PlanRequest, desk: Desk, store: JobStore, job_id: str | None)
     check_links(find_inputs(nest(sources | given), inputs), roots)
     if request.parent_job_id is not None:
         check_record(store, store.load(request.parent_job_id), roots)
-    made = make_plan(_run_request(request), skill, store, job_id)
+    # The images are read by the process that carries the run out: a caller waits for no data set.
+    made = make_plan(_run_request(request), skill, store, job_id, thorough=False)
     check_spec_places(skill, made.spec, roots)
     return made
 

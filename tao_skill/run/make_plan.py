@@ -64,10 +64,13 @@ def plan_run(request: RunRequest) -> RunPlan:
     return make_plan(request, find_skill(request.skill), open_store(request.results_root))
 
 
-def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | None = None) -> RunPlan:
+def make_plan(
+    request: RunRequest, skill: Skill, store: JobStore, job_id: str | None = None, *, thorough: bool = True
+) -> RunPlan:
     """Return the plan of a run; nothing is written or moved.
 
-    With a ``job_id`` the run is meant: then the images of local folders are read, too.
+    With a ``job_id`` the run is meant: then the images of local folders are read, too, unless ``thorough`` is False
+    because whoever carries the run out reads them.
 
     Raises:
         TaoSkillError: what can't be run, with everything that is wrong.
@@ -86,7 +89,7 @@ def make_plan(request: RunRequest, skill: Skill, store: JobStore, job_id: str | 
         given=given,
         parent=parent,
         results_dir=results_dir,
-        thorough=job_id is not None,
+        thorough=thorough and job_id is not None,
         known_problems=results_root_problems(store.root),
     )
 

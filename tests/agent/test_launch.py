@@ -89,6 +89,18 @@ def test_a_refused_run_leaves_nothing_and_its_key_free(desk: Desk, folder: Path)
     wait_for_end(job_id_of("free"), desk)
 
 
+def test_a_call_waits_for_no_image_and_the_job_reads_them_all(
+    desk: Desk, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPATH")
+    bad = next((folder / "data").rglob("unknown_classes/test.tar.gz/cat/*.png"))
+    bad.write_bytes(b"no image")
+    assert call("run", EVALUATE | {"idempotency_key": "images"}, desk)["started"]
+    ended = wait_for_end(job_id_of("images"), desk)
+    assert ended["status"] == "ERROR"
+    assert str(bad) in {one["key"] for one in ended["error"]["problems"]}
+
+
 def test_calls_at_the_same_time_start_one_job(desk: Desk, folder: Path) -> None:
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: call("run", EVALUATE | {"idempotency_key": "race"}, desk), range(6)))
