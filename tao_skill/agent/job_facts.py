@@ -18,6 +18,8 @@ from tao_skill.run.remote_jobs import remote_folder
 __all__ = ["job_fact", "progress_call"]
 
 _STATUS_LINES = 30
+# Seconds; the answer comes a little later, and many clients give up on a call after 60 s.
+_WAIT = 30
 
 
 def job_fact(store: JobStore, record: JobRecord) -> JobFact:
@@ -39,7 +41,7 @@ def job_fact(store: JobStore, record: JobRecord) -> JobFact:
 def progress_call(record: JobRecord) -> Call | None:
     """Return the call that follows a job: its status while it runs, then its result."""
     if not record.ended:
-        arguments = {"job_id": record.job_id, "wait_seconds": 60}
+        arguments = {"job_id": record.job_id, "wait_seconds": _WAIT}
         return Call(tool="status", arguments=arguments, why="wait for it; ask again until it has ended")
     return Call(tool="result", arguments={"job_id": record.job_id}, why="its metrics, files or error")
 

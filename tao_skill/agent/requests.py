@@ -26,8 +26,9 @@ __all__ = [
 MOST_LOG_LINES = 500
 LONGEST_WAIT = 86400.0
 _JOB_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
-_WAIT_AND_CANCEL = (
-    "Return when the job has ended, or after this time; 0: at once. Canceling the call while it waits cancels the job."
+_WAIT = (
+    "Return when the job has ended, or after this time; 0: at once. Many clients give up on a call after 60 s, so stay "
+    "below; the job goes on when a call is canceled or times out."
 )
 _ROOT = "Folder of all jobs; null means $TAO_RESULTS_ROOT, or ./results."
 _ONE_OF_ACTIONS: dict[str, Any] = {"enum": list(ACTIONS)}
@@ -121,7 +122,7 @@ class RunJobRequest(PlanRequest):
         description="Your own name for this job, such as bottles-train-1. The same key always means the same job: "
         "a repeated call returns it and starts nothing. Choose a new key for a new job.",
     )
-    wait_seconds: float = Field(default=0, ge=0, le=LONGEST_WAIT, description=_WAIT_AND_CANCEL)
+    wait_seconds: float = Field(default=0, ge=0, le=LONGEST_WAIT, description=_WAIT)
 
 
 class _JobRequest(ToolRequest):
@@ -133,9 +134,7 @@ class StatusRequest(ToolRequest):
     """One job, or the newest ones."""
 
     job_id: str | None = Field(default=None, pattern=_JOB_ID, description="The job; null lists the newest jobs.")
-    wait_seconds: float = Field(
-        default=0, ge=0, le=LONGEST_WAIT, description="Return when the job has ended, or after this time; 0: at once."
-    )
+    wait_seconds: float = Field(default=0, ge=0, le=LONGEST_WAIT, description=_WAIT)
     limit: int = Field(default=10, ge=1, le=100, description="Most jobs to list.")
     results_root: str | None = Field(default=None, description=_ROOT)
 
@@ -165,4 +164,4 @@ class CancelRequest(_JobRequest):
 class ResumeRequest(_JobRequest):
     """A training to go on with."""
 
-    wait_seconds: float = Field(default=0, ge=0, le=LONGEST_WAIT, description=_WAIT_AND_CANCEL)
+    wait_seconds: float = Field(default=0, ge=0, le=LONGEST_WAIT, description=_WAIT)

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 import anyio.to_thread
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
@@ -17,8 +16,8 @@ from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel
 
 import tao_skill
-from tao_skill.agent.answers import JobFact, JobsAnswer
-from tao_skill.agent.call import POLL_SECONDS, Reply, answer_of, call_tool, failed_reply, request_of
+from tao_skill.agent.answers import JobFact
+from tao_skill.agent.call import POLL_SECONDS, Reply, answer_of, failed_reply, request_of
 from tao_skill.agent.definitions import FORMATS, packaged_definitions
 from tao_skill.agent.desk import Desk
 from tao_skill.agent.follow import watch
@@ -31,7 +30,6 @@ _INSTRUCTIONS = (
     "plan; run starts a job and returns its id; follow it with status (wait_seconds), then result. A failed call says "
     "what is allowed and which call to make next."
 )
-_STARTS = ("run", "resume")
 _SMALL_STEP = 0.001
 _CLIENT_ERROR = -32602
 Report = Callable[[float, float | None, str], Awaitable[None]]
@@ -100,12 +98,14 @@ async def serve_stdio(desk: Desk) -> None:
 
 
 async def _call(name: str, arguments: dict[str, Any], desk: Desk, report: Report) -> Reply:
-    """Call a tool in a thread; while it waits for a job, report progress; a canceled start cancels its job."""
-    answer: BaseModel | None = None
+    """Call a tool in a thread; while it waits for a job, report progress.
+
+    To cancel the call ends the wait and not the job: a client's time limit looks the same, and who means the job has
+    the tool `cancel`.
+    """
     try:
         tool, request = request_of(name, arguments)
-        answer = await anyio.to_thread.run_sync(tool.function, request, desk)
-        await anyio.lowlevel.checkpoint()
+        answer: BaseModel = await anyio.to_thread.run_sync(tool.function, request, desk)
         newer = watch(answer, request, desk)
         progress = _Progress(report)
         while (step := await anyio.to_thread.run_sync(next, newer, None)) is not None:
@@ -113,12 +113,6 @@ async def _call(name: str, arguments: dict[str, Any], desk: Desk, report: Report
             await progress.tell(step.jobs[0])
             await anyio.sleep(POLL_SECONDS)
         return answer_of(answer)
-    except anyio.get_cancelled_exc_class():
-        if name in _STARTS and isinstance(answer, JobsAnswer) and answer.started:
-            with anyio.CancelScope(shield=True):
-                job = {"job_id": answer.jobs[0].job_id, "results_root": arguments.get("results_root")}
-                await anyio.to_thread.run_sync(call_tool, "cancel", job, desk)
-        raise
     except Exception as error:
         return failed_reply(error, name, arguments)
 
