@@ -14,6 +14,7 @@ from tao_skill.agent.answers import Failure
 from tao_skill.agent.desk import Desk
 from tao_skill.agent.failure import failure_of, invalid_arguments
 from tao_skill.agent.follow import watch
+from tao_skill.agent.next_calls import keep_place
 from tao_skill.agent.scrub import scrubbed
 from tao_skill.agent.tools import TOOLS, Tool, tool_named
 from tao_skill.errors import Problem, UsageError
@@ -58,7 +59,7 @@ def call_tool(name: str, arguments: Mapping[str, Any], desk: Desk) -> Reply:
         for newer in watch(answer, request, desk):
             answer = newer
             time.sleep(POLL_SECONDS)
-        return answer_of(answer)
+        return answer_of(answer, request)
     except Exception as error:
         return failed_reply(error, name, arguments)
 
@@ -83,8 +84,9 @@ def request_of(name: str, arguments: Mapping[str, Any]) -> tuple[Tool, BaseModel
     return tool, tool.request.model_validate(dict(arguments))
 
 
-def answer_of(answer: BaseModel) -> Reply:
-    """Return the reply that carries an answer."""
+def answer_of(answer: BaseModel, request: BaseModel) -> Reply:
+    """Return the reply that carries the answer to a request."""
+    keep_place(answer, request.model_dump())
     return Reply(scrubbed(answer.model_dump(mode="json")))
 
 
@@ -95,6 +97,8 @@ def failed_reply(error: Exception, name: str, arguments: Mapping[str, Any]) -> R
         failure: Failure = invalid_arguments(error, name, tool.request, arguments)
     else:
         failure = failure_of(error, name if tool else "", arguments)
+    wrong = {problem.key.partition(".")[0] for problem in failure.problems}
+    keep_place(failure, {name: value for name, value in arguments.items() if name not in wrong})
     return Reply({"error": scrubbed(failure.model_dump(mode="json"))}, failed=True)
 
 

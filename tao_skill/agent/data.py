@@ -27,15 +27,26 @@ def check_data(request: CheckDataRequest, desk: Desk) -> CheckDataAnswer:
     check_links(sets | _below_root(request), desk.roots)
     report = look(DataCheckRequest(**request.model_dump()))
     problems = [Problem(one["key"], one["value"], one["expected"]) for one in report["problems"]]
-    plan = {"action": request.action or "train"} | ({"data_root": request.data_root} if request.data_root else {})
     return CheckDataAnswer(
         ok=report["ok"],
         sets=report["sets"],
         problems=[problem_fact(problem) for problem in problems[:_MOST]],
         total_problems=len(problems),
         warnings=report["warnings"][:_MOST],
-        next_call=Call(tool="plan", arguments=plan, why="see what a run would do") if report["ok"] else None,
+        next_call=_plan_call(request) if report["ok"] else None,
     )
+
+
+def _plan_call(request: CheckDataRequest) -> Call:
+    """Return the plan of a run on the same data, as far as they were named."""
+    from tao_skill.run.data_check import SPEC_KEYS
+
+    overrides = {key: uri for role, key in SPEC_KEYS.items() if (uri := getattr(request, role))}
+    overrides |= {"dataset.class_map": request.class_map} if request.class_map else {}
+    action = request.action or ("train" if request.data_root or request.train else "evaluate")
+    known = {"action": action, "data_root": request.data_root, "overrides": overrides}
+    arguments = {name: value for name, value in known.items() if value}
+    return Call(tool="plan", arguments=arguments, why="see what a run would do")
 
 
 def _below_root(request: CheckDataRequest) -> dict[str, list[str]]:

@@ -123,10 +123,10 @@ def _after(record: JobRecord) -> Call | None:
     if record.error is not None:
         return recorded_failure(record.error, record).next_call
     if record.action == "train" and record.status == "COMPLETE":
-        arguments = {"action": "evaluate", "parent_job_id": record.job_id}
+        arguments = {"action": "evaluate", "parent_job_id": record.job_id, "skill": record.skill}
         return Call(tool="plan", arguments=arguments, why="evaluate the model on classes it has not seen")
     if record.action == "export" and record.status == "COMPLETE":
-        arguments = {"action": "evaluate", "parent_job_id": record.job_id}
+        arguments = {"action": "evaluate", "parent_job_id": record.job_id, "skill": record.skill}
         return Call(tool="plan", arguments=arguments, why="see that the exported file recognises as the model did")
     return None
 

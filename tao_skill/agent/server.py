@@ -112,7 +112,7 @@ async def _call(name: str, arguments: dict[str, Any], desk: Desk, report: Report
             answer = step
             await progress.tell(step.jobs[0])
             await anyio.sleep(POLL_SECONDS)
-        return answer_of(answer)
+        return answer_of(answer, request)
     except Exception as error:
         return failed_reply(error, name, arguments)
 

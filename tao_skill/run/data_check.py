@@ -18,15 +18,18 @@ from tao_skill.run.stage import stage_all
 if TYPE_CHECKING:
     from tao_skill.metric_learning.data.preflight import DataSet
 
-__all__ = ["DataCheckRequest", "check_data"]
+__all__ = ["SPEC_KEYS", "DataCheckRequest", "check_data"]
 
 Action = Literal["train", "evaluate"]
 Role = Literal["train", "reference", "query"]
-_ROLES: dict[str, Role] = {
-    "dataset.train_dataset": "train",
-    "dataset.val_dataset.reference": "reference",
-    "dataset.val_dataset.query": "query",
+SPEC_KEYS: dict[Role, str] = {
+    "train": "dataset.train_dataset",
+    "reference": "dataset.val_dataset.reference",
+    "query": "dataset.val_dataset.query",
 }
+"""The key of a spec that names each set."""
+
+_ROLES = {key: role for role, key in SPEC_KEYS.items()}
 _log = logging.getLogger(__name__)
 
 
