@@ -107,8 +107,9 @@ class CheckSpecAnswer(_Document):
     """Whether a spec is right."""
 
     valid: bool = Field(description="Whether it can be run as it is.")
-    problems: list[ProblemFact] = Field(description="Everything that is wrong.")
-    warnings: list[str] = Field(description="Settings that have no effect, and the like.")
+    problems: list[ProblemFact] = Field(description="What is wrong; the first 40.")
+    total_problems: int = Field(description="How many problems there are.")
+    warnings: list[str] = Field(description="Settings that have no effect, and the like; the first 40.")
     next_call: Call | None = Field(default=None, description="The call to make next.")
 
 
@@ -116,7 +117,10 @@ class CheckDataAnswer(_Document):
     """What was found in data sets."""
 
     ok: bool = Field(description="Whether nothing is wrong that would stop a run.")
-    sets: list[dict[str, Any]] = Field(description="Counts, sizes and formats of each data set.")
+    sets: list[dict[str, Any]] = Field(
+        description="Counts, sizes and formats of each data set. Of more than 40 classes, class_counts names the 20 "
+        "largest and the 20 smallest."
+    )
     problems: list[ProblemFact] = Field(description="What would stop a run; the first 40.")
     total_problems: int = Field(description="How many problems there are.")
     warnings: list[str] = Field(description="What is odd: duplicates, small classes, and the like; the first 40.")

@@ -10,13 +10,13 @@ from tao_skill.agent.answers import (
     Call,
     CheckSpecAnswer,
     Parameter,
-    ProblemFact,
     SchemaAnswer,
     SkillFact,
     SkillsAnswer,
     Source,
 )
 from tao_skill.agent.desk import Desk
+from tao_skill.agent.failure import MOST_TOLD, problem_facts
 from tao_skill.agent.guard import check_request, check_spec_places
 from tao_skill.agent.requests import CheckSpecRequest, ListSkillsRequest, ShowSchemaRequest
 from tao_skill.bank.skill import DEFAULT_SKILL, SkillSummary, find_skill, list_summaries, load_skill
@@ -78,8 +78,9 @@ def check_spec(request: CheckSpecRequest, desk: Desk) -> CheckSpecAnswer:
     look = Call(tool="show_schema", arguments={"action": request.action}, why="see every key with its bounds")
     return CheckSpecAnswer(
         valid=not problems,
-        problems=[ProblemFact(key=one.key, value=one.value, allowed=one.expected) for one in problems],
-        warnings=warnings,
+        problems=problem_facts(problems),
+        total_problems=len(problems),
+        warnings=warnings[:MOST_TOLD],
         next_call=look if problems else plan,
     )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tao_skill.agent.answers import Call, CheckDataAnswer
 from tao_skill.agent.desk import Desk
-from tao_skill.agent.failure import problem_fact
+from tao_skill.agent.failure import MOST_TOLD, problem_facts
 from tao_skill.agent.guard import check_links, check_request
 from tao_skill.agent.requests import CheckDataRequest
 from tao_skill.bank.skill import find_skill
@@ -12,7 +14,7 @@ from tao_skill.errors import Problem
 
 __all__ = ["check_data"]
 
-_MOST = 40
+_CLASSES_AT_EACH_END = 20
 _ACTIONS = ("train", "evaluate")
 
 
@@ -25,16 +27,24 @@ def check_data(request: CheckDataRequest, desk: Desk) -> CheckDataAnswer:
     check_request(named, request.skill, desk.roots)
     sets = {role: [uri] for role, uri in named.items() if uri and role not in ("data_root", "class_map")}
     check_links(sets | _below_root(request), desk.roots)
-    report = look(DataCheckRequest(**request.model_dump()))
+    report = look(DataCheckRequest(**request.model_dump()), desk.progress)
     problems = [Problem(one["key"], one["value"], one["expected"]) for one in report["problems"]]
     return CheckDataAnswer(
         ok=report["ok"],
-        sets=report["sets"],
-        problems=[problem_fact(problem) for problem in problems[:_MOST]],
+        sets=[_bounded(one) for one in report["sets"]],
+        problems=problem_facts(problems),
         total_problems=len(problems),
-        warnings=report["warnings"][:_MOST],
+        warnings=report["warnings"][:MOST_TOLD],
         next_call=_plan_call(request) if report["ok"] else None,
     )
+
+
+def _bounded(described: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of a set; of very many classes the largest and the smallest are named."""
+    counts = sorted(described.get("class_counts", {}).items(), key=lambda one: (-one[1], one[0]))
+    if len(counts) <= 2 * _CLASSES_AT_EACH_END:
+        return described
+    return described | {"class_counts": dict([*counts[:_CLASSES_AT_EACH_END], *counts[-_CLASSES_AT_EACH_END:]])}
 
 
 def _plan_call(request: CheckDataRequest) -> Call:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tao_skill.agent.guard import check_request
@@ -14,9 +15,14 @@ __all__ = ["Desk"]
 
 @dataclass(frozen=True)
 class Desk:
-    """The allowed roots, to which the default results root always belongs."""
+    """The allowed roots, to which the default results root always belongs, and whom long work tells how far it is.
+
+    ``progress`` gets what is done and how much there is, now and then, from the thread that works; what it raises ends
+    the work.
+    """
 
     roots: Roots
+    progress: Callable[[int, int], object] | None = None
 
     @classmethod
     def of(cls, allowed: list[str]) -> Desk:

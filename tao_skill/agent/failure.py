@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -13,9 +13,11 @@ from tao_skill.agent.answers import Call, Failure, ProblemFact
 from tao_skill.errors import InternalError, Problem, TaoSkillError
 from tao_skill.jobs.record import JobRecord, RecordedError
 
-__all__ = ["failure_of", "invalid_arguments", "problem_fact", "recorded_failure"]
+__all__ = ["MOST_TOLD", "failure_of", "invalid_arguments", "problem_facts", "recorded_failure"]
 
-_MOST_PROBLEMS = 40
+MOST_TOLD = 40
+"""Problems, and warnings, that one answer tells."""
+
 _LONGEST_VALUE = 300
 _OPTION = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
 _SHELL = re.compile(r"python -m tao_skill|^-|\bjobs (show|logs|resume|upload|list)\b|the same command")
@@ -27,12 +29,11 @@ def failure_of(error: BaseException, tool: str, arguments: Mapping[str, Any]) ->
         line = " ".join(str(error).split())[:_LONGEST_VALUE]
         error = InternalError(f"Unexpected {type(error).__name__}{': ' + line if line else ''}")
     hint = "" if _SHELL.search(error.next_step) else error.next_step
-    more = len(error.problems) - _MOST_PROBLEMS
+    more = len(error.problems) - MOST_TOLD
     return Failure(
         code=error.code,
-        message=error.message
-        + (f" The first {_MOST_PROBLEMS} are told; {more} more are left out." if more > 0 else ""),
-        problems=[problem_fact(problem) for problem in error.problems[:_MOST_PROBLEMS]],
+        message=error.message + (f" The first {MOST_TOLD} are told; {more} more are left out." if more > 0 else ""),
+        problems=problem_facts(error.problems),
         next_call=_next_call(error, tool, dict(arguments)),
         hint=hint,
     )
@@ -56,7 +57,7 @@ def recorded_failure(error: RecordedError, record: JobRecord) -> Failure:
 def invalid_arguments(error: ValidationError, tool: str, model: type[BaseModel], given: Mapping[str, Any]) -> Failure:
     """Return what an agent is told of arguments that don't fit the tool's schema."""
     problems = []
-    for one in error.errors(include_url=False, include_context=False)[:_MOST_PROBLEMS]:
+    for one in error.errors(include_url=False, include_context=False)[:MOST_TOLD]:
         key = ".".join(str(part) for part in one["loc"]) or "arguments"
         allowed = one["msg"]
         if one["type"] == "extra_forbidden":
@@ -75,11 +76,12 @@ def invalid_arguments(error: ValidationError, tool: str, model: type[BaseModel],
     )
 
 
-def problem_fact(problem: Problem) -> ProblemFact:
-    """Return a problem as data: options of the command line become arguments, and long values are cut."""
-    return ProblemFact(
-        key=_as_argument(problem.key), value=_short(problem.value), allowed=_cut(_as_argument(problem.expected))
-    )
+def problem_facts(problems: Sequence[Problem]) -> list[ProblemFact]:
+    """Return the first problems as data: options of the command line become arguments, and long texts are cut."""
+    return [
+        ProblemFact(key=_cut(_as_argument(one.key)), value=_short(one.value), allowed=_cut(_as_argument(one.expected)))
+        for one in problems[:MOST_TOLD]
+    ]
 
 
 def _as_argument(text: str) -> str:

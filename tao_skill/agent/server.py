@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import anyio
+import anyio.from_thread
 import anyio.to_thread
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
@@ -31,8 +34,9 @@ _INSTRUCTIONS = (
     "what is allowed and which call to make next."
 )
 _SMALL_STEP = 0.001
+_SECONDS_BETWEEN_REPORTS = 1.0
 _CLIENT_ERROR = -32602
-Report = Callable[[float, float | None, str], Awaitable[None]]
+Report = Callable[[float, float | None, str], Coroutine[Any, Any, None]]
 
 
 def build_server(desk: Desk) -> Server[Any]:
@@ -103,6 +107,7 @@ async def _call(name: str, arguments: dict[str, Any], desk: Desk, report: Report
     To cancel the call ends the wait and not the job: a client's time limit looks the same, and who means the job has
     the tool `cancel`.
     """
+    desk = replace(desk, progress=_Work(report))
     try:
         tool, request = request_of(name, arguments)
         answer: BaseModel = await anyio.to_thread.run_sync(tool.function, request, desk)
@@ -115,6 +120,22 @@ async def _call(name: str, arguments: dict[str, Any], desk: Desk, report: Report
         return answer_of(answer, request)
     except Exception as error:
         return failed_reply(error, name, arguments)
+
+
+class _Work:
+    """Report long work from its thread, once a second, and end it where the call was canceled."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._told = float("-inf")
+
+    def __call__(self, done: int, total: int) -> None:
+        """Note how much of all is done."""
+        anyio.from_thread.check_cancelled()
+        now = time.monotonic()
+        if now - self._told >= _SECONDS_BETWEEN_REPORTS:
+            self._told = now
+            anyio.from_thread.run(self._report, float(done), float(total), f"{done} of {total} are done")
 
 
 class _Progress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -50,8 +50,11 @@ class DataCheckRequest(BaseModel):
     workers: int = Field(default=4, ge=1, description="Threads that read images.")
 
 
-def check_data(request: DataCheckRequest) -> dict[str, Any]:
+def check_data(request: DataCheckRequest, progress: Callable[[int, int], object] | None = None) -> dict[str, Any]:
     """Return the report on the data sets as plain data; ``ok`` says that nothing is wrong with them.
+
+    ``progress`` gets the number of images looked at so far and of all, and ends the work where it raises; without it
+    stderr shows a bar.
 
     Raises:
         UsageError: no data was named.
@@ -66,7 +69,7 @@ def check_data(request: DataCheckRequest) -> dict[str, Any]:
         preflight.DataSet(name, role, path, task) for (name, role, task, _), path in zip(sources, paths, strict=True)
     ]
     report = preflight.check_data(
-        sets, class_map=request.class_map, workers=request.workers, progress=Progress("images looked at")
+        sets, class_map=request.class_map, workers=request.workers, progress=progress or Progress("images looked at")
     )
     return {**report, "warnings": [*notes, *report["warnings"]]}
 

@@ -41,14 +41,20 @@ class FileFacts:
 
 
 def fingerprints(paths: Sequence[Path], workers: int, progress: Progress | None = None) -> list[FileFacts]:
-    """Return the facts of each file, in the order given; threads do the work, which runs without Python's lock."""
+    """Return the facts of each file, in the order given; threads do the work, which runs without Python's lock.
+
+    Where ``progress`` raises, what has not begun is left.
+    """
     tasks = [paths[start : start + _FILES_PER_TASK] for start in range(0, len(paths), _FILES_PER_TASK)]
     found: list[FileFacts] = []
-    with ThreadPoolExecutor(max(1, workers)) as pool:
+    pool = ThreadPoolExecutor(max(1, workers))
+    try:
         for facts in pool.map(lambda task: [_facts(path) for path in task], tasks):
             found += facts
             if progress is not None:
                 progress(len(found), len(paths))
+    finally:
+        pool.shutdown(cancel_futures=True)
     return found
 
 
