@@ -202,7 +202,7 @@ class JobFact(_Document):
 class JobsAnswer(_Document):
     """Jobs, and how they stand."""
 
-    jobs: list[JobFact] = Field(description="The job asked for, or the newest ones, newest first.")
+    jobs: list[JobFact] = Field(description="The job asked for, or several, newest first.")
     total: int = Field(description="How many jobs there are; 1 where one was asked for.")
     started: bool = Field(default=False, description="Whether this call started the job.")
     warnings: list[str] = Field(default_factory=list, description="What the user should know.")

@@ -37,13 +37,14 @@ def status(request: StatusRequest, desk: Desk) -> JobsAnswer:
         return JobsAnswer(jobs=[job_fact(store, record)], total=1, next_call=progress_call(record))
     roots = desk.roots_at(store)
     records = [record for record in reversed(store.list()) if _is_allowed(store, record, roots)]
-    shown = [_current(store, record) if record.created_at else record for record in records[: request.limit]]
+    end = request.offset + request.limit
+    shown = [_current(store, record) if record.created_at else record for record in records[request.offset : end]]
     start = Call(tool="plan", arguments={"action": "train"}, why="see what a run would do")
-    more = Call(tool="status", arguments={"limit": min(100, 2 * request.limit)}, why="see older jobs")
+    older = Call(tool="status", arguments={"limit": request.limit, "offset": end}, why="see older jobs")
     return JobsAnswer(
         jobs=[job_fact(store, record) for record in shown],
         total=len(records),
-        next_call=start if not records else more if len(records) > len(shown) else None,
+        next_call=start if not records else older if len(records) > end else None,
     )
 
 

@@ -136,6 +136,7 @@ class StatusRequest(ToolRequest):
     job_id: str | None = Field(default=None, pattern=_JOB_ID, description="The job; null lists the newest jobs.")
     wait_seconds: float = Field(default=0, ge=0, le=LONGEST_WAIT, description=_WAIT)
     limit: int = Field(default=10, ge=1, le=100, description="Most jobs to list.")
+    offset: int = Field(default=0, ge=0, description="Newer jobs to pass over, to page on.")
     results_root: str | None = Field(default=None, description=_ROOT)
 
 

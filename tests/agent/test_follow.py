@@ -84,3 +84,24 @@ def test_status_tells_the_trials_of_a_search(job: Path, desk: Desk) -> None:
     assert found["best_job_id"] == "j-t3"
     (job.parent / "search_history.json").write_text("{")
     assert call_tool("status", {"job_id": "j"}, desk).document["jobs"][0]["progress"]["search"] is None
+
+
+def test_all_jobs_are_told_in_pages(desk: Desk, folder: Path) -> None:
+    store = JobStore(folder / "results")
+    names = [f"job-{number:03}" for number in range(7)]
+    for number, name in enumerate(names):
+        store.create(
+            JobRecord(
+                job_id=name, skill=DEFAULT_SKILL, action="train", results_dir=str(folder / "results" / name),
+                created_at=f"2026-01-01T00:00:{number:02}Z",
+            )
+        )  # fmt: skip
+    seen: list[str] = []
+    arguments: dict[str, Any] | None = {"limit": 3}
+    while arguments is not None:
+        page = call_tool("status", arguments, desk).document
+        assert page["total"] == len(names)
+        seen += [job["job_id"] for job in page["jobs"]]
+        assert len(seen) <= len(names)
+        arguments = page["next_call"]["arguments"] if page["next_call"] else None
+    assert seen == names[::-1]
