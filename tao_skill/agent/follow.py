@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -173,5 +174,7 @@ def _files_below(folder: Path) -> Iterator[tuple[str, int]]:
         names[:] = [name for name in names if not name.startswith(".")]
         for name in files:
             path = Path(place, name)
-            if not name.startswith(".") and not path.is_symlink():
+            if name.startswith(".") or path.is_symlink():
+                continue
+            with suppress(FileNotFoundError):  # a running job clears old checkpoints away
                 yield str(path.relative_to(folder)), path.stat().st_size

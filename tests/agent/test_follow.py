@@ -8,6 +8,7 @@ import pytest
 
 from tao_skill.agent.call import call_tool
 from tao_skill.agent.desk import Desk
+from tao_skill.agent.follow import _files_below
 from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.bank.skill import DEFAULT_SKILL
 from tao_skill.jobs.record import JobRecord
@@ -105,3 +106,15 @@ def test_all_jobs_are_told_in_pages(desk: Desk, folder: Path) -> None:
         assert len(seen) <= len(names)
         arguments = page["next_call"]["arguments"] if page["next_call"] else None
     assert seen == names[::-1]
+
+
+def test_a_checkpoint_that_goes_while_files_are_listed_is_none(folder: Path) -> None:
+    for name in "abc":
+        (folder / "job" / name).mkdir(parents=True)
+        (folder / "job" / f"{name}.pth").write_bytes(b"12")
+    listed = _files_below(folder / "job")
+    first = next(listed)
+    for name in "abc":
+        (folder / "job" / f"{name}.pth").unlink()
+    assert first[1] == 2
+    assert list(listed) == []
