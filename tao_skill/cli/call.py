@@ -23,7 +23,7 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
         parents=parents,
     )
     parser.add_argument("tool", help="name of the tool, such as plan")
-    parser.add_argument("arguments", nargs="?", metavar="JSON", help="its arguments; - or nothing reads stdin")
+    parser.add_argument("arguments", nargs="?", metavar="JSON", help="its arguments; nothing: {}; - reads stdin")
     allow_root_option(parser)
     parser.set_defaults(call=_call)
 
@@ -44,9 +44,9 @@ def _call(options: argparse.Namespace) -> Outcome:
     from tao_skill.agent.call import call_tool, failed_reply, read_arguments
     from tao_skill.agent.desk import Desk
 
-    text = options.arguments
-    if text in (None, "-"):
-        text = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+    text = options.arguments or ""
+    if text == "-":  # only where it is asked for: in an agent's shell stdin may be a pipe that nobody ever closes
+        text = "" if sys.stdin is None else sys.stdin.read()
     try:
         reply = call_tool(options.tool, read_arguments(text), Desk.of(options.allow_root))
     except Exception as error:
