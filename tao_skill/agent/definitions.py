@@ -26,6 +26,7 @@ def definitions() -> dict[str, Any]:
                 "reads_only": tool.reads_only,
                 "repeatable": tool.repeatable,
                 "destroys": tool.destroys,
+                "reaches_out": tool.reaches_out,
                 "input_schema": _inlined(tool.request.model_json_schema()),
                 "output_schema": _inlined(tool.answer.model_json_schema(mode="serialization")),
             }
@@ -72,7 +73,7 @@ def _mcp(tool: Mapping[str, Any]) -> dict[str, Any]:
             "readOnlyHint": tool["reads_only"],
             "destructiveHint": tool["destroys"],
             "idempotentHint": tool["repeatable"],
-            "openWorldHint": False,
+            "openWorldHint": tool["reaches_out"],
         },
     }
 

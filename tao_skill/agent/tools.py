@@ -15,7 +15,11 @@ __all__ = ["TOOLS", "Tool", "tool_named"]
 
 @dataclass(frozen=True)
 class Tool:
-    """One tool. ``reads_only``: it changes nothing; ``repeatable``: calling it again changes nothing more."""
+    """One tool.
+
+    ``reads_only``: it changes nothing; ``repeatable``: calling it again changes nothing more; ``destroys``: it may end
+    or overwrite what is there; ``reaches_out``: it may fetch from servers that its arguments name.
+    """
 
     name: str
     title: str
@@ -26,6 +30,7 @@ class Tool:
     reads_only: bool = True
     repeatable: bool = True
     destroys: bool = False
+    reaches_out: bool = False
 
 
 _PLAN = (
@@ -60,11 +65,12 @@ TOOLS = (
         "check_data", "Check data",
         "Count, decode and compare the images of data sets: damage, class names, duplicates, sizes. Use it for data "
         "that are new, or when a run complains of its data. Costs seconds to minutes: every image is read.",
-        requests.CheckDataRequest, answers.CheckDataAnswer, data.check_data,
+        requests.CheckDataRequest, answers.CheckDataAnswer, data.check_data, reaches_out=True,
     ),
-    Tool("plan", "Plan a run", _PLAN, requests.PlanRequest, answers.PlanAnswer, launch.plan),
+    Tool("plan", "Plan a run", _PLAN, requests.PlanRequest, answers.PlanAnswer, launch.plan, reaches_out=True),
     Tool(
-        "run", "Start a run", _RUN, requests.RunJobRequest, answers.JobsAnswer, launch.run, reads_only=False,
+        "run", "Start a run", _RUN, requests.RunJobRequest, answers.JobsAnswer, launch.run,
+        reads_only=False, destroys=True, reaches_out=True,  # export.force overwrites the file that is named
     ),
     Tool(
         "status", "Follow jobs",
@@ -94,7 +100,7 @@ TOOLS = (
         "resume", "Resume a training",
         "Go on with a training that broke off or was canceled, under the same id, from its newest checkpoint. Costs "
         "what is left of the training. A job that runs already is left alone.",
-        requests.ResumeRequest, answers.JobsAnswer, launch.resume, reads_only=False,
+        requests.ResumeRequest, answers.JobsAnswer, launch.resume, reads_only=False, reaches_out=True,
     ),
 )  # fmt: skip
 

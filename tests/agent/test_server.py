@@ -67,6 +67,9 @@ async def the_whole_way(client: Client) -> None:
     assert listed["plan"].annotations is not None
     assert listed["plan"].annotations.read_only_hint
     assert not listed["run"].annotations.read_only_hint  # type: ignore[union-attr]
+    hints = {name: tool.annotations for name, tool in listed.items() if tool.annotations}
+    assert {name for name, one in hints.items() if one.destructive_hint} == {"run", "cancel"}
+    assert {name for name, one in hints.items() if one.open_world_hint} == {"check_data", "plan", "run", "resume"}
     plan = await answer(client, "plan", EVALUATE)
     assert plan["dispatch"] == "trainer"
     wrong = await answer(client, "plan", EVALUATE | {"data_root": "/etc"})
