@@ -14,7 +14,7 @@ from tao_skill.metric_learning.embeddings_file import FILE_NAME as PARQUET
 from tao_skill.metric_learning.embeddings_file import EmbeddedSet, check_can_write, write_embeddings
 from tao_skill.metric_learning.gallery.reference import open_gallery
 from tao_skill.metric_learning.match_page import FILE_NAME as PAGE
-from tao_skill.metric_learning.match_page import MATCHES, shown, write_match_page
+from tao_skill.metric_learning.match_page import MATCHES, Shown, shown, write_match_page
 from tao_skill.metric_learning.measure import Embedded, RetrievalTask, embed_task, measure_embedded
 from tao_skill.metric_learning.model_for_spec import prepare
 from tao_skill.metric_learning.progress import Progress
@@ -61,7 +61,9 @@ def evaluate(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[
     if settings.save_embeddings:
         _save(folder, task, found, model.embedder.facts.fingerprint)
     if settings.picture_queries:
-        _picture(folder, task, found, threshold, settings.picture_queries)
+        queries, digests = _shown(task, found, threshold), gallery.digests() if gallery else None
+        title = "Queries and their nearest references"
+        write_match_page(folder / PAGE, queries, settings.picture_queries, title, digests)
     return {
         "model_name": spec.model_name,
         "warnings": [*model.warnings, *sets.warnings],
@@ -89,16 +91,15 @@ def _save(folder: Path, task: RetrievalTask, found: Embedded, fingerprint: str) 
     write_embeddings(folder / PARQUET, sets, fingerprint)
 
 
-def _picture(folder: Path, task: RetrievalTask, found: Embedded, threshold: Threshold, limit: int) -> None:
+def _shown(task: RetrievalTask, found: Embedded, threshold: Threshold) -> list[Shown]:
     distances, indices = top_k(found.query, found.reference, min(MATCHES, len(task.reference)))
     names, paths = task.reference.names(), task.reference.paths
-    queries = [
+    return [
         shown(path, truth, [(names[row], far, paths[row]) for row, far in zip(rows, fars, strict=True)], threshold)
         for path, truth, rows, fars in zip(
             task.query.paths, task.query.names(), indices.tolist(), distances.tolist(), strict=True
         )
     ]
-    write_match_page(folder / PAGE, queries, limit, "Queries and their nearest references")
 
 
 def _ranks(topk: int, num_references: int) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from tao_skill.metric_learning.embeddings_file import EmbeddedSet, check_can_wri
 from tao_skill.metric_learning.gallery.look_up import nearest_in_gallery
 from tao_skill.metric_learning.gallery.reference import open_gallery
 from tao_skill.metric_learning.match_page import FILE_NAME as PAGE
-from tao_skill.metric_learning.match_page import shown, write_match_page
+from tao_skill.metric_learning.match_page import Shown, shown, write_match_page
 from tao_skill.metric_learning.model_for_spec import ReadyModel, prepare
 from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.retrieval.ivf import Found, search
@@ -66,7 +66,9 @@ def infer(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str
         parts = [EmbeddedSet("reference", paths, labels, references), EmbeddedSet("query", names, None, images)]
         write_embeddings(folder / PARQUET, parts, model.embedder.facts.fingerprint)
     if settings.picture_queries:
-        _picture(folder, sets, found, threshold, settings.picture_queries)
+        queries, digests = _shown(sets, found, threshold), gallery.digests() if gallery else None
+        title = "Images and their nearest references"
+        write_match_page(folder / PAGE, queries, settings.picture_queries, title, digests)
     return {
         "model_name": spec.model_name,
         "warnings": warnings,
@@ -87,13 +89,12 @@ def infer(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[str
     }
 
 
-def _picture(folder: Path, sets: CheckedRetrieval, found: Found, threshold: Threshold, limit: int) -> None:
+def _shown(sets: CheckedRetrieval, found: Found, threshold: Threshold) -> list[Shown]:
     labels, paths = sets.reference.names(), sets.reference.paths
-    queries = [
+    return [
         shown(path, None, [(labels[row], far, paths[row]) for row, far in zip(rows, fars, strict=True)], threshold)
         for path, rows, fars in zip(sets.images, found.indices.tolist(), found.distances.tolist(), strict=True)
     ]
-    write_match_page(folder / PAGE, queries, limit, "Images and their nearest references")
 
 
 def _names(images: Sequence[Path], settings: Any) -> list[str]:

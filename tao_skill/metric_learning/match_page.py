@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from PIL import Image
 
 from tao_skill.errors import DataError, StorageError
 from tao_skill.metric_learning.data.decode import decode_image
+from tao_skill.metric_learning.data.fingerprints import sha256_of
 from tao_skill.metric_learning.files import replacing
 from tao_skill.metric_learning.retrieval.open_set import UNKNOWN, Threshold
 
@@ -54,8 +55,13 @@ def shown(path: Path, truth: str | None, matches: Sequence[tuple[str, float, Pat
     return Shown(path, truth, matches, "new" if truth is None else "right")
 
 
-def write_match_page(path: Path, queries: Sequence[Shown], limit: int, title: str) -> None:
+def write_match_page(
+    path: Path, queries: Sequence[Shown], limit: int, title: str, digests: Mapping[Path, str] | None = None
+) -> None:
     """Write a page of at most ``limit`` queries: wrong ones first, the surest of them first; then the least sure.
+
+    ``digests`` are the SHA-256 of references that a gallery names. Anybody may have written a gallery, so a file that
+    it names is shown only if it still holds what was embedded.
 
     Raises:
         StorageError: the file can't be written.
@@ -63,8 +69,9 @@ def write_match_page(path: Path, queries: Sequence[Shown], limit: int, title: st
     ordered = sorted(queries, key=lambda one: (_ORDER[one.state], _sureness(one)))
     counts = {state: sum(one.state == state for one in queries) for state in _ORDER}
     summary = ", ".join(f"{count} {state} ({_MEANING[state]})" for state, count in counts.items() if count)
-    thumbnail = cache(_thumbnail)
-    rows = "\n".join(_row(one, thumbnail) for one in ordered[:limit])
+    thumbnail, known = cache(_thumbnail), digests or {}
+    reference = cache(lambda file: thumbnail(file) if _is_as_known(file, known.get(file)) else "")
+    rows = "\n".join(_row(one, thumbnail, reference) for one in ordered[:limit])
     text = _PAGE.format(title=html.escape(title), summary=summary, number=min(limit, len(ordered)), rows=rows)
     try:
         with replacing(path) as temporary:
@@ -82,14 +89,13 @@ def _sureness(one: Shown) -> float:
     return distance if one.state == "wrong" else -distance
 
 
-def _row(one: Shown, thumbnail: object) -> str:
-    assert callable(thumbnail)
+def _row(one: Shown, thumbnail: Callable[[Path], str], reference: Callable[[Path], str]) -> str:
     truth = one.truth if one.truth is not None else ""
     verdict = UNKNOWN if one.state == "unknown" else one.state
     cells = [_cell(thumbnail(one.path), truth or one.path.name, verdict, str(one.path), f"query {one.state}")]
     for label, distance, path in one.matches:
         same = "" if one.truth is None else " same" if label == one.truth else " other"
-        cells.append(_cell(thumbnail(path), label, f"{distance:.3f}", str(path), f"match{same}"))
+        cells.append(_cell(reference(path), label, f"{distance:.3f}", str(path), f"match{same}"))
     return f'<div class="row">{"".join(cells)}</div>'
 
 
@@ -99,8 +105,15 @@ def _cell(picture: str, name: str, note: str, path: str, kind: str) -> str:
     return f'<figure class="{kind}" title="{html.escape(path)}">{shown_image}<figcaption>{words}</figcaption></figure>'
 
 
+def _is_as_known(path: Path, digest: str | None) -> bool:
+    try:
+        return digest is None or (path.is_file() and sha256_of(path) == digest)
+    except OSError:
+        return False
+
+
 def _thumbnail(path: Path) -> str:
-    """Return a small picture as a data URI, empty where the file is gone, as those of a gallery may be."""
+    """Return a small picture as a data URI, empty where the file is gone."""
     try:
         image = Image.fromarray(decode_image(path))
     except DataError:

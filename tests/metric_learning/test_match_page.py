@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tao_skill.metric_learning.data.fingerprints import sha256_of
 from tao_skill.metric_learning.match_page import shown, write_match_page
 from tao_skill.metric_learning.retrieval.open_set import Threshold
 
@@ -64,3 +65,17 @@ def test_the_page_is_whole_by_itself_and_names_are_escaped(picture: Path, tmp_pa
 def test_no_query_gives_a_page_all_the_same(tmp_path: Path) -> None:
     write_match_page(tmp_path / "page.html", [], 9, "t")
     assert "Shown: 0" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_of_a_gallery_only_what_was_embedded_is_shown(picture: Path, tmp_path: Path) -> None:
+    """A gallery may name any file, such as one that whoever wrote it can't read."""
+    private = tmp_path / "private.png"
+    Image.new("RGB", (30, 20), (1, 2, 3)).save(private)
+    digests = {picture: sha256_of(picture), private: sha256_of(picture), tmp_path / "none.png": "", tmp_path: ""}
+    queries = [shown(picture, None, [("x", 0.1, path) for path in digests], AT_HALF)]
+    write_match_page(tmp_path / "page.html", queries, 9, "t", digests)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert text.count("<img ") == 2  # the query and the one reference
+    assert text.count("no image") == 3
+    write_match_page(tmp_path / "page.html", queries, 9, "t")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<img ") == 3

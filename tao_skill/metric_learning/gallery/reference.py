@@ -21,6 +21,10 @@ class OpenGallery:
     contents: Contents
     images: ImageSet
 
+    def digests(self) -> dict[Path, str]:
+        """Return the SHA-256 that each image had when it was embedded."""
+        return {Path(entry.path): entry.sha256 for entry in self.contents.entries}
+
 
 def open_gallery(folder: str | None, fingerprint: str, key: str) -> OpenGallery | None:
     """Return the gallery that a setting names, or None where it names none.
