@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from tao_skill.errors import TaoSkillError, UsageError
 from tao_skill.storage.locate import is_remote, local_path, redact, scheme_of
+from tao_skill.storage.s3_client import with_bucket
 
 __all__ = ["ALLOWED_VARIABLE", "Roots"]
 
@@ -51,7 +52,7 @@ class Roots:
     def with_root(self, place: str) -> Roots:
         """Return these roots and one more, which need not exist yet."""
         if is_remote(place):
-            return Roots(self.folders, (*self.prefixes, _parts(place)))
+            return Roots(self.folders, (*self.prefixes, _parts(with_bucket(place))))
         real = Path(os.path.realpath(local_path(place)))
         return self if self._hold(real) else Roots((*self.folders, real), self.prefixes)
 
@@ -102,6 +103,8 @@ class Roots:
 def _parts(uri: str) -> tuple[str, str, tuple[str, ...]]:
     """Return scheme, host and path of a URI, which may hold nothing that is read in two ways."""
     scheme = scheme_of(uri)
+    if uri.partition("://")[2].startswith("/"):  # in the bucket of the environment; a scheme alone stands for all of it
+        uri = with_bucket(uri)
     try:
         parts = urlsplit(uri)
     except ValueError as error:

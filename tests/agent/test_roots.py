@@ -98,6 +98,18 @@ def test_a_whole_scheme_may_be_allowed() -> None:
     assert roots.refusal("https://any/thing")
 
 
+def test_the_bucket_of_the_environment_is_the_only_one_where_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S3_BUCKET_NAME", "mine")
+    for roots in (Roots.of(["s3:///data"]), Roots.of([]).with_root("s3:///data")):
+        assert roots.refusal("s3:///data/x") == roots.refusal("s3://mine/data/x") == ""
+        assert roots.refusal("s3://other/data/x")
+        assert roots.refusal("s3:///more")
+    everything = Roots.of([]).with_root("s3:///")
+    assert everything.refusal("s3://mine/x") == ""
+    assert everything.refusal("s3://other/x")
+    assert Roots.of(["s3://"]).refusal("s3://other/x") == ""
+
+
 def test_without_a_word_the_working_folder_is_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert Roots.of([]).refusal("x") == ""
