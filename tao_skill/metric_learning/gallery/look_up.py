@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tao_skill.errors import DataError, Problem
 from tao_skill.metric_learning.files import replacing
+from tao_skill.metric_learning.gallery.own_files import index_file
 from tao_skill.metric_learning.gallery.store import Contents
 from tao_skill.metric_learning.retrieval.ivf import Found, IvfIndex, Kind, search
 
@@ -35,7 +36,7 @@ def nearest_in_gallery(folder: Path, contents: Contents, queries: Tensor, k: int
 
 def _index(folder: Path, contents: Contents, units: Tensor) -> IvfIndex:
     """Return the index of this version of the gallery, from its file or built and kept there."""
-    path = folder / f"index-{contents.version}.faiss"
+    path = index_file(folder, contents.version)
     if path.is_file():
         try:
             return IvfIndex.load(path)

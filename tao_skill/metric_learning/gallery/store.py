@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tao_skill.errors import DataError, Problem, StorageError
 from tao_skill.metric_learning.files import replacing
+from tao_skill.metric_learning.gallery.own_files import LOCK, MANIFEST, embeddings_file, entries_file, remove_old
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 __all__ = [
-    "MANIFEST",
     "Contents",
     "Entry",
     "ModelOfGallery",
@@ -36,9 +35,7 @@ __all__ = [
     "read_model",
 ]
 
-MANIFEST = "gallery.json"
 FORMAT_VERSION = 1
-_LOCK = ".lock"
 _LOCK_SECONDS = 600
 _BUILD = "python -m tao_skill gallery build"
 
@@ -170,13 +167,13 @@ def change_gallery(
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / _LOCK, timeout=_LOCK_SECONDS):
+        with FileLock(folder / LOCK, timeout=_LOCK_SECONDS):
             new = change(read_gallery(folder) if find_gallery(folder) and not forget else None)
             if new is None:
                 return None
             version = uuid.uuid4().hex[:12]
             _write(folder, new, version)
-            _remove_old(folder, version)
+            remove_old(folder, version)
             return read_gallery(folder)
     except Timeout as error:
         raise StorageError(
@@ -222,7 +219,7 @@ def _read(folder: Path, manifest: Mapping[str, Any]) -> Contents:
 
     version = manifest["version"]
     entries = _read_entries(folder, manifest)
-    embeddings = np.load(folder / f"embeddings-{version}.npy", allow_pickle=False)
+    embeddings = np.load(embeddings_file(folder, version), allow_pickle=False)
     model = ModelOfGallery(**manifest["model"])
     if embeddings.shape != (len(entries), model.embed_dim):
         raise ValueError(f"{len(entries)} entries, but embeddings {embeddings.shape}")
@@ -230,16 +227,16 @@ def _read(folder: Path, manifest: Mapping[str, Any]) -> Contents:
 
 
 def _read_entries(folder: Path, manifest: Mapping[str, Any]) -> list[Entry]:
-    with (folder / f"entries-{manifest['version']}.jsonl").open(encoding="utf-8") as file:
+    with entries_file(folder, manifest["version"]).open(encoding="utf-8") as file:
         return [Entry(*json.loads(line)) for line in file]
 
 
 def _write(folder: Path, new: Contents, version: str) -> None:
     import numpy as np
 
-    with replacing(folder / f"embeddings-{version}.npy") as temporary, temporary.open("wb") as file:
+    with replacing(embeddings_file(folder, version)) as temporary, temporary.open("wb") as file:
         np.save(file, np.ascontiguousarray(new.embeddings, dtype=np.float32))
-    with replacing(folder / f"entries-{version}.jsonl") as temporary, temporary.open("w", encoding="utf-8") as lines:
+    with replacing(entries_file(folder, version)) as temporary, temporary.open("w", encoding="utf-8") as lines:
         for entry in new.entries:
             lines.write(json.dumps([entry.label, entry.path, entry.sha256]) + "\n")
     manifest = {
@@ -252,12 +249,3 @@ def _write(folder: Path, new: Contents, version: str) -> None:
     }
     with replacing(folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-
-
-def _remove_old(folder: Path, version: str) -> None:
-    """Remove files of other versions, and what a killed process left half written."""
-    for pattern in ("embeddings-*", "entries-*", "index-*", ".*.tmp"):
-        for path in folder.glob(pattern):
-            if f"-{version}." not in path.name:
-                with suppress(OSError):
-                    path.unlink()
