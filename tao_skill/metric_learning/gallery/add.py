@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from tao_skill.metric_learning.gallery.store import (
 )
 from tao_skill.metric_learning.retrieval.search import unit_rows
 
-__all__ = ["Added", "Labelled", "add_images"]
+__all__ = ["Added", "Labelled", "add_entries", "add_images", "entries_of"]
 
 Labelled = tuple[str, Path]
 """The class name of an image, and its file."""
@@ -35,6 +35,7 @@ _CHUNK = 512
 """Images that are embedded at a time; what is embedded is kept every minute, so that a killed run loses little."""
 
 _log = logging.getLogger(__name__)
+_Vectors = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,10 @@ def add_images(
     folder: Path,
     images: Sequence[Labelled],
     embedder: Embedder,
-    source: str,
+    model: ModelOfGallery,
     *,
     batch_size: int,
     workers: int,
-    overwrite: bool = False,
 ) -> Added:
     """Add images to the gallery in a folder, which is made if it isn't there.
 
@@ -66,51 +66,49 @@ def add_images(
         folder: The gallery's folder.
         images: Class names and files, which decode.
         embedder: The gallery's model.
-        source: The model's file.
+        model: What the gallery says of it.
         batch_size: Images embedded at once.
         workers: Processes that load images.
-        overwrite: Forget what is there, also another model's gallery.
 
     Raises:
         DataError: the gallery was built with another model, or is damaged.
         StorageError: the folder can't be written.
     """
-    facts = embedder.facts
-    model = ModelOfGallery(
-        facts.fingerprint, embedder.embed_dim, source, dict(facts.recognition.get("rejection") or {})
-    )
-    old = read_gallery(folder) if find_gallery(folder) and not overwrite else None
+    return add_entries(folder, entries_of(images, workers), embedder, model, batch_size=batch_size, workers=workers)
+
+
+def add_entries(
+    folder: Path,
+    entries: Sequence[Entry],
+    embedder: Embedder,
+    model: ModelOfGallery,
+    *,
+    batch_size: int,
+    workers: int,
+) -> Added:
+    """Add images whose bytes were looked at, as `add_images` does."""
+    old = read_gallery(folder) if find_gallery(folder) else None
     if old is not None:
         old.check_model(model.fingerprint, folder, "--gallery")
-    entries = _entries(images, workers)
     there = {(entry.label, entry.sha256) for entry in old.entries} if old is not None else set()
     new = [entry for entry in entries if (entry.label, entry.sha256) not in there]
     vectors = {} if old is None else _vectors_of(old, {entry.sha256 for entry in new})
     waiting = list({entry.sha256: entry for entry in new if entry.sha256 not in vectors}.values())
     _log.info("%d images: %d are in the gallery, %d to embed.", len(entries), len(entries) - len(new), len(waiting))
-    contents, saved = old, time.monotonic()
+    contents, unsaved, saved_at = old, new, time.monotonic()
     for found in _embedded(waiting, embedder, batch_size, workers):
         vectors |= found
-        if time.monotonic() - saved >= SECONDS_BETWEEN_SAVES:
-            contents = _save(folder, model, new, vectors, replace=overwrite)
-            overwrite, saved = False, time.monotonic()
-    if new or contents is None:
-        contents = _save(folder, model, new, vectors, replace=overwrite)
-    assert contents is not None
+        if time.monotonic() - saved_at >= SECONDS_BETWEEN_SAVES:
+            # Each entry is handed over once: what another process removes afterwards stays removed.
+            ready = [entry for entry in unsaved if entry.sha256 in vectors]
+            unsaved = [entry for entry in unsaved if entry.sha256 not in vectors]
+            contents, saved_at = _save(folder, model, ready, vectors), time.monotonic()
+    if unsaved or contents is None:
+        contents = _save(folder, model, unsaved, vectors)
     return Added(len(new), len(entries) - len(new), len(waiting), contents)
 
 
-def _embedded(
-    entries: Sequence[Entry], embedder: Embedder, batch_size: int, workers: int
-) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """Embed entries a chunk at a time, and return each chunk's unit vectors by SHA-256."""
-    for start in range(0, len(entries), _CHUNK):
-        part = entries[start : start + _CHUNK]
-        found = embed_images(embedder, [Path(entry.path) for entry in part], batch_size=batch_size, workers=workers)
-        yield {entry.sha256: unit for entry, unit in zip(part, unit_rows(found, "embeddings").numpy(), strict=True)}
-
-
-def _entries(images: Sequence[Labelled], workers: int) -> list[Entry]:
+def entries_of(images: Sequence[Labelled], workers: int) -> list[Entry]:
     """Return the entries of images, each label and content once."""
     with ThreadPoolExecutor(max(1, workers)) as pool:
         digests = pool.map(lambda one: sha256_of(one[1]), images)
@@ -120,7 +118,15 @@ def _entries(images: Sequence[Labelled], workers: int) -> list[Entry]:
     return list({(entry.label, entry.sha256): entry for entry in reversed(entries)}.values())[::-1]
 
 
-def _vectors_of(contents: Contents, wanted: set[str]) -> dict[str, NDArray[np.float32]]:
+def _embedded(entries: Sequence[Entry], embedder: Embedder, batch_size: int, workers: int) -> Iterator[_Vectors]:
+    """Embed entries a chunk at a time, and return each chunk's unit vectors by SHA-256."""
+    for start in range(0, len(entries), _CHUNK):
+        part = entries[start : start + _CHUNK]
+        found = embed_images(embedder, [Path(entry.path) for entry in part], batch_size=batch_size, workers=workers)
+        yield {entry.sha256: unit for entry, unit in zip(part, unit_rows(found, "embeddings").numpy(), strict=True)}
+
+
+def _vectors_of(contents: Contents, wanted: set[str]) -> _Vectors:
     return {
         entry.sha256: contents.embeddings[place]
         for place, entry in enumerate(contents.entries)
@@ -129,23 +135,20 @@ def _vectors_of(contents: Contents, wanted: set[str]) -> dict[str, NDArray[np.fl
 
 
 def _save(
-    folder: Path,
-    model: ModelOfGallery,
-    entries: Sequence[Entry],
-    vectors: dict[str, NDArray[np.float32]],
-    *,
-    replace: bool,
-) -> Contents | None:
-    """Put those entries that have a vector into the gallery, beside what others have put there in the meantime."""
+    folder: Path, model: ModelOfGallery, entries: Sequence[Entry], vectors: Mapping[str, NDArray[np.float32]]
+) -> Contents:
+    """Put entries into the gallery, beside what others have put there in the meantime."""
 
     def change(old: Contents | None) -> Contents:
         if old is not None:
             old.check_model(model.fingerprint, folder, "--gallery")
         there = {(entry.label, entry.sha256) for entry in old.entries} if old is not None else set()
-        ready = [entry for entry in entries if entry.sha256 in vectors and (entry.label, entry.sha256) not in there]
+        ready = [entry for entry in entries if (entry.label, entry.sha256) not in there]
         added = np.array([vectors[entry.sha256] for entry in ready], dtype=np.float32).reshape(-1, model.embed_dim)
         if old is None:
             return Contents.of(model, ready, added)
         return Contents.of(old.model, [*old.entries, *ready], np.concatenate([old.embeddings, added]))
 
-    return change_gallery(folder, change, forget=replace)
+    contents = change_gallery(folder, change)
+    assert contents is not None  # the change returned some
+    return contents

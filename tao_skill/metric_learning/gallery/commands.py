@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tao_skill.errors import DataError, Problem, UsageError
+from tao_skill.errors import DataError
 from tao_skill.metric_learning.data.bad_images import with_decodable_images
 from tao_skill.metric_learning.data.check import nested_hint
 from tao_skill.metric_learning.data.findings import Findings
@@ -15,9 +15,10 @@ from tao_skill.metric_learning.data.folders import read_class_map, read_image_fo
 from tao_skill.metric_learning.data.image_set import ImageSet, image_set
 from tao_skill.metric_learning.embed import embed_images
 from tao_skill.metric_learning.gallery.add import add_images
+from tao_skill.metric_learning.gallery.build import build_gallery, refuse_existing
 from tao_skill.metric_learning.gallery.describe import describe_gallery
 from tao_skill.metric_learning.gallery.look_up import nearest_in_gallery
-from tao_skill.metric_learning.gallery.store import find_gallery, read_gallery
+from tao_skill.metric_learning.gallery.store import ModelOfGallery, read_gallery
 from tao_skill.metric_learning.model_for_spec import prepare
 from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.retrieval.open_set import UNKNOWN, rejection_threshold
@@ -48,29 +49,29 @@ def add_to_gallery(
         label: Class name of ``images``, which are files and folders; instead of ``reference``.
         images: See ``label``.
         new: The gallery must not be there yet.
-        overwrite: Forget what is there.
+        overwrite: Replace what is there once the new gallery is whole.
 
     Raises:
         UsageError: there is a gallery already, or no images are named.
         DataError: no such gallery, another model's, or images that can't be used; with all problems.
         SpecError, CheckpointError: as an inference with this spec.
     """
-    _check_place(folder, new, overwrite)
+    if not new:
+        read_gallery(folder)
+    elif not overwrite:
+        refuse_existing(folder)
     model = prepare("inference", given)
     data = model.spec.dataset
     found = _labelled(reference, label, images, data)
     for warning in found.warnings:
         _log.warning("%s", warning)
     pairs = [(found.classes[number], path) for number, path in zip(found.positions, found.paths, strict=True)]
-    added = add_images(
-        folder,
-        pairs,
-        model.embedder,
-        source,
-        batch_size=model.spec.inference.batch_size,
-        workers=data.workers,
-        overwrite=overwrite,
-    )
+    own = ModelOfGallery.of(model.embedder.facts, source)
+    sizes = {"batch_size": model.spec.inference.batch_size, "workers": data.workers}
+    if new:
+        added = build_gallery(folder, pairs, model.embedder, own, **sizes, overwrite=overwrite)
+    else:
+        added = add_images(folder, pairs, model.embedder, own, **sizes)
     return {
         **describe_gallery(folder, added.contents),
         "added": added.added,
@@ -78,17 +79,6 @@ def add_to_gallery(
         "embedded": added.embedded,
         "warnings": [*model.warnings, *found.warnings],
     }
-
-
-def _check_place(folder: Path, new: bool, overwrite: bool) -> None:
-    if not new:
-        read_gallery(folder)
-    elif not overwrite and find_gallery(folder):
-        raise UsageError(
-            f"There is a gallery in {folder} already.",
-            problems=[Problem("--gallery", str(folder), "a new folder")],
-            next_step="python -m tao_skill gallery add, or build with --overwrite to forget what is there",
-        )
 
 
 def query_gallery(folder: Path, given: Mapping[str, Any], images: Sequence[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["LOCK", "MANIFEST", "embeddings_file", "entries_file", "index_file", "remove_old"]
+__all__ = ["LOCK", "MANIFEST", "embeddings_file", "entries_file", "index_file", "remove_gallery", "remove_old"]
 
 MANIFEST = "gallery.json"
 LOCK = ".lock"
@@ -37,3 +37,13 @@ def remove_old(folder: Path, version: str) -> None:
         if _OWN.fullmatch(path.name) and f"-{version}." not in path.name:
             with suppress(OSError):
                 path.unlink()
+
+
+def remove_gallery(folder: Path) -> None:
+    """Remove a gallery if there is one, and its folder if nothing else is in it."""
+    if folder.is_dir():
+        own = [path for path in folder.iterdir() if _OWN.fullmatch(path.name)]
+        for path in (folder / MANIFEST, *own, folder / LOCK):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            folder.rmdir()

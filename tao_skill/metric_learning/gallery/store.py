@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tao_skill.metric_learning.engines.facts import ModelFacts
+
 __all__ = [
     "Contents",
     "Entry",
     "ModelOfGallery",
+    "cannot_write",
     "change_gallery",
     "find_gallery",
     "read_entries",
@@ -60,6 +63,11 @@ class ModelOfGallery:
     embed_dim: int
     source: str
     rejection: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, facts: ModelFacts, source: str) -> ModelOfGallery:
+        """Return what a gallery says of a model whose file is ``source``."""
+        return cls(facts.fingerprint, facts.model.feat_dim, source, dict(facts.recognition.get("rejection") or {}))
 
 
 @dataclass(frozen=True)
@@ -181,10 +189,15 @@ def change_gallery(
             next_step="wait until it is done, and give the same command again",
         ) from error
     except OSError as error:
-        raise StorageError(
-            f"The gallery {folder} can't be written: {error.strerror or error}",
-            next_step="free some disk space, or choose another folder",
-        ) from error
+        raise cannot_write(folder, error) from error
+
+
+def cannot_write(folder: Path, error: OSError) -> StorageError:
+    """Return what to raise where a gallery can't be written."""
+    return StorageError(
+        f"The gallery {folder} can't be written: {error.strerror or error}",
+        next_step="free some disk space, or choose another folder",
+    )
 
 
 def _manifest(folder: Path, key: str) -> dict[str, Any]:

@@ -15,13 +15,15 @@ from tao_skill.errors import DataError
 from tao_skill.metric_learning.embed import embed_images
 from tao_skill.metric_learning.gallery import add as adding
 from tao_skill.metric_learning.gallery.add import Added, add_images
-from tao_skill.metric_learning.gallery.store import read_gallery
+from tao_skill.metric_learning.gallery.build import build_gallery
+from tao_skill.metric_learning.gallery.remove import remove_images
+from tao_skill.metric_learning.gallery.store import ModelOfGallery, read_gallery
 
 Images = list[tuple[str, Path]]
 
 
-def add(folder: Path, images: Images, embedder: Any, **kw: Any) -> Added:
-    return add_images(folder, images, embedder, "model.pth", **({"batch_size": 4, "workers": 0} | kw))
+def add(folder: Path, images: Images, embedder: Any) -> Added:
+    return add_images(folder, images, embedder, ModelOfGallery.of(embedder.facts, "model.pth"), batch_size=4, workers=0)
 
 
 def test_embeddings_are_the_models_of_length_one(tmp_path: Path, images: Images, embedder: Any) -> None:
@@ -63,7 +65,7 @@ def test_one_file_under_two_labels_is_embedded_once_and_is_two_images(
     assert read_gallery(tmp_path).shared_images() == [sorted([label, "other", "third"])]
 
 
-def test_another_model_is_refused_unless_the_gallery_is_overwritten(
+def test_another_model_is_refused(
     tmp_path: Path, images: Images, embedder: Any, make_embedder: Callable[..., Any]
 ) -> None:
     add(tmp_path, images[:2], embedder)
@@ -72,22 +74,6 @@ def test_another_model_is_refused_unless_the_gallery_is_overwritten(
         add(tmp_path, images, stranger)
     assert stranger.count == 0
     assert len(read_gallery(tmp_path).entries) == 2
-    add(tmp_path, images[2:5], stranger, overwrite=True)
-    found = read_gallery(tmp_path)
-    assert len(found.entries) == 3
-    assert found.model.fingerprint == stranger.facts.fingerprint
-
-
-def test_a_damaged_gallery_is_built_again_as_its_error_says(tmp_path: Path, images: Images, embedder: Any) -> None:
-    add(tmp_path, images, embedder)
-    next(tmp_path.glob("entries-*")).write_text("[")
-    with pytest.raises(DataError, match="damaged") as raised:
-        add(tmp_path, images, embedder)
-    assert "--overwrite" in raised.value.next_step
-    add(tmp_path, images[:3], embedder, overwrite=True)
-    (tmp_path / "gallery.json").write_text("{")
-    add(tmp_path, images, embedder, overwrite=True)
-    assert len(read_gallery(tmp_path).entries) == 12
 
 
 def test_what_was_embedded_is_kept_while_work_goes_on(
@@ -126,15 +112,42 @@ def test_what_others_add_meanwhile_stays(
     assert len(read_gallery(tmp_path).entries) == 1 + 6
 
 
+def test_what_others_remove_meanwhile_stays_removed(
+    tmp_path: Path, images: Images, embedder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adding, "_CHUNK", 4)
+    monkeypatch.setattr(adding, "SECONDS_BETWEEN_SAVES", 0.0)
+    original = adding.embed_images
+
+    def meanwhile(*args: Any, **kw: Any) -> torch.Tensor:
+        if embedder.count == 8:
+            assert remove_images(tmp_path, ["class_0"])[0] == 2  # which were saved with the first four
+        return original(*args, **kw)
+
+    monkeypatch.setattr(adding, "embed_images", meanwhile)
+    added = add(tmp_path, images, embedder)
+    assert (added.added, len(added.contents.entries)) == (12, 10)
+    assert "class_0" not in read_gallery(tmp_path).classes()
+
+
 def test_another_model_that_took_over_meanwhile_is_noticed(
     tmp_path: Path, images: Images, embedder: Any, make_embedder: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add(tmp_path, images[:1], embedder)
+    other = make_embedder(seed=1)
     original = adding.embed_images
 
     def meanwhile(*args: Any, **kw: Any) -> torch.Tensor:
         monkeypatch.setattr(adding, "embed_images", original)
-        add(tmp_path, images[:2], make_embedder(seed=1), overwrite=True)
+        build_gallery(
+            tmp_path,
+            images[:2],
+            other,
+            ModelOfGallery.of(other.facts, "other.pth"),
+            batch_size=4,
+            workers=0,
+            overwrite=True,
+        )
         return original(*args, **kw)
 
     monkeypatch.setattr(adding, "embed_images", meanwhile)

@@ -10,13 +10,13 @@ import pytest
 from tao_skill.errors import DataError, UsageError
 from tao_skill.metric_learning.gallery.add import Added, add_images
 from tao_skill.metric_learning.gallery.remove import remove_images
-from tao_skill.metric_learning.gallery.store import Contents, change_gallery, read_gallery
+from tao_skill.metric_learning.gallery.store import Contents, ModelOfGallery, change_gallery, read_gallery
 
 Images = list[tuple[str, Path]]
 
 
 def add(folder: Path, images: Images, embedder: Any) -> Added:
-    return add_images(folder, images, embedder, "model.pth", batch_size=4, workers=0)
+    return add_images(folder, images, embedder, ModelOfGallery.of(embedder.facts, "model.pth"), batch_size=4, workers=0)
 
 
 def test_classes_and_single_images_are_removed(tmp_path: Path, images: Images, embedder: Any) -> None:
