@@ -1,7 +1,7 @@
 """The embedder that evaluation and inference use: a checkpoint, an ONNX file or an engine, as the spec says."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,17 @@ __all__ = ["ReadyModel", "prepare"]
 
 @dataclass(frozen=True)
 class ReadyModel:
-    """An embedder on its device, the checked spec it serves, and where its weights are from."""
+    """An embedder on its device, the checked spec it serves, and where its weights are from.
+
+    ``unsaid`` holds, by spec key, what the spec says of the model because its file doesn't.
+    """
 
     spec: Any
     embedder: Embedder
     source: str
     warnings: list[str]
     epoch: int | None
+    unsaid: Mapping[str, Any] = field(default_factory=dict)
 
 
 def prepare(action: str, given: Mapping[str, Any]) -> ReadyModel:
@@ -69,7 +73,8 @@ def _from_onnx(action: str, given: Mapping[str, Any]) -> ReadyModel:
     embedder: Embedder = (
         OpenVinoEmbedder(file, precision, key) if engine == "openvino" else OnnxRuntimeEmbedder(file, key)
     )
-    return ReadyModel(spec, embedder, str(file.path.resolve()), warnings, None)
+    pixels = {"dataset.pixel_mean": list(file.facts.pixel_mean), "dataset.pixel_std": list(file.facts.pixel_std)}
+    return ReadyModel(spec, embedder, str(file.path.resolve()), warnings, None, {} if file.own else pixels)
 
 
 def _from_engine(action: str, given: Mapping[str, Any], path: str) -> ReadyModel:

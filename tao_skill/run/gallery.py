@@ -206,7 +206,8 @@ def _model(request: _WithModel, folder: Path | None) -> tuple[dict[str, Any], st
     settings = {"inference.batch_size": _BATCH_SIZE} | given
     key, named = _named_model(request, given)
     if named is None and not any(name.startswith("model.pretrained") for name in given) and folder is not None:
-        key, named = _own_model(folder)
+        key, named, unsaid = _own_model(folder)
+        settings = unsaid | settings
     if named is None:
         if any(name.startswith("model.") for name in given):
             return settings, "pretrained weights, without training"
@@ -238,21 +239,22 @@ def _named_model(request: _WithModel, given: Mapping[str, Any]) -> tuple[str, st
     return key, models[key]
 
 
-def _own_model(folder: Path) -> tuple[str, str | None]:
-    """Return the model that a gallery was built with.
+def _own_model(folder: Path) -> tuple[str, str, dict[str, Any]]:
+    """Return the model that a gallery was built with, and the settings that its file doesn't say.
 
     Raises:
         CheckpointError: its file is gone.
     """
     from tao_skill.metric_learning.gallery.store import read_model
 
-    source = read_model(folder).source
+    model = read_model(folder)
+    source = model.source
     if not is_remote(source) and not Path(source).is_file():
         raise CheckpointError(
             f"The model of the gallery {folder} is not where it was: {source}.",
             problems=[Problem("--checkpoint", None, "the model's file, or --parent-job-id with the job that made it")],
         )
-    return _key_of(source), source
+    return _key_of(source), source, model.settings
 
 
 def _key_of(file: str) -> str:

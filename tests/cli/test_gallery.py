@@ -190,3 +190,40 @@ def test_the_gallerys_own_model_is_looked_for_where_it_was(
     # Another file of the same model will do.
     assert answer([*asked, "--checkpoint", str(model)], capsys)["results"][0]["recognised_as"] == "lemon"
     assert torch.load(model, weights_only=True)[HEADER]["model_name"] == "test"
+
+
+def write_foreign(path: Path) -> Path:
+    """Write an ONNX file that says nothing of its model: 32 x 32 pixels times a matrix."""
+    onnx = pytest.importorskip("onnx")
+    make = onnx.helper
+    matrix = torch.randn(3 * 32 * 32, 8, generator=torch.Generator().manual_seed(0)).numpy()
+    graph = make.make_graph(
+        [make.make_node("Flatten", ["x"], ["flat"]), make.make_node("MatMul", ["flat", "m"], ["y"])],
+        "foreign",
+        [make.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 3, 32, 32])],
+        [make.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", 8])],
+        [onnx.numpy_helper.from_array(matrix, "m")],
+    )
+    onnx.save(make.make_model(graph, opset_imports=[make.make_opsetid("", 18)], ir_version=10), path)
+    return path
+
+
+def test_a_foreign_files_gallery_remembers_how_pixels_became_numbers(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    foreign = write_foreign(tmp_path / "foreign.onnx")
+    where, pixels = ["--gallery", str(tmp_path / "g")], ["dataset.pixel_mean=[0,0,0]", "dataset.pixel_std=[1,1,1]"]
+    named = ["--checkpoint", str(foreign), *QUICK]
+    built = answer(["build", *where, "--reference", str(shop), *named, *pixels], capsys)
+    asked = ["query", *where, "--images", str(shop / "lemon" / "0.png")]
+    found = answer([*asked, *QUICK], capsys)["results"][0]["matches"][0]
+    assert (found["label"], found["distance"]) == ("lemon", pytest.approx(0, abs=1e-5))
+    assert answer([*asked, *named, *pixels], capsys)["results"][0]["matches"][0] == found
+    assert answer(["add", *where, "--reference", str(shop), *QUICK], capsys)["known"] == built["added"] == 6
+    # With other pixels the file makes other embeddings.
+    error = answer([*asked, *named], capsys, 4)["error"]
+    assert "another model" in error["message"]
+    assert "dataset.pixel_mean=[0.0, 0.0, 0.0]" in error["problems"][0]["expected"]
+    wrong = answer([*asked, *named, "dataset.pixel_mean=0"], capsys, 3)["error"]
+    assert [one["key"] for one in wrong["problems"]] == ["dataset.pixel_mean"]

@@ -72,7 +72,7 @@ def open_contender(contender: Contender) -> Embedder:
         return TorchEmbedder(model.recogniser, model.facts, torch.device("cpu"), contender.precision)
     if contender.engine == "tensorrt":
         return TensorRTEmbedder(read_engine(contender.path, key), 0, key)
-    file = read_onnx(contender.path, key, lambda _: "")
+    file = read_onnx(contender.path, key)
     if contender.engine == "openvino":
         return OpenVinoEmbedder(file, contender.precision, key)
     return OnnxRuntimeEmbedder(file, key)

@@ -1,8 +1,10 @@
 """Reads what an ONNX file says of itself: its input and output, and the model it was made from."""
 
+from __future__ import annotations
+
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,10 @@ from tao_skill.metric_learning.engines.extras import import_extra
 from tao_skill.metric_learning.engines.facts import ModelFacts, facts_from_document
 from tao_skill.metric_learning.model.recogniser import ModelSettings
 
-__all__ = ["METADATA_KEY", "OnnxFile", "is_onnx", "read_onnx"]
+__all__ = ["METADATA_KEY", "Interface", "OnnxFile", "foreign_facts", "is_onnx", "read_interface", "read_onnx"]
 
 METADATA_KEY = "tao_skill"
 _BLOCK = 1 << 20
-# What a file without facts leaves open, by spec key.
-Given = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,53 @@ class OnnxFile:
     own: bool
 
 
+@dataclass(frozen=True)
+class Interface:
+    """What a file says of itself: its input (batch, channels, height, width), its output (batch, embed_dim), its model.
+
+    ``facts`` is None where export of this project didn't write the file, ``image[0]`` where the batch is open.
+    """
+
+    path: Path
+    image: tuple[int | None, int, int, int]
+    embed_dim: int
+    input_name: str
+    output_name: str
+    facts: ModelFacts | None
+
+    def shape(self) -> dict[str, int]:
+        """Return the spec keys that the shapes decide, with their values."""
+        _, channels, height, width = self.image
+        sizes = {"input_width": width, "input_height": height, "input_channels": channels, "feat_dim": self.embed_dim}
+        return {f"model.{name}": size for name, size in sizes.items()}
+
+    def with_facts(self, facts: ModelFacts) -> OnnxFile:
+        """Return the file of a model of which ``facts`` is known."""
+        batch, own = self.image[0], self.facts is not None
+        return OnnxFile(self.path, facts, self.input_name, self.output_name, batch, own)
+
+
 def is_onnx(path: str | Path) -> bool:
     """Tell by its name whether a file is an ONNX file."""
     return Path(path).suffix.lower() == ".onnx"
 
 
-def read_onnx(path: str | Path, key: str, given: Given) -> OnnxFile:
-    """Read an ONNX file's interface and facts.
+def read_onnx(path: str | Path, key: str) -> OnnxFile:
+    """Read a file that export of this project wrote.
 
-    ``given`` returns what the spec says of a key: only a file of foreign make needs it, for backbone and pixels.
+    Raises:
+        NotAvailableError: the package onnx isn't installed.
+        CheckpointError: another file.
+    """
+    interface = read_interface(path, key)
+    if interface.facts is None:
+        problem = Problem(key, str(path), "a file that export of this project wrote")
+        raise CheckpointError(f"{path} says nothing of its model.", problems=[problem])
+    return interface.with_facts(interface.facts)
+
+
+def read_interface(path: str | Path, key: str) -> Interface:
+    """Read what an ONNX file says of itself.
 
     Raises:
         NotAvailableError: the package onnx isn't installed.
@@ -56,14 +94,29 @@ def read_onnx(path: str | Path, key: str, given: Given) -> OnnxFile:
     if len(image) != 4 or any(size is None for size in image[1:]) or len(embedding) != 2 or embedding[1] is None:
         raise _wrong(file, key, f"input {image} and output {embedding}")
     metadata = {entry.key: entry.value for entry in model.metadata_props}
+    facts = None
     if METADATA_KEY in metadata:
         facts = facts_from_document(_json(metadata[METADATA_KEY], file, key), file, key)
         stated = (facts.model.input_channels, facts.model.input_height, facts.model.input_width)
         if stated != tuple(image[1:]) or facts.model.feat_dim != embedding[1]:
             raise _wrong(file, key, f"input {image} and output {embedding}, which its own metadata contradicts")
-    else:
-        facts = _foreign(file, image, embedding, given)
-    return OnnxFile(file, facts, input_name, output_name, image[0], METADATA_KEY in metadata)
+    batch, channels, height, width = image
+    return Interface(file, (batch, channels, height, width), embedding[1], input_name, output_name, facts)  # type: ignore[arg-type]
+
+
+def foreign_facts(
+    path: Path, model: ModelSettings, pixel_mean: Sequence[float], pixel_std: Sequence[float]
+) -> ModelFacts:
+    """Return the facts of a file that says nothing of its model.
+
+    Its fingerprint is that of its bytes and of how pixels become its numbers: another mean makes other embeddings.
+    """
+    mean, std = (tuple(float(value) for value in values) for values in (pixel_mean, pixel_std))
+    digest = hashlib.sha256(json.dumps({"pixel_mean": mean, "pixel_std": std}).encode())
+    with path.open("rb") as content:
+        while block := content.read(_BLOCK):
+            digest.update(block)
+    return ModelFacts(model, mean, std, digest.hexdigest())
 
 
 def _load(file: Path, key: str) -> Any:
@@ -99,16 +152,3 @@ def _json(text: str, file: Path, key: str) -> Mapping[str, Any]:
         problem = Problem(key, str(file), "a file that export wrote")
         raise CheckpointError(f"What {file} says of its model is damaged: {error}", problems=[problem]) from error
     return document if isinstance(document, Mapping) else {}
-
-
-def _foreign(file: Path, image: list[int | None], embedding: list[int | None], given: Given) -> ModelFacts:
-    """Return the facts of a file that says nothing of its model: its shapes, its bytes, and what the spec adds."""
-    _, channels, height, width = image
-    model = {"input_width": width, "input_height": height, "input_channels": channels, "feat_dim": embedding[1]}
-    settings = ModelSettings(backbone=given("model.backbone"), timm_name=given("model.timm_name"), **model)  # type: ignore[arg-type]
-    mean, std = (tuple(given(f"dataset.{name}")) for name in ("pixel_mean", "pixel_std"))
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while block := content.read(_BLOCK):
-            digest.update(block)
-    return ModelFacts(settings, mean, std, digest.hexdigest())

@@ -66,7 +66,7 @@ def add_to_gallery(
     for warning in found.warnings:
         _log.warning("%s", warning)
     pairs = [(found.classes[number], path) for number, path in zip(found.positions, found.paths, strict=True)]
-    own = ModelOfGallery.of(model.embedder.facts, source)
+    own = ModelOfGallery.of(model.embedder.facts, source, model.unsaid)
     sizes = {"batch_size": model.spec.inference.batch_size, "workers": data.workers}
     if new:
         added = build_gallery(folder, pairs, model.embedder, own, **sizes, overwrite=overwrite)

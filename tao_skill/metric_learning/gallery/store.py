@@ -57,17 +57,20 @@ class ModelOfGallery:
     """The model that a gallery's embeddings come from; ``source`` is where its file was when the gallery was built.
 
     ``rejection`` is the model's own: beyond which distance an image is unknown.
+    ``settings`` holds, by spec key, what its file doesn't say of it: how pixels become its numbers.
     """
 
     fingerprint: str
     embed_dim: int
     source: str
     rejection: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, facts: ModelFacts, source: str) -> ModelOfGallery:
-        """Return what a gallery says of a model whose file is ``source``."""
-        return cls(facts.fingerprint, facts.model.feat_dim, source, dict(facts.recognition.get("rejection") or {}))
+    def of(cls, facts: ModelFacts, source: str, settings: Mapping[str, Any] | None = None) -> ModelOfGallery:
+        """Return what a gallery says of a model whose file is ``source`` and leaves ``settings`` unsaid."""
+        rejection = dict(facts.recognition.get("rejection") or {})
+        return cls(facts.fingerprint, facts.model.feat_dim, source, rejection, dict(settings or {}))
 
 
 @dataclass(frozen=True)
@@ -107,10 +110,12 @@ class Contents:
             DataError: the fingerprints differ.
         """
         if fingerprint != self.model.fingerprint:
+            named = f"the model with fingerprint {self.model.fingerprint[:12]}"
+            named += "".join(f", {key}={value}" for key, value in self.model.settings.items())
             raise DataError(
                 f"The gallery {folder} was built with another model ({self.model.source}): its embeddings can't be "
                 "compared with this one's.",
-                problems=[Problem(key, fingerprint[:12], f"the model with fingerprint {self.model.fingerprint[:12]}")],
+                problems=[Problem(key, fingerprint[:12], named)],
                 next_step=f"build it again with this model ({_BUILD} --overwrite), or use another folder",
             )
 

@@ -84,8 +84,7 @@ def test_layer_whose_range_is_wrong_is_the_most_sensitive(model: Any, maker: Int
 
 def test_gate_counts_what_is_lost_and_gained(exported: dict[str, Any], sets: CheckedRetrieval) -> None:
     whole, small = (
-        OnnxRuntimeEmbedder(read_onnx(exported[key], "model", lambda _: ""), "model")
-        for key in ("checkpoint", "int8_file")
+        OnnxRuntimeEmbedder(read_onnx(exported[key], "model"), "model") for key in ("checkpoint", "int8_file")
     )
     gate = Gate(whole, sets)
     same = gate.judge([whole])
