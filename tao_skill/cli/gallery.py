@@ -15,6 +15,7 @@ _EXAMPLES = """examples:
   python -m tao_skill gallery build  --gallery shop --parent-job-id JOB --reference /data/catalogue
   python -m tao_skill gallery add    --gallery shop --label "oat milk" --images new/oat_1.jpg new/oat_2.jpg
   python -m tao_skill gallery query  --gallery shop --images shelf.jpg --topk 3
+  python -m tao_skill gallery list   --gallery shop --label "oat milk"
   python -m tao_skill gallery remove --gallery shop --label "oat milk"
   python -m tao_skill run inference  --parent-job-id JOB --data-root /data --overrides inference.gallery=shop
 """
@@ -25,7 +26,7 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "gallery",
-        help="keep reference images embedded in a folder: build, add, remove, query, info",
+        help="keep reference images embedded in a folder: build, add, remove, query, info, list",
         description="Keep reference images embedded in a folder. New classes need no training; only new files are "
         "embedded.",
         epilog=_EXAMPLES,
@@ -49,6 +50,9 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     )
     _takes_model(query)
     _verb(verbs, parents, "info", "what is in it, and which model it belongs to", _info)
+    listed = _verb(verbs, parents, "list", "which images are in it, with their classes", _list)
+    listed.add_argument("--label", dest="labels", metavar="NAME", nargs="+", default=[], help="of which classes")
+    listed.add_argument("--limit", type=int, default=100, metavar="N", help="most images listed (default: 100)")
 
 
 def _verb(verbs: Any, parents: Sequence[argparse.ArgumentParser], name: str, text: str, call: Any) -> Any:
@@ -105,13 +109,15 @@ def _asked(kind: Any, options: argparse.Namespace, names: Sequence[str]) -> Any:
 
 
 def _build(options: argparse.Namespace) -> Outcome:
-    from tao_skill.run.gallery import GalleryBuild, build
+    from tao_skill.run.gallery import build
+    from tao_skill.run.gallery_requests import GalleryBuild
 
     return _added(build(_asked(GalleryBuild, options, (*_IMAGES, "overwrite"))))
 
 
 def _add(options: argparse.Namespace) -> Outcome:
-    from tao_skill.run.gallery import GalleryAdd, add
+    from tao_skill.run.gallery import add
+    from tao_skill.run.gallery_requests import GalleryAdd
 
     return _added(add(_asked(GalleryAdd, options, _IMAGES)))
 
@@ -122,7 +128,8 @@ def _added(document: dict[str, Any]) -> Outcome:
 
 
 def _remove(options: argparse.Namespace) -> Outcome:
-    from tao_skill.run.gallery import GalleryRemove, remove
+    from tao_skill.run.gallery import remove
+    from tao_skill.run.gallery_requests import GalleryRemove
 
     asked = GalleryRemove(gallery=options.gallery, labels=options.label, images=options.image)
     document = remove(asked)
@@ -130,7 +137,8 @@ def _remove(options: argparse.Namespace) -> Outcome:
 
 
 def _query(options: argparse.Namespace) -> Outcome:
-    from tao_skill.run.gallery import GalleryQuery, query
+    from tao_skill.run.gallery import query
+    from tao_skill.run.gallery_requests import GalleryQuery
 
     document = query(_asked(GalleryQuery, options, (*_MODEL, "images", "topk", "search", "reject_distance")))
     lines = []
@@ -144,7 +152,8 @@ def _query(options: argparse.Namespace) -> Outcome:
 
 
 def _info(options: argparse.Namespace) -> Outcome:
-    from tao_skill.run.gallery import GalleryInfo, info
+    from tao_skill.run.gallery import info
+    from tao_skill.run.gallery_requests import GalleryInfo
 
     document = info(GalleryInfo(gallery=options.gallery))
     classes = document["classes"]
@@ -155,6 +164,18 @@ def _info(options: argparse.Namespace) -> Outcome:
     if len(classes) > _LISTED:
         lines.append(f"  … and {len(classes) - _LISTED} classes more; --json lists them")
     return Outcome(document, "\n".join(lines))
+
+
+def _list(options: argparse.Namespace) -> Outcome:
+    from tao_skill.run.gallery import listed
+    from tao_skill.run.gallery_requests import GalleryList
+
+    document = listed(_asked(GalleryList, options, ("gallery", "labels", "limit")))
+    images, count = document["images"], document["num_images"]
+    lines = [f"{one['label']}  {one['path']}  {one['sha256']}" for one in images]
+    if count > len(images):
+        lines.append(f"… and {count - len(images)} images more; --limit {count} lists them")
+    return Outcome(document, "\n".join(lines) or f"{document['gallery']} is empty.")
 
 
 def _summary(document: dict[str, Any]) -> str:

@@ -6,17 +6,25 @@ process, and leave no job behind.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
 
 from tao_skill.bank.skill import find_skill
 from tao_skill.config.keys import nest
 from tao_skill.config.placeholder import is_given
 from tao_skill.errors import CheckpointError, Problem, UsageError
 from tao_skill.run.check_places import check_places
+from tao_skill.run.gallery_requests import (
+    GalleryAdd,
+    GalleryBuild,
+    GalleryInfo,
+    GalleryList,
+    GalleryQuery,
+    GalleryRemove,
+    GalleryWithModel,
+)
 from tao_skill.run.inference_functions import Facts, resolve_fields
 from tao_skill.run.overrides import read_overrides
 from tao_skill.run.packages import needing
@@ -26,83 +34,12 @@ from tao_skill.run.results_root import open_store
 from tao_skill.run.stage import stage_inputs
 from tao_skill.storage.locate import is_remote, local_path
 
-__all__ = [
-    "GalleryAdd",
-    "GalleryBuild",
-    "GalleryInfo",
-    "GalleryQuery",
-    "GalleryRemove",
-    "add",
-    "build",
-    "info",
-    "query",
-    "remove",
-]
+__all__ = ["add", "build", "info", "listed", "query", "remove"]
 
 _BATCH_SIZE = 32
 _ENGINES = (".engine", ".trt", ".plan")
+_SHA256 = re.compile("[0-9a-f]{64}")
 _CHECKPOINT, _ENGINE = "inference.checkpoint", "inference.trt_engine"
-
-
-class GalleryInfo(BaseModel):
-    """Which gallery is meant."""
-
-    model_config = ConfigDict(extra="forbid", defer_build=True)
-
-    gallery: str = Field(description="Folder of the gallery.")
-
-
-class GalleryRemove(GalleryInfo):
-    """What leaves a gallery."""
-
-    labels: list[str] = Field(default_factory=list, description="Classes, all of whose images go.")
-    images: list[str] = Field(default_factory=list, description="Single images, by path or SHA-256.")
-
-
-class _WithModel(GalleryInfo):
-    """The model that embeds; left out, it is the one that the gallery was built with."""
-
-    parent_job_id: str | None = Field(default=None, description="Job that made the model.")
-    parent_checkpoint: str = Field(default="best", description="best, latest, or an epoch, counted from 0.")
-    force_parent: bool = Field(default=False, description="Take a parent job that is not COMPLETE.")
-    results_root: str | None = Field(
-        default=None, description="Folder of all jobs; null means $TAO_RESULTS_ROOT, or ./results."
-    )
-    checkpoint: str | None = Field(default=None, description="The model's file: checkpoint, ONNX file or engine.")
-    skill: str | None = Field(default=None, description="Name of the skill; null means the recognition skill.")
-    overrides: list[str | dict[str, Any]] = Field(
-        default_factory=list, description="Settings of inference that differ, such as inference.batch_size=64."
-    )
-
-
-class GalleryAdd(_WithModel):
-    """Images for a gallery: a folder of class folders, or images of one class."""
-
-    reference: str | None = Field(default=None, description="Folder of class folders, or an archive of one.")
-    label: str | None = Field(default=None, description="Class of the images, in place of reference.")
-    images: list[str] = Field(default_factory=list, description="Images, or folders of images, of that class.")
-
-
-class GalleryBuild(GalleryAdd):
-    """A new gallery."""
-
-    overwrite: bool = Field(default=False, description="Forget what the folder's gallery holds.")
-
-
-class GalleryQuery(_WithModel):
-    """Images to look up in a gallery."""
-
-    images: list[str] = Field(min_length=1, description="Images, or folders of images.")
-    topk: int = Field(default=1, ge=1, description="Nearest references that are told of each image.")
-    search: Literal["auto", "exact", "ivf"] = Field(
-        default="auto", description="How it is searched; auto is an index beyond 100,000 images."
-    )
-    reject_distance: float | None = Field(
-        default=None,
-        ge=0,
-        le=4,
-        description="Squared distance beyond which an image is unknown; null: the model's own.",
-    )
 
 
 def build(request: GalleryBuild) -> dict[str, Any]:
@@ -135,7 +72,7 @@ def remove(request: GalleryRemove) -> dict[str, Any]:
         from tao_skill.metric_learning.gallery.describe import describe_gallery
         from tao_skill.metric_learning.gallery.remove import remove_images
     folder = local_path(request.gallery)
-    removed, contents = remove_images(folder, request.labels, request.images)
+    removed, contents = remove_images(folder, request.labels, [_as_kept(image) for image in request.images])
     return {**describe_gallery(folder, contents), "removed": removed}
 
 
@@ -144,6 +81,18 @@ def info(request: GalleryInfo) -> dict[str, Any]:
     with needing("train", "gallery info"):
         from tao_skill.metric_learning.gallery.describe import describe_gallery
     return describe_gallery(local_path(request.gallery))
+
+
+def listed(request: GalleryList) -> dict[str, Any]:
+    """Return which images are in a gallery, each with its class, path and SHA-256.
+
+    Raises:
+        UsageError: a class isn't there.
+        DataError: there is no gallery, or it is damaged.
+    """
+    with needing("train", "gallery list"):
+        from tao_skill.metric_learning.gallery.describe import list_images
+    return list_images(local_path(request.gallery), request.labels, request.limit)
 
 
 def query(request: GalleryQuery) -> dict[str, Any]:
@@ -159,6 +108,11 @@ def query(request: GalleryQuery) -> dict[str, Any]:
     images = _staged({"--images": request.images})["--images"]
     settings |= {"inference.input_path": images[0], "inference.gallery": str(folder)}
     return query_gallery(folder, nest(settings), images)
+
+
+def _as_kept(image: str) -> str:
+    """Return a path as a gallery keeps it; a SHA-256 is none, and an image from a server is kept by its place here."""
+    return image if _SHA256.fullmatch(image) or is_remote(image) else str(local_path(image))
 
 
 def _add(request: GalleryAdd, *, new: bool, overwrite: bool) -> dict[str, Any]:
@@ -196,7 +150,7 @@ def _check_images(request: GalleryAdd) -> None:
         )
 
 
-def _model(request: _WithModel, folder: Path | None) -> tuple[dict[str, Any], str]:
+def _model(request: GalleryWithModel, folder: Path | None) -> tuple[dict[str, Any], str]:
     """Return the settings that name the model, on this machine, and what the user calls its file.
 
     ``folder`` is the gallery whose own model is taken where none is named.
@@ -221,7 +175,7 @@ def _model(request: _WithModel, folder: Path | None) -> tuple[dict[str, Any], st
     return settings | {key: staged["inference"][key.rpartition(".")[2]]}, source
 
 
-def _named_model(request: _WithModel, given: Mapping[str, Any]) -> tuple[str, str | None]:
+def _named_model(request: GalleryWithModel, given: Mapping[str, Any]) -> tuple[str, str | None]:
     for key in (_CHECKPOINT, _ENGINE):
         if is_given(given.get(key)):
             return key, str(given[key])

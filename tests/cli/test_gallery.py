@@ -81,6 +81,29 @@ def test_build_query_add_and_remove(gallery: Path, shop: Path, capsys: pytest.Ca
     assert answer(asked, capsys)["results"][0]["recognised_as"] == "lemon"
 
 
+def test_single_images_are_listed_and_removed_by_the_path_they_came_with(
+    gallery: Path, shop: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = ["--gallery", str(gallery)]
+    monkeypatch.chdir(shop)
+    assert answer(["add", *where, "--label", "lime", "--images", "lemon/0.png", *QUICK], capsys)["added"] == 1
+    found = answer(["list", *where, "--label", "lime", "plum"], capsys)
+    assert [Path(one["path"]).relative_to(shop).as_posix() for one in found["images"]] == [
+        "lemon/0.png", "plum/0.png", "plum/1.png",
+    ]  # fmt: skip
+    few = answer(["list", *where, "--limit", "2"], capsys)
+    assert (few["num_images"], len(few["images"])) == (7, 2)
+    assert "did you mean plum" in json.dumps(answer(["list", *where, "--label", "plumb"], capsys, 2))
+    assert "--limit" in json.dumps(answer(["list", *where, "--limit", "0"], capsys, 2))
+    nowhere = answer(["remove", *where, "--image", "lime/0.png"], capsys, 2)["error"]
+    assert "gallery list" in nowhere["next_step"]
+    # One file is there under two names; as its SHA-256, its path takes both.
+    assert answer(["remove", *where, "--image", "lemon/0.png"], capsys)["removed"] == 2
+    assert answer(["remove", *where, "--image", found["images"][1]["sha256"]], capsys)["removed"] == 1
+    assert main(["gallery", "list", *where, "--limit", "1"]) == 0
+    assert "… and 3 images more; --limit 4 lists them" in capsys.readouterr().out
+
+
 def test_what_people_read(gallery: Path, shop: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     image = shop / "plum" / "1.png"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
 from tao_skill.errors import Problem, UsageError
+from tao_skill.metric_learning.gallery.describe import label_problems
 from tao_skill.metric_learning.gallery.store import Contents, change_gallery, read_gallery
 
 __all__ = ["remove_images"]
@@ -41,19 +41,13 @@ def remove_images(folder: Path, labels: Sequence[str] = (), files: Sequence[str]
 
 
 def _refuse_unknown(contents: Contents, labels: Sequence[str], files: Sequence[str]) -> None:
-    classes = contents.classes()
     known = {name for entry in contents.entries for name in (entry.path, entry.sha256)}
-    problems = []
-    for label in labels:
-        if label not in classes:
-            near = difflib.get_close_matches(label, classes, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            problems.append(Problem("--label", label, f"one of the gallery's {len(classes)} classes{hint}"))
+    problems = label_problems(labels, contents.classes())
     expected = "the path or SHA-256 of an image in the gallery"
     problems += [Problem("--image", file, expected) for file in files if file not in known]
     if problems:
         raise UsageError(
             "Nothing was removed: not all of it is in the gallery.",
             problems=problems,
-            next_step="python -m tao_skill gallery info --gallery FOLDER --json lists what is in it",
+            next_step="python -m tao_skill gallery list --gallery FOLDER",
         )
