@@ -66,7 +66,9 @@ class Export:
     ] = -1
     checkpoint: Annotated[str | None, parameter("Checkpoint to export.", title="Checkpoint")] = None
     gpu_id: Annotated[int, parameter("Index of the GPU that traces the model.", title="GPU index", ge=0)] = 0
-    onnx_file: Annotated[str | None, parameter("ONNX file to write.", title="ONNX file")] = None
+    onnx_file: Annotated[str | None, parameter("ONNX file to write; its name ends with .onnx.", title="ONNX file")] = (
+        None
+    )
     on_cpu: Annotated[bool, parameter("Trace the model on the CPU.", title="On the CPU")] = False
     opset_version: Annotated[int, parameter("ONNX operator set of the file.", title="Opset", ge=18, le=23)] = 18
     verbose: Annotated[bool, parameter("Log each step of the export.", title="Verbose")] = True
@@ -175,7 +177,10 @@ class GenTrtEngine:
         int, parameter("Index of the GPU that builds the engine.", title="GPU index", ge=0, popular=True)
     ] = 0
     onnx_file: Annotated[str, parameter("ONNX file to build from.", title="ONNX file")] = "???"
-    trt_engine: Annotated[str | None, parameter("Engine file to write.", title="TensorRT engine")] = "???"
+    trt_engine: Annotated[
+        str | None,
+        parameter("Engine file to write; its name ends with .engine, .trt or .plan.", title="TensorRT engine"),
+    ] = "???"
     timing_cache: Annotated[
         str | None, parameter("File that keeps kernel timings between builds.", title="Timing cache")
     ] = ""

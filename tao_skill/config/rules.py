@@ -1,19 +1,17 @@
 """Rules that bind several keys of a spec together: one short function each."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+from tao_skill.config.deploy_rules import ENGINE_RULES, EXPORT_RULES
 from tao_skill.config.loss import LOSSES_WITH_WEIGHTS
-from tao_skill.config.placeholder import is_given, is_placeholder
+from tao_skill.config.model_files import ONNX_ENDINGS, ends_with
+from tao_skill.config.placeholder import is_given
+from tao_skill.config.rule import Rule, required
 from tao_skill.errors import Problem
 
 __all__ = ["cross_field_problems"]
-
-LAYER_PRECISIONS = ("fp32", "fp16", "bf16")
-
-# A rule reads a spec, which is an instance of the action's dataclass, and yields what breaks it.
-Rule = Callable[[Any], Iterator[Problem]]
 
 
 def cross_field_problems(action: str, spec: Any) -> list[Problem]:
@@ -107,22 +105,10 @@ def _gpus_are_listed(section: str) -> Rule:
     return rule
 
 
-def _required(key: str, expected: str) -> Rule:
-    def rule(spec: Any) -> Iterator[Problem]:
-        value = spec
-        for part in key.split("."):
-            value = getattr(value, part)
-        if not is_given(value):
-            instead = "a value in place of the placeholder: " if is_placeholder(value) else ""
-            yield Problem(key, value, f"{instead}{expected}")
-
-    return rule
-
-
 def _reference_or_gallery(section: str, expected: str) -> Rule:
     def rule(spec: Any) -> Iterator[Problem]:
         if not is_given(getattr(spec, section).gallery):
-            yield from _required("dataset.val_dataset.reference", f"{expected}; or {section}.gallery")(spec)
+            yield from required("dataset.val_dataset.reference", f"{expected}; or {section}.gallery")(spec)
 
     return rule
 
@@ -159,7 +145,7 @@ def _engine_fits(section: str) -> Rule:
         fitting: tuple[str, ...]
         if is_given(part.trt_engine):
             fitting, file = ("auto", "tensorrt"), f"{section}.trt_engine"
-        elif str(part.checkpoint).lower().endswith(".onnx"):
+        elif ends_with(str(part.checkpoint), ONNX_ENDINGS):
             fitting, file = ("auto", "onnxruntime", "openvino"), f"the ONNX file in {section}.checkpoint"
         else:
             fitting, file = ("auto", "torch"), f"{section}.checkpoint, which is no ONNX file"
@@ -182,52 +168,15 @@ def _timm_has_weights(spec: Any) -> Iterator[Problem]:
         )
 
 
-def _int8_can_be_judged(spec: Any) -> Iterator[Problem]:
-    if spec.export.int8.enabled:
-        for name, use in (("reference", "to measure value ranges on"), ("query", "to compare INT8 with FP32 on")):
-            yield from _required(f"export.int8.{name}", f"a folder of class folders, {use}")(spec)
-
-
-def _batch_is_open_or_fixed(section: str) -> Rule:
-    def rule(spec: Any) -> Iterator[Problem]:
-        if getattr(spec, section).batch_size == 0:
-            yield Problem(f"{section}.batch_size", 0, "-1 for any batch, or a batch of at least 1")
-
-    return rule
-
-
-def _profile_ascends(spec: Any) -> Iterator[Problem]:
-    profile = spec.gen_trt_engine.tensorrt
-    sizes = [profile.min_batch_size, profile.opt_batch_size, profile.max_batch_size]
-    if sizes != sorted(sizes):
-        yield Problem("gen_trt_engine.tensorrt.opt_batch_size", sizes, "smallest ≤ optimum ≤ largest batch")
-
-
-def _layer_precisions_are_known(spec: Any) -> Iterator[Problem]:
-    key = "gen_trt_engine.tensorrt.layers_precision"
-    for entry in spec.gen_trt_engine.tensorrt.layers_precision or []:
-        layer, _, precision = entry.rpartition(":")
-        if not layer or precision.lower() not in LAYER_PRECISIONS:
-            yield Problem(key, entry, f"layer:precision, such as *norm*:fp32; one of {', '.join(LAYER_PRECISIONS)}")
-
-
-def _calibration_is_complete(spec: Any) -> Iterator[Problem]:
-    if spec.gen_trt_engine.tensorrt.data_type == "INT8":
-        yield from _required(
-            "gen_trt_engine.tensorrt.calibration.cal_image_dir", "folders of calibration images, for INT8"
-        )(spec)
-        yield from _required("gen_trt_engine.tensorrt.calibration.cal_cache_file", "a file to write, for INT8")(spec)
-
-
 _NEEDS_BOTH = (
     "a folder of class folders. Required. Evaluation requires reference and query datasets for retrieval metrics"
 )
-_REFERENCE = _required("dataset.val_dataset.reference", _NEEDS_BOTH)
-_QUERY = _required("dataset.val_dataset.query", _NEEDS_BOTH)
+_REFERENCE = required("dataset.val_dataset.reference", _NEEDS_BOTH)
+_QUERY = required("dataset.val_dataset.query", _NEEDS_BOTH)
 
 _RULES: dict[str, tuple[Rule, ...]] = {
     "train": (
-        _required("dataset.train_dataset", "a folder with one folder of images for each class"),
+        required("dataset.train_dataset", "a folder with one folder of images for each class"),
         _REFERENCE,
         _QUERY,
         _batch_has_negatives,
@@ -251,26 +200,13 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     ),
     "inference": (
         _reference_or_gallery("inference", "a folder of class folders to compare with"),
-        _required("inference.input_path", "an image, a folder of images, or a folder of class folders"),
+        required("inference.input_path", "an image, a folder of images, or a folder of class folders"),
         _weights("inference"),
         _engine_fits("inference"),
         _pixels_match_channels,
         _timm_has_weights,
         _gpus_are_listed("inference"),
     ),
-    "export": (
-        _required("export.checkpoint", "a trained checkpoint, or the job that wrote one (--parent-job-id)"),
-        _batch_is_open_or_fixed("export"),
-        _int8_can_be_judged,
-        _pixels_match_channels,
-    ),
-    "gen_trt_engine": (
-        _required("gen_trt_engine.onnx_file", "an ONNX file, or the export job that wrote one (--parent-job-id)"),
-        _required("gen_trt_engine.trt_engine", "an engine file to write"),
-        _batch_is_open_or_fixed("gen_trt_engine"),
-        _profile_ascends,
-        _layer_precisions_are_known,
-        _calibration_is_complete,
-        _pixels_match_channels,
-    ),
+    "export": (*EXPORT_RULES, _pixels_match_channels),
+    "gen_trt_engine": (*ENGINE_RULES, _pixels_match_channels),
 }

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Literal, NoReturn
 
+from tao_skill.config.model_files import ENGINE_ENDINGS, ONNX_ENDINGS
 from tao_skill.errors import CheckpointError, Problem
 
 __all__ = ["EXTENSIONS", "SKIPPED_FOLDERS", "Candidate", "Choice", "Choose", "Consumer", "from_name", "select"]
@@ -22,8 +23,8 @@ Choose = Literal["best", "latest", "epoch"]
 
 EXTENSIONS: dict[Consumer, tuple[str, ...]] = {
     "torch": (".pth", ".pt", ".ckpt", ".tlt"),
-    "onnx": (".onnx",),
-    "engine": (".engine", ".trt", ".plan"),
+    "onnx": ONNX_ENDINGS,
+    "engine": ENGINE_ENDINGS,
 }
 # Staged inputs, pretrained weights, logs and caches are not what a job made.
 SKIPPED_FOLDERS = frozenset({"inputs", "ptm", "lightning_logs", "__pycache__", ".tao"})

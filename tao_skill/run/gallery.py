@@ -13,6 +13,7 @@ from typing import Any
 
 from tao_skill.bank.skill import find_skill
 from tao_skill.config.keys import nest
+from tao_skill.config.model_files import ENGINE_ENDINGS, ends_with
 from tao_skill.config.placeholder import is_given
 from tao_skill.errors import CheckpointError, Problem, UsageError
 from tao_skill.run.check_places import check_places
@@ -37,7 +38,6 @@ from tao_skill.storage.locate import is_remote, local_path
 __all__ = ["add", "build", "info", "listed", "query", "remove"]
 
 _BATCH_SIZE = 32
-_ENGINES = (".engine", ".trt", ".plan")
 _SHA256 = re.compile("[0-9a-f]{64}")
 _CHECKPOINT, _ENGINE = "inference.checkpoint", "inference.trt_engine"
 
@@ -212,7 +212,7 @@ def _own_model(folder: Path) -> tuple[str, str, dict[str, Any]]:
 
 
 def _key_of(file: str) -> str:
-    return _ENGINE if file.lower().endswith(_ENGINES) else _CHECKPOINT
+    return _ENGINE if ends_with(file, ENGINE_ENDINGS) else _CHECKPOINT
 
 
 def _staged(asked: Mapping[str, Sequence[str | None]]) -> dict[str, list[str]]:

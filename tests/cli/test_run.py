@@ -109,11 +109,12 @@ def test_files_that_can_not_be_written_are_told_before_a_job_starts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "c.pth").write_bytes(b"\x80\x02weights")
-    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken.onnx").mkdir()
     words = ["run", "export", "--dry-run", "--json", "--overrides", "export.checkpoint=c.pth"]
     for target, expected in (
         ("s3://bucket/m.onnx", "--results-root"),
-        ("taken", "is a folder"),
+        ("taken.onnx", "is a folder"),
+        ("m.bin", "ends with .onnx"),
         ("c.pth/m.onnx", "is a file"),
     ):
         assert main([*words, f"export.onnx_file={target}"]) == SpecError.exit_code

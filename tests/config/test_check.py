@@ -104,6 +104,23 @@ def test_batch_of_no_image_is_refused(action: str) -> None:
     assert [problems(action, **{key: size}).get(key) for size in (0, -1, 4)] == [expected, None, None]
 
 
+def test_files_that_later_steps_load_are_called_what_they_are() -> None:
+    for name, refused in (("/out/net.bin", True), ("/out/net", True), ("/out/net.ONNX", False), (None, False)):
+        assert ("export.onnx_file" in problems("export", export__onnx_file=name)) is refused
+        assert ("export.int8.onnx_file" in problems("export", export__int8__onnx_file=name)) is refused
+    for name, refused in (("/out/net", True), ("net.onnx", True), ("net.trt", False), ("net.plan", False)):
+        found = problems("gen_trt_engine", gen_trt_engine__trt_engine=name)
+        assert ("gen_trt_engine.trt_engine" in found) is refused
+
+
+def test_the_int8_file_replaces_no_other() -> None:
+    names = {"export__onnx_file": "a/net.onnx", "export__int8__onnx_file": "./a/net.onnx"}
+    assert "another file" in problems("export", export__int8__enabled=True, **names)["export.int8.onnx_file"]
+    assert "export.int8.onnx_file" not in problems("export", **names)
+    names["export__int8__onnx_file"] = "a/net.int8.onnx"
+    assert "export.int8.onnx_file" not in problems("export", export__int8__enabled=True, **names)
+
+
 def test_weights_come_from_one_source() -> None:
     both = problems("evaluate", evaluate__checkpoint="/a.pth", model__pretrained_trunk_path="/b.pth")
     assert "one source" in both["evaluate.checkpoint"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tao_skill.config.model_files import ONNX_ENDINGS, ends_with
 from tao_skill.errors import CheckpointError, Problem
 from tao_skill.metric_learning.engines.extras import import_extra
 from tao_skill.metric_learning.engines.facts import ModelFacts, facts_from_document
@@ -63,7 +64,7 @@ class Interface:
 
 def is_onnx(path: str | Path) -> bool:
     """Tell by its name whether a file is an ONNX file."""
-    return Path(path).suffix.lower() == ".onnx"
+    return ends_with(str(path), ONNX_ENDINGS)
 
 
 def read_onnx(path: str | Path, key: str) -> OnnxFile:
