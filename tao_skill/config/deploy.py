@@ -5,9 +5,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from tao_skill.config.parameter import SECTION, parameter
+from tao_skill.config.parameter import SECTION, Effect, parameter
 
 __all__ = ["Calibration", "Export", "GenTrtEngine", "Int8", "TensorRT"]
+
+_TAKES_A_PROFILE = Effect("gen_trt_engine.batch_size", "gen_trt_engine.batch_size = {value} decides", values=(-1,))
+_TIMES_KERNELS = Effect(
+    "gen_trt_engine.tensorrt.library", "TensorRT for RTX times kernels when the engine runs", values=("tensorrt",)
+)
 
 
 @dataclass(config=SECTION)
@@ -135,13 +140,26 @@ class TensorRT:
         int, parameter("Memory that the builder may use, in MB; 0 sets no limit.", title="Workspace", ge=0)
     ] = 1024
     min_batch_size: Annotated[
-        int, parameter("Smallest batch that the engine takes.", title="Smallest batch", ge=1, popular=True)
+        int,
+        parameter(
+            "Smallest batch that the engine takes.", title="Smallest batch", ge=1, popular=True, effect=_TAKES_A_PROFILE
+        ),
     ] = 1
     opt_batch_size: Annotated[
-        int, parameter("Batch size for which the engine is tuned.", title="Optimum batch", ge=1, popular=True)
+        int,
+        parameter(
+            "Batch size for which the engine is tuned.",
+            title="Optimum batch",
+            ge=1,
+            popular=True,
+            effect=_TAKES_A_PROFILE,
+        ),
     ] = 1
     max_batch_size: Annotated[
-        int, parameter("Largest batch that the engine takes.", title="Largest batch", ge=1, popular=True)
+        int,
+        parameter(
+            "Largest batch that the engine takes.", title="Largest batch", ge=1, popular=True, effect=_TAKES_A_PROFILE
+        ),
     ] = 1
     layers_precision: Annotated[
         list[str] | None,
@@ -182,7 +200,8 @@ class GenTrtEngine:
         parameter("Engine file to write; its name ends with .engine, .trt or .plan.", title="TensorRT engine"),
     ] = "???"
     timing_cache: Annotated[
-        str | None, parameter("File that keeps kernel timings between builds.", title="Timing cache")
+        str | None,
+        parameter("File that keeps kernel timings between builds.", title="Timing cache", effect=_TIMES_KERNELS),
     ] = ""
     batch_size: Annotated[
         int,

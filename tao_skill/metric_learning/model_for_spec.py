@@ -81,6 +81,8 @@ def _from_engine(action: str, given: Mapping[str, Any], path: str) -> ReadyModel
     key = f"{action}.trt_engine"
     file = read_engine(path, key)
     spec, warnings = complete_spec(action, given, file.facts.settings(), path)
-    assert getattr(spec, action).engine in ("auto", "tensorrt")  # a rule of the spec
-    embedder = TensorRTEmbedder(file, getattr(spec, action).gpu_ids[0], key)
-    return ReadyModel(spec, embedder, str(Path(path).resolve()), warnings, None)
+    section = getattr(spec, action)
+    assert section.engine in ("auto", "tensorrt")  # a rule of the spec
+    choose_device(section.num_gpus, section.gpu_ids, f"{action}.gpu_ids")  # refuses a GPU that isn't there
+    embedder = TensorRTEmbedder(file, section.gpu_ids[0], key)
+    return ReadyModel(spec, embedder, str(Path(path).resolve()), [*warnings, *embedder.warnings], None)

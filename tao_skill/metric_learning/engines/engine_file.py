@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tao_skill.errors import CheckpointError, Problem
 from tao_skill.metric_learning.engines.facts import ModelFacts, facts_from_document
-from tao_skill.metric_learning.engines.tensorrt_calls import LibraryName
+from tao_skill.metric_learning.engines.tensorrt_calls import Gpu, LibraryName
 from tao_skill.metric_learning.files import replacing
 from tao_skill.metric_learning.retrieval.report import write_results_json
 
@@ -17,7 +17,10 @@ __all__ = ["EngineFile", "facts_path", "read_engine", "write_engine"]
 
 @dataclass(frozen=True)
 class EngineFile:
-    """An engine takes batches from ``smallest`` to ``largest``; ``version`` is that of the library that built it."""
+    """An engine takes batches from ``smallest`` to ``largest``; ``version`` is that of the library that built it.
+
+    ``gpu`` is the one that it was built on; None where that makes no difference, or isn't known.
+    """
 
     path: Path
     facts: ModelFacts
@@ -26,6 +29,16 @@ class EngineFile:
     smallest: int
     largest: int
     digest: str = ""
+    gpu: Gpu | None = None
+
+    def differences(self, version: str, gpu: Gpu | None) -> list[str]:
+        """Return in what another library version or another GPU than the engine was built with is to run it."""
+        found = []
+        if version != self.version:
+            found.append(f"by {self.library} {self.version}, and this is {version}")
+        if self.gpu is not None and gpu is not None and gpu != self.gpu:
+            found.append(f"on {self.gpu}, and this is {gpu}")
+        return [f"{self.path} was built {one}: build it again where it runs." for one in found]
 
     def plan(self, key: str) -> bytes:
         """Return the engine's bytes.
@@ -58,6 +71,7 @@ def write_engine(file: EngineFile, plan: bytes, more: dict[str, Any]) -> None:
         "smallest_batch": file.smallest,
         "largest_batch": file.largest,
         "sha256": hashlib.sha256(plan).hexdigest(),
+        "gpu": asdict(file.gpu) if file.gpu is not None else None,
         **more,
     }
     write_results_json(facts_path(file.path), document)
@@ -91,6 +105,7 @@ def read_engine(path: str | Path, key: str) -> EngineFile:
             smallest=int(document["smallest_batch"]),
             largest=int(document["largest_batch"]),
             digest=document["sha256"],
+            gpu=Gpu(**document["gpu"]) if document.get("gpu") else None,
         )
     except CheckpointError:
         raise

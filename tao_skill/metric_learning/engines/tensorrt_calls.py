@@ -13,7 +13,19 @@ import torch
 from tao_skill.errors import JobError, NotAvailableError, Problem
 from tao_skill.metric_learning.engines.batches import Array
 
-__all__ = ["BuildSettings", "Built", "Library", "LibraryName", "Session", "build_plan", "find_library", "open_session"]
+__all__ = [
+    "BuildSettings",
+    "Built",
+    "Gpu",
+    "Library",
+    "LibraryName",
+    "Session",
+    "build_plan",
+    "find_builder",
+    "find_library",
+    "gpu_of",
+    "open_session",
+]
 
 log = logging.getLogger(__name__)
 LibraryName = Literal["tensorrt", "tensorrt_rtx"]
@@ -36,6 +48,17 @@ class Library:
 
 
 @dataclass(frozen=True)
+class Gpu:
+    """A GPU: its name, and its compute capability, such as 9.0."""
+
+    name: str
+    capability: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (compute capability {self.capability})"
+
+
+@dataclass(frozen=True)
 class BuildSettings:
     """``profile`` holds the smallest, the best and the largest batch; None where the model's batch is fixed."""
 
@@ -49,11 +72,15 @@ class BuildSettings:
 
 @dataclass(frozen=True)
 class Built:
-    """A serialised engine, its number of network layers, and what the builder learned of kernels' speeds."""
+    """A serialised engine, its number of network layers, and what the builder learned of kernels' speeds.
+
+    ``timing_cache`` is None where nothing is to be kept; ``warnings`` say what wasn't done as asked.
+    """
 
     plan: bytes
     num_layers: int
     timing_cache: bytes | None
+    warnings: tuple[str, ...] = ()
 
 
 def find_library(name: LibraryName) -> Library:
@@ -71,15 +98,34 @@ def find_library(name: LibraryName) -> Library:
         ) from error
 
 
+def find_builder(name: LibraryName) -> Library:
+    """Import the TensorRT that is to build an engine on this machine.
+
+    Raises:
+        NotAvailableError: it isn't installed, or is plain TensorRT on a machine without a GPU.
+    """
+    library = find_library(name)
+    if library.name == "tensorrt":
+        _need_gpu("build an engine with TensorRT")
+    return library
+
+
+def gpu_of(gpu_id: int) -> Gpu | None:
+    """Return what is known of a GPU, which is there; None on a machine without one."""
+    if not torch.cuda.is_available():
+        return None
+    found = torch.cuda.get_device_properties(gpu_id)
+    return Gpu(found.name, f"{found.major}.{found.minor}")
+
+
 def build_plan(library: Library, onnx_model: bytes, settings: BuildSettings) -> Built:
     """Parse an ONNX model and build an engine of it.
 
+    ``library`` is one that may build here, as `find_builder` returns it.
+
     Raises:
-        NotAvailableError: plain TensorRT on a machine without a GPU.
         JobError: the parser or the builder refuses the model, with its reasons.
     """
-    if library.name == "tensorrt":
-        _need_gpu("build an engine with TensorRT")
     trt = library.module
     logger = _logger(trt, settings.verbose)
     builder = trt.Builder(logger)
@@ -101,13 +147,13 @@ def build_plan(library: Library, onnx_model: bytes, settings: BuildSettings) -> 
         profile = builder.create_optimization_profile()
         profile.set_shape(settings.input_name, *((size, *settings.image) for size in settings.profile))
         config.add_optimization_profile(profile)
-    cache = _timing_cache(library, config, settings.timing_cache)
+    cache, keep, warnings = _timing_cache(library, config, settings.timing_cache)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         problem = Problem("gen_trt_engine.tensorrt", logger.last_error, "a network that the builder takes")
         raise JobError(f"{library.name} {library.version} can't build the engine.", problems=[problem])
-    learned = bytes(memoryview(cache.serialize())) if cache is not None else None
-    return Built(bytes(memoryview(plan)), network.num_layers, learned)
+    learned = bytes(memoryview(cache.serialize())) if keep else None
+    return Built(bytes(memoryview(plan)), network.num_layers, learned, warnings)
 
 
 class Session:
@@ -171,13 +217,24 @@ def _strongly_typed(trt: Any) -> int:
     return 0 if flag is None else 1 << int(flag)
 
 
-def _timing_cache(library: Library, config: Any, known: bytes | None) -> Any:
-    """Return the cache that the builder fills, with what is known already; TensorRT for RTX has none."""
+def _timing_cache(library: Library, config: Any, known: bytes | None) -> tuple[Any, bool, tuple[str, ...]]:
+    """Return the cache that the builder fills, with what is known already; whether to keep it; and warnings.
+
+    TensorRT for RTX has none. What TensorRT doesn't take is no reason not to build: kernels are timed anew.
+    """
     if library.name == "tensorrt_rtx" or known is None:
-        return None
+        return None, False, ()
+    key = "gen_trt_engine.timing_cache"
     cache = config.create_timing_cache(known)
-    config.set_timing_cache(cache, ignore_mismatch=False)
-    return cache
+    if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
+        return cache, True, ()
+    readable = cache is not None
+    cache = config.create_timing_cache(b"")
+    used = cache is not None and config.set_timing_cache(cache, ignore_mismatch=False)
+    if not readable:
+        return cache, False, (f"{key} is no timing cache that {library.name} reads: it stays as it is, unused.",)
+    told = f"{key} is of another GPU or another {library.name}: kernels are timed anew, and it is replaced."
+    return cache, used, (told,)
 
 
 def _logger(trt: Any, verbose: bool) -> Any:

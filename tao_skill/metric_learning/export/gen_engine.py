@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from tao_skill.config.deploy import GenTrtEngine
+from tao_skill.config.deploy import GenTrtEngine, TensorRT
 from tao_skill.config.placeholder import is_given
 from tao_skill.errors import CheckpointError, Problem, SpecError
+from tao_skill.metric_learning.device import choose_device
 from tao_skill.metric_learning.engines import tensorrt_calls
 from tao_skill.metric_learning.engines.engine_file import EngineFile, write_engine
 from tao_skill.metric_learning.engines.extras import import_extra
@@ -44,34 +45,28 @@ def gen_trt_engine(given: Mapping[str, Any], folder: Path, status: StatusLog) ->
     settings: GenTrtEngine = spec.gen_trt_engine
     engine = Path(str(settings.trt_engine))
     refuse_overwriting({"gen_trt_engine.trt_engine": engine}, settings.force, "gen_trt_engine")
-    smallest, best, largest = _profile(settings, file)
-    library = tensorrt_calls.find_library(settings.tensorrt.library)
-    if torch.cuda.is_available():
-        torch.cuda.set_device(settings.gpu_id)
+    (smallest, best, largest), more = _profile(settings, file)
+    library = tensorrt_calls.find_builder(settings.tensorrt.library)
+    device = choose_device(1, [settings.gpu_id], "gen_trt_engine.gpu_id")
+    if device.accelerator == "gpu":
+        torch.cuda.set_device(device.torch_device)
     model, calibrated = _in_precision(settings, file)
     status.running(f"The model is in {settings.tensorrt.data_type}; the engine is built.")
-    cache = _read_timing_cache(settings, library.name)
-    size = file.facts.model
-    built = tensorrt_calls.build_plan(
-        library,
-        model.SerializeToString(),
-        tensorrt_calls.BuildSettings(
-            input_name=file.input_name,
-            image=(size.input_channels, size.input_height, size.input_width),
-            profile=(smallest, best, largest) if file.batch is None else None,
-            workspace_mb=settings.tensorrt.workspace_size,
-            verbose=settings.verbose,
-            timing_cache=cache,
-        ),
-    )
+    build = _build_settings(settings, file, (smallest, best, largest))
+    built = tensorrt_calls.build_plan(library, model.SerializeToString(), build)
     facts = replace(file.facts, precision=settings.tensorrt.data_type)
-    target = EngineFile(engine, facts, library.name, library.version, smallest, largest)
+    # An engine of TensorRT for RTX is finished where it runs, on whatever GPU that is.
+    gpu = tensorrt_calls.gpu_of(settings.gpu_id) if library.name == "tensorrt" else None
+    target = EngineFile(engine, facts, library.name, library.version, smallest, largest, gpu=gpu)
     write_engine(target, built.plan, {"best_batch": best, "onnx_file": str(file.path), "bytes": len(built.plan)})
     _write_timing_cache(settings, built.timing_cache)
+    more += built.warnings
+    for warning in more:
+        log.warning("%s", warning)
     log.info("%s: %d bytes, %d layers, %s.", engine, len(built.plan), built.num_layers, settings.tensorrt.data_type)
     return {
         "model_name": spec.model_name,
-        "warnings": warnings,
+        "warnings": [*warnings, *more],
         "checkpoint": str(engine),
         "metrics": {},
         "library": f"{library.name} {library.version}",
@@ -84,18 +79,17 @@ def gen_trt_engine(given: Mapping[str, Any], folder: Path, status: StatusLog) ->
     }
 
 
-def _profile(settings: GenTrtEngine, file: OnnxFile) -> tuple[int, int, int]:
-    """Return the smallest, the best and the largest batch.
+def _profile(settings: GenTrtEngine, file: OnnxFile) -> tuple[tuple[int, int, int], list[str]]:
+    """Return the smallest, the best and the largest batch, and a warning where others were asked for.
 
     Raises:
         SpecError: the ONNX file's batch is fixed to another.
     """
-    profile = settings.tensorrt
-    sizes = (profile.min_batch_size, profile.opt_batch_size, profile.max_batch_size)
+    sizes = _sizes(settings.tensorrt)
     if settings.batch_size > 0:
         sizes = (settings.batch_size,) * 3
     if file.batch is None:
-        return sizes
+        return sizes, []
     if settings.batch_size not in (-1, file.batch):
         problem = Problem("gen_trt_engine.batch_size", settings.batch_size, f"-1 or {file.batch}, the file's own")
         raise SpecError(
@@ -103,7 +97,29 @@ def _profile(settings: GenTrtEngine, file: OnnxFile) -> tuple[int, int, int]:
             problems=[problem],
             next_step="export again with export.batch_size=-1 for an open batch",
         )
-    return (file.batch,) * 3
+    fixed = (file.batch,) * 3
+    if sizes in (fixed, _sizes(TensorRT())):
+        return fixed, []
+    told = f"gen_trt_engine.tensorrt has no effect with batches of {sizes}: {file.path} takes {file.batch} images only."
+    return fixed, [told]
+
+
+def _sizes(profile: TensorRT) -> tuple[int, int, int]:
+    return profile.min_batch_size, profile.opt_batch_size, profile.max_batch_size
+
+
+def _build_settings(
+    settings: GenTrtEngine, file: OnnxFile, profile: tuple[int, int, int]
+) -> tensorrt_calls.BuildSettings:
+    size = file.facts.model
+    return tensorrt_calls.BuildSettings(
+        input_name=file.input_name,
+        image=(size.input_channels, size.input_height, size.input_width),
+        profile=profile if file.batch is None else None,
+        workspace_mb=settings.tensorrt.workspace_size,
+        verbose=settings.verbose,
+        timing_cache=_read_timing_cache(settings),
+    )
 
 
 def _in_precision(settings: GenTrtEngine, file: OnnxFile) -> tuple[Any, dict[str, Any]]:
@@ -153,11 +169,9 @@ def _chosen_layers(entries: list[str], names: list[str]) -> dict[str, str]:
     return chosen
 
 
-def _read_timing_cache(settings: GenTrtEngine, library: str) -> bytes | None:
+def _read_timing_cache(settings: GenTrtEngine) -> bytes | None:
     if not is_given(settings.timing_cache):
         return None
-    if library == "tensorrt_rtx":
-        log.warning("gen_trt_engine.timing_cache has no effect: TensorRT for RTX times kernels when the engine runs.")
     path = Path(str(settings.timing_cache))
     return path.read_bytes() if path.is_file() else b""
 

@@ -1,9 +1,12 @@
 """Engines: built with the real parser and builder of TensorRT for RTX, which work without a GPU."""
 
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -146,6 +149,44 @@ def test_without_tensorrt_the_package_is_named(exported: dict[str, Any], tmp_pat
     assert "ONNX file does the same" in raised.value.next_step
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_without_a_gpu_plain_tensorrt_calibrates_nothing(
+    exported: dict[str, Any], task: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", ModuleType("tensorrt"))
+    given = settings(exported, tmp_path, **int8(task, tmp_path), **{"gen_trt_engine.tensorrt.library": "tensorrt"})
+    with pytest.raises(NotAvailableError, match="no NVIDIA GPU"):
+        run_action("gen_trt_engine", given, results_dir=tmp_path)
+    assert not (tmp_path / "cal.bin").exists()
+
+
+def test_a_gpu_that_is_not_there_is_refused(
+    engine: Path, exported: dict[str, Any], task: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    given = settings(exported, tmp_path / "new", **{"gen_trt_engine.gpu_id": 3})
+    with pytest.raises(SpecError, match="GPU 3 is not there") as raised:
+        run_action("gen_trt_engine", given, results_dir=tmp_path)
+    assert raised.value.problems[0].key == "gen_trt_engine.gpu_id"
+    given = evaluation(engine, task, 4)
+    given["evaluate"]["gpu_ids"] = [3]
+    with pytest.raises(SpecError, match="GPU 3 is not there"):
+        run_action("evaluate", given, results_dir=tmp_path)
+
+
+def test_a_profile_that_a_fixed_batch_overrules_is_told(exported: dict[str, Any], tmp_path: Path) -> None:
+    fixed = onnx.load(exported["checkpoint"])
+    fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    onnx.save(fixed, tmp_path / "fixed.onnx")
+    given = settings(exported, tmp_path, **{"gen_trt_engine.onnx_file": str(tmp_path / "fixed.onnx")})
+    found = run_action("gen_trt_engine", given, results_dir=tmp_path)
+    assert found["profile"] == [2, 2, 2]
+    (told,) = found["warnings"]
+    assert "batches of (2, 4, 4)" in told
+    assert "2 images only" in told
+
+
 class OnnxSession:
     """Stands in for a GPU at the one place that talks to it: runs the ONNX file, within the engine's limits."""
 
@@ -181,6 +222,25 @@ def test_engine_drops_no_image_and_splits_what_its_profile_lacks(
     by_onnx["evaluate"] = {"checkpoint": json.loads((tmp_path / "model.engine.json").read_text())["onnx_file"]}
     wanted = run_action("evaluate", by_onnx, results_dir=tmp_path / "onnx")
     assert found["metrics"] == pytest.approx(wanted["metrics"])
+
+
+def test_an_engine_of_another_version_says_so(
+    engine: Path, task: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = engine.with_name("model.engine.json")
+    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"version": "0.9"}))
+
+    def refuse(*_: Any) -> None:
+        raise NotAvailableError("It can't be loaded.", next_step="build it again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tensorrt_calls, "open_session", refuse)
+        with pytest.raises(NotAvailableError, match=r"can't be loaded.*by tensorrt_rtx 0\.9, and this is"):
+            run_action("evaluate", evaluation(engine, task, 4), results_dir=tmp_path)
+    onnx_file = json.loads(facts.read_text())["onnx_file"]
+    monkeypatch.setattr(tensorrt_calls, "open_session", lambda *_: OnnxSession(onnx_file))
+    found = run_action("evaluate", evaluation(engine, task, 4), results_dir=tmp_path)
+    assert any("tensorrt_rtx 0.9" in warning for warning in found["warnings"])
 
 
 def test_set_of_ten_images_at_batch_four_gives_ten_results(
