@@ -10,6 +10,11 @@ from tao_skill.config.parameter import SECTION, Effect, parameter
 __all__ = ["Calibration", "Export", "GenTrtEngine", "Int8", "TensorRT"]
 
 _TAKES_A_PROFILE = Effect("gen_trt_engine.batch_size", "gen_trt_engine.batch_size = {value} decides", values=(-1,))
+_IN_INT8 = Effect(
+    "gen_trt_engine.tensorrt.data_type",
+    "gen_trt_engine.tensorrt.data_type = {value} needs no calibration",
+    values=("INT8",),
+)
 _TIMES_KERNELS = Effect(
     "gen_trt_engine.tensorrt.library", "TensorRT for RTX times kernels when the engine runs", values=("tensorrt",)
 )
@@ -97,7 +102,8 @@ class Calibration:
     """Images from which value ranges for INT8 are measured."""
 
     cal_image_dir: Annotated[
-        list[str], parameter("Folders of calibration images.", title="Calibration images", automl=False)
+        list[str],
+        parameter("Folders of calibration images.", title="Calibration images", automl=False, effect=_IN_INT8),
     ] = Field(default_factory=list)
     cal_cache_file: Annotated[
         str,
@@ -107,10 +113,14 @@ class Calibration:
         ),
     ] = "???"
     cal_batch_size: Annotated[
-        int, parameter("Images in a calibration batch.", title="Calibration batch size", ge=1, popular=True)
+        int,
+        parameter(
+            "Images in a calibration batch.", title="Calibration batch size", ge=1, popular=True, effect=_IN_INT8
+        ),
     ] = 1
     cal_batches: Annotated[
-        int, parameter("Number of calibration batches.", title="Calibration batches", ge=1, popular=True)
+        int,
+        parameter("Number of calibration batches.", title="Calibration batches", ge=1, popular=True, effect=_IN_INT8),
     ] = 1
     min_cosine: Annotated[
         float,
@@ -118,6 +128,7 @@ class Calibration:
             "Least mean cosine between the INT8 and the FP32 model's embeddings of the calibration images; below it no "
             "engine is built.",
             title="Least cosine",
+            effect=_IN_INT8,
             ge=0,
             le=1,
         ),

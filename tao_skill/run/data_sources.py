@@ -19,21 +19,21 @@ def fill_data_sources(
     explicit: Mapping[str, Any],
     *,
     optional: Collection[str] = (),
-    replaced: Collection[str] = (),
+    unread: Collection[str] = (),
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Return what the table gives to the keys that ``explicit`` leaves open, by dotted key, and what is missing.
 
     ``rows`` are those of one action. An empty value or a placeholder leaves a key open. Keys in ``optional`` are
     filled where a root is given, and not missed where none is. Every other key without a value and without a root to
-    find it under is a problem that names the path expected. Keys in ``replaced`` stay open: another input was given in
-    their place.
+    find it under is a problem that names the path expected. Keys in ``unread`` stay open: the other settings leave
+    nothing that would read them.
     """
     root = data_root if is_given(data_root) else None
     filled: dict[str, Any] = {}
     missing: list[Problem] = []
     for row in rows:
         for key, file in _files(row).items():
-            if _is_said(key, explicit) or not file or key in replaced:
+            if _is_said(key, explicit) or not file or key in unread:
                 continue
             if root is not None:
                 path = f"{without_slash(root)}/{file}"

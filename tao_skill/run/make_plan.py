@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from tao_skill.bank.skill import Skill, find_skill
 from tao_skill.config.keys import flatten, get_leaf
+from tao_skill.config.leaves import schema_leaves
 from tao_skill.config.placeholder import is_given
+from tao_skill.config.relations import without_effect
 from tao_skill.config.schema import json_schema, template
 from tao_skill.errors import Problem, SkillError, SpecError, UsageError
 from tao_skill.jobs.store import JobStore
@@ -160,8 +162,10 @@ def _fill(
         for key, fact in declared.inputs.items()
         if fact.replaces is not None and is_given(given.values.get(key))
     ]
+    # Images that nothing is going to read need not be there, such as those for INT8 where the engine is FP32.
+    idle = without_effect(schema_leaves(form.schema), base | given.values)
     sources, missing = fill_data_sources(
-        skill.data_source_rows(action), request.data_root, given.values, optional=optional, replaced=replaced
+        skill.data_source_rows(action), request.data_root, given.values, optional=optional, unread={*replaced, *idle}
     )
     choose, epoch = parse_parent_checkpoint(request.parent_checkpoint)
     facts = Facts(action, results_dir, given.values, base | sources | given.values, parent, choose=choose, epoch=epoch)

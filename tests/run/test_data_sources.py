@@ -80,7 +80,7 @@ def test_lists_and_optional_keys() -> None:  # R75
 
 def test_what_another_input_replaces_stays_open(skill: Skill) -> None:
     replaced = ["dataset.val_dataset.reference"]
-    filled, missing = fill_data_sources(skill.data_source_rows("evaluate"), "/d", {}, replaced=replaced)
+    filled, missing = fill_data_sources(skill.data_source_rows("evaluate"), "/d", {}, unread=replaced)
     assert list(filled) == ["dataset.val_dataset.query"]
-    _, missing = fill_data_sources(skill.data_source_rows("evaluate"), None, {}, replaced=replaced)
+    _, missing = fill_data_sources(skill.data_source_rows("evaluate"), None, {}, unread=replaced)
     assert [problem.key for problem in missing] == ["dataset.val_dataset.query"]

@@ -227,6 +227,24 @@ def test_deploy_actions_can_be_planned(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("skill")
+def test_calibration_images_are_looked_for_where_int8_is_asked_for(tmp_path: Path) -> None:
+    key = "gen_trt_engine.tensorrt.calibration.cal_image_dir"
+    (tmp_path / "data").mkdir()
+    given = [f"gen_trt_engine.onnx_file={weights(tmp_path)}"]
+    made = plan(tmp_path, "gen_trt_engine", *given, data_root=str(tmp_path / "data"))
+    assert key not in made.inputs
+    assert not any("calibration" in warning for warning in made.warnings)
+    int8 = [*given, "gen_trt_engine.tensorrt.data_type=INT8"]
+    with pytest.raises(SpecError) as caught:
+        plan(tmp_path, "gen_trt_engine", *int8, data_root=str(tmp_path / "data"))
+    assert [problem.key for problem in caught.value.problems] == [key]
+    images = tmp_path / "images"
+    images.mkdir()
+    made = plan(tmp_path, "gen_trt_engine", *given, f"{key}=[{images}]")
+    assert any(warning.startswith(f"{key} has no effect") for warning in made.warnings)
+
+
+@pytest.mark.usefixtures("skill")
 def test_what_cannot_be_asked(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no action 'trian'") as caught:
         plan(tmp_path, "trian")
