@@ -69,11 +69,12 @@ def _orphaned(record: JobRecord) -> dict[str, Any] | None:
 
 def _failed(record: JobRecord, folder: Path, reason: str) -> dict[str, Any]:
     resume = f"python -m tao_skill jobs resume {record.job_id}"
+    resumable = record.pid is not None and record.action == "train"
     message = f"Job {record.job_id} broke off: {reason}."
     return {
         "status": JobStatus.ERROR,
         "reason": reason,
-        "error": RecordedError(code="job_error", message=message, next_step=resume if record.pid else ""),
+        "error": RecordedError(code="job_error", message=message, next_step=resume if resumable else ""),
         "log_tail": read_tail(folder / LOG_FILE),
     }
 

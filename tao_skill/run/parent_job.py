@@ -33,10 +33,16 @@ def find_parent(store: JobStore, job_id: str, force: bool) -> Files:
         raise JobError(
             f"Parent job {record.job_id} is {record.status}, not COMPLETE.",
             problems=[Problem("--parent-job-id", record.job_id, "a job that is COMPLETE")],
-            next_step=f"python -m tao_skill jobs resume {record.job_id}, or add --force-parent to take what it left",
+            next_step=f"{_go_on(record)}, or add --force-parent to take what it left",
         )
     elsewhere = remote_folder(store, record.job_id)
     return job_files(record) if elsewhere is None else _files_elsewhere(record, f"{elsewhere}/{record.action}")
+
+
+def _go_on(record: JobRecord) -> str:
+    if record.action == "train":  # nothing else can be resumed
+        return f"python -m tao_skill jobs resume {record.job_id}"
+    return f"run {record.action} again: python -m tao_skill jobs logs {record.job_id} tells why it ended"
 
 
 def find_job(store: JobStore, job_id: str) -> tuple[JobStore, JobRecord]:

@@ -205,9 +205,23 @@ def test_a_checkpoint_given_by_hand_has_its_record_read_too(tmp_path: Path, data
 @pytest.mark.usefixtures("skill")
 def test_a_parent_must_be_complete_unless_forced(tmp_path: Path, data_root: Path, status: JobStatus) -> None:
     options: dict[str, Any] = {"data_root": str(data_root), "parent_job_id": finished(tmp_path, status=status)}
-    with pytest.raises(JobError, match=f"is {status}, not COMPLETE"):
+    with pytest.raises(JobError, match=f"is {status}, not COMPLETE") as caught:
         plan(tmp_path, "evaluate", **options)
+    assert "jobs resume" in caught.value.next_step
     assert plan(tmp_path, "evaluate", force_parent=True, **options).parent_job
+
+
+@pytest.mark.usefixtures("skill")
+def test_a_failed_export_is_not_to_be_resumed_but_forced(tmp_path: Path, data_root: Path) -> None:
+    parent = finished(tmp_path, "export", JobStatus.ERROR)
+    (tmp_path / "results" / parent / "export" / "model.onnx").write_bytes(b"o")
+    options: dict[str, Any] = {"data_root": str(data_root), "parent_job_id": parent}
+    with pytest.raises(JobError, match="is ERROR, not COMPLETE") as caught:
+        plan(tmp_path, "evaluate", **options)
+    assert "jobs resume" not in caught.value.next_step
+    assert "--force-parent" in caught.value.next_step
+    made = plan(tmp_path, "evaluate", force_parent=True, **options)
+    assert made.spec["evaluate"]["checkpoint"].endswith("model.onnx")
 
 
 @pytest.mark.usefixtures("skill")

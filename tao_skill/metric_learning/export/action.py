@@ -151,7 +151,7 @@ def _export_int8(
             attempts.append({"num_float_layers": len(names), **found.document()})
             report["int8"] = {**found.document(), "float_layers": names, "attempts": attempts}
             report["metrics"] |= {"INT8 Precision at Rank 1": found.precision_int8, "INT8 drop": found.drop}
-        found.refuse_above(settings.int8.max_precision_drop)
+        found.refuse_above(settings.int8.max_precision_drop, Path(report["onnx_file"]))
         report["int8_file"], report["int8_bytes"] = str(target), temporary.stat().st_size
     _say(settings, "%s: precision at rank 1 %.4f instead of %.4f.", target, found.precision_int8, found.precision_fp32)
 

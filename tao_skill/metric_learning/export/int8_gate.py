@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -58,8 +59,8 @@ class Int8Report:
         """Return it as plain data."""
         return {**self.__dict__, "drop": self.drop, "standard_error": self.standard_error}
 
-    def refuse_above(self, largest_drop: float) -> None:
-        """Refuse a model that loses too much.
+    def refuse_above(self, largest_drop: float, whole: Path) -> None:
+        """Refuse a model that loses too much; ``whole`` is the FP32 file, which serves in its place.
 
         Raises:
             JobError: with what was measured.
@@ -75,7 +76,8 @@ class Int8Report:
             f"{self.precision_int8:.4f} on {self.engine}, by {self.drop:.4f} (standard error "
             f"{self.standard_error:.4f}: of {self.num_queries} queries {self.lost} are lost and {self.gained} gained).",
             problems=[Problem("export.int8.max_precision_drop", largest_drop, expected)],
-            next_step="use the FP32 file, which is there; OpenVINO and ONNX Runtime run it faster than torch does",
+            next_step=f"use the FP32 file, which is there: {whole}, as evaluate.checkpoint; or "
+            "this job with --force-parent; OpenVINO and ONNX Runtime run it faster than torch does",
         )
 
 

@@ -103,9 +103,10 @@ def test_drop_comes_with_its_standard_error_and_a_loss_is_refused() -> None:
     mean = sum(values) / 400
     naive = (sum((value - mean) ** 2 for value in values) / 400) ** 0.5 / 400**0.5
     assert report.standard_error == pytest.approx(naive)
-    with pytest.raises(JobError, match="10 are lost and 2 gained"):
-        report.refuse_above(0.005)
-    report.refuse_above(0.02)
+    with pytest.raises(JobError, match="10 are lost and 2 gained") as raised:
+        report.refuse_above(0.005, Path("/jobs/e/model.onnx"))
+    assert "/jobs/e/model.onnx" in raised.value.next_step
+    report.refuse_above(0.02, Path("/jobs/e/model.onnx"))
 
 
 def test_gate_on_few_queries_says_so(task: dict[str, Path]) -> None:
