@@ -97,6 +97,9 @@ def test_single_images_are_listed_and_removed_by_the_path_they_came_with(
     assert "--limit" in json.dumps(answer(["list", *where, "--limit", "0"], capsys, 2))
     nowhere = answer(["remove", *where, "--image", "lime/0.png"], capsys, 2)["error"]
     assert "gallery list" in nowhere["next_step"]
+    asked = answer(["query", *where, "--images", "lemon/0.png", "plum/0.png", *QUICK], capsys)
+    assert [(one["recognised_as"], one["as_near"]) for one in asked["results"]] == [("lemon", ["lime"]), ("plum", [])]
+    assert any("is lemon = lime" in warning for warning in asked["warnings"])
     # One file is there under two names; as its SHA-256, its path takes both.
     assert answer(["remove", *where, "--image", "lemon/0.png"], capsys)["removed"] == 2
     assert answer(["remove", *where, "--image", found["images"][1]["sha256"]], capsys)["removed"] == 1

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tao_skill.config.wording import counted
 from tao_skill.errors import DataError
 from tao_skill.metric_learning.data.bad_images import with_decodable_images
 from tao_skill.metric_learning.data.check import nested_hint
@@ -17,11 +18,11 @@ from tao_skill.metric_learning.embed import embed_images
 from tao_skill.metric_learning.gallery.add import add_images
 from tao_skill.metric_learning.gallery.build import build_gallery, refuse_existing
 from tao_skill.metric_learning.gallery.describe import describe_gallery
-from tao_skill.metric_learning.gallery.look_up import nearest_in_gallery
-from tao_skill.metric_learning.gallery.store import ModelOfGallery, read_gallery
+from tao_skill.metric_learning.gallery.look_up import nearest_in_gallery, rivals
+from tao_skill.metric_learning.gallery.store import Contents, ModelOfGallery, read_gallery
 from tao_skill.metric_learning.model_for_spec import prepare
 from tao_skill.metric_learning.progress import Progress
-from tao_skill.metric_learning.retrieval.open_set import UNKNOWN, rejection_threshold
+from tao_skill.metric_learning.retrieval.open_set import UNKNOWN, Threshold, rejection_threshold
 
 __all__ = ["add_to_gallery", "query_gallery"]
 
@@ -99,22 +100,49 @@ def query_gallery(folder: Path, given: Mapping[str, Any], images: Sequence[str])
     embeddings = embed_images(model.embedder, asked.paths, batch_size=settings.batch_size, workers=data.workers)
     found = nearest_in_gallery(folder, contents, embeddings, settings.topk, settings.search)
     threshold = rejection_threshold(settings.reject_distance, model.embedder.facts.recognition)
-    results = []
-    for path, distances, rows in zip(asked.paths, found.distances.tolist(), found.indices.tolist(), strict=True):
-        matches = [
-            {"label": contents.entries[row].label, "distance": round(distance, 6), "path": contents.entries[row].path}
-            for row, distance in zip(rows, distances, strict=True)
-        ]
-        rejected = not threshold.accepts(distances[0])
-        name = UNKNOWN if rejected else matches[0]["label"]
-        results.append({"path": str(path), "matches": matches, "recognised_as": name, "rejected": rejected})
+    nearest = zip(asked.paths, found.distances.tolist(), found.indices.tolist(), rivals(contents, found), strict=True)
+    results = [
+        _answer(contents, rows, distances, threshold) | {"path": str(path), "as_near": others}
+        for path, distances, rows, others in nearest
+    ]
     return {
         "gallery": str(folder),
         "results": results,
         "rejection": threshold.document(),
         "search": found.facts,
-        "warnings": [*model.warnings, *asked.warnings, *threshold.warnings(list(contents.classes()))],
+        "warnings": [
+            *model.warnings,
+            *asked.warnings,
+            *threshold.warnings(list(contents.classes())),
+            *_of_rivals(results),
+        ],
     }
+
+
+def _answer(
+    contents: Contents, rows: Sequence[int], distances: Sequence[float], threshold: Threshold
+) -> dict[str, Any]:
+    matches = [
+        {"label": contents.entries[row].label, "distance": round(distance, 6), "path": contents.entries[row].path}
+        for row, distance in zip(rows, distances, strict=True)
+    ]
+    rejected = not threshold.accepts(distances[0])
+    name = UNKNOWN if rejected else matches[0]["label"]
+    return {"matches": matches, "recognised_as": name, "rejected": rejected}
+
+
+def _of_rivals(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say which names were chosen among several of which none is nearer."""
+    undecided = [one for one in results if one["as_near"] and not one["rejected"]]
+    if not undecided:
+        return []
+    first = undecided[0]
+    names = " = ".join([first["recognised_as"], *first["as_near"]])
+    told = counted(len(undecided), "image is", "images are")
+    return [
+        f"{told} as near to several classes, of which the first by name is told: {first['path']} is {names}. "
+        "What is there under a wrong or an old name is to be removed: gallery remove --label."
+    ]
 
 
 def _labelled(

@@ -13,7 +13,7 @@ from tao_skill.metric_learning.gallery.own_files import index_file
 from tao_skill.metric_learning.gallery.store import Contents
 from tao_skill.metric_learning.retrieval.ivf import Found, IvfIndex, Kind, search
 
-__all__ = ["nearest_in_gallery"]
+__all__ = ["nearest_in_gallery", "rivals"]
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +32,23 @@ def nearest_in_gallery(folder: Path, contents: Contents, queries: Tensor, k: int
             next_step=f"python -m tao_skill gallery add --gallery {folder} --reference DIR",
         )
     return search(queries, contents.embeddings, k, kind=kind, index=lambda units: _index(folder, contents, units))
+
+
+def rivals(contents: Contents, found: Found) -> list[list[str]]:
+    """Return, for each query, the other classes that are as near as its nearest reference's: nothing tells them apart.
+
+    They are those of references at the same distance, as far as they were found, and those under which the nearest
+    image itself is there.
+    """
+    labels: dict[str, set[str]] = {}
+    for entry in contents.entries:
+        labels.setdefault(entry.sha256, set()).add(entry.label)
+    others = []
+    for distances, rows in zip(found.distances.tolist(), found.indices.tolist(), strict=True):
+        nearest = contents.entries[rows[0]]
+        near = {contents.entries[row].label for row, one in zip(rows, distances, strict=True) if one == distances[0]}
+        others.append(sorted((near | labels[nearest.sha256]) - {nearest.label}))
+    return others
 
 
 def _index(folder: Path, contents: Contents, units: Tensor) -> IvfIndex:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tao_skill.errors import DataError
-from tao_skill.metric_learning.gallery.look_up import nearest_in_gallery
+from tao_skill.metric_learning.gallery.look_up import nearest_in_gallery, rivals
 from tao_skill.metric_learning.gallery.reference import entries_as_set, gallery_as_set, open_gallery
 from tao_skill.metric_learning.gallery.store import Contents, Entry, ModelOfGallery, change_gallery
 from tao_skill.metric_learning.retrieval.ivf import IvfIndex
@@ -79,3 +79,16 @@ def test_a_gallery_as_a_reference_set(tmp_path: Path) -> None:
     assert open_gallery("", "abc", "evaluate.gallery") is open_gallery(None, "abc", "evaluate.gallery") is None
     with pytest.raises(DataError, match="another model"):
         open_gallery(str(tmp_path), "abd", "evaluate.gallery")
+
+
+def test_classes_that_nothing_tells_apart_are_named() -> None:
+    vectors = np.eye(8, dtype=np.float32)[[0, 0, 1, 1, 2]]
+    entries = [
+        Entry(*one) for one in (("a", "1", "x"), ("b", "1", "x"), ("c", "2", "y"), ("d", "3", "z"), ("e", "4", "w"))
+    ]
+    contents = Contents(MODEL, entries, vectors)
+    queries = torch.eye(8)[:3]
+    for k, expected in ((1, [["b"], [], []]), (2, [["b"], ["d"], []])):
+        found = nearest_in_gallery(Path(), contents, queries, k)
+        # One file under two names is known without a look at other distances.
+        assert rivals(contents, found) == expected

@@ -115,3 +115,13 @@ def test_without_faiss_the_search_stays_exact_and_says_what_to_install(monkeypat
     assert "tao-skill[gallery]" in found.facts["reason"]
     with pytest.raises(NotAvailableError, match="faiss"):
         search(vectors(5, 1), vectors(50, 2), 2, kind="ivf")
+
+
+def test_equal_references_rank_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ivf, "_FIRST_CELLS", 10_000)  # looks into all cells
+    once = vectors(1000, 2)
+    references = torch.cat([once, once.flip(0), once])
+    queries = vectors(50, 1)
+    for k in (1, 2, 6):
+        found = search(queries, references, k, kind="ivf")
+        assert torch.equal(found.indices, top_k(queries, references, k)[1])
