@@ -36,7 +36,9 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, dest="verb")
     build = _verb(verbs, parents, "build", "embed reference images into a new folder", _build)
     _takes_images(build)
-    build.add_argument("--overwrite", action="store_true", help="forget what the folder's gallery holds")
+    build.add_argument(
+        "--overwrite", action="store_true", help="replace the folder's gallery, once the new one is whole"
+    )
     _takes_images(_verb(verbs, parents, "add", "add images, embedding only those that are new", _add))
     remove = _verb(verbs, parents, "remove", "remove classes or single images", _remove)
     remove.add_argument("--label", metavar="NAME", nargs="+", default=[], help="classes, all of whose images go")

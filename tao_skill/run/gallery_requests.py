@@ -66,7 +66,7 @@ class GalleryAdd(GalleryWithModel):
 class GalleryBuild(GalleryAdd):
     """A new gallery."""
 
-    overwrite: bool = Field(default=False, description="Forget what the folder's gallery holds.")
+    overwrite: bool = Field(default=False, description="Replace the folder's gallery, once the new one is whole.")
 
 
 class GalleryQuery(GalleryWithModel):

@@ -25,10 +25,10 @@ def store(tmp_path: Path) -> JobStore:
     return JobStore(tmp_path / "results")
 
 
-def running(store: JobStore, **fields: Any) -> JobRecord:
+def running(store: JobStore, action: str = "train", **fields: Any) -> JobRecord:
     folder = store.folder("job")
-    store.create(JobRecord(job_id="job", skill="s", action="train", results_dir=str(folder), **fields))
-    (folder / "train").mkdir()
+    store.create(JobRecord(job_id="job", skill="s", action=action, results_dir=str(folder), **fields))
+    (folder / action).mkdir()
     return store.update("job", status="RUNNING", pid=2**30 + 1, process_start_time="boot:2")
 
 
@@ -49,6 +49,13 @@ def test_a_job_of_dead_processes_is_an_error_with_the_end_of_its_log(store: JobS
     assert str(GONE["runner_pid"]) in marked.transitions[-1].reason
     assert store.load("job") == marked
     assert store.reconcile(marked) == marked
+
+
+def test_only_training_is_to_be_resumed(store: JobStore) -> None:
+    marked = store.reconcile(running(store, action="export", **GONE))
+    assert marked.status is JobStatus.ERROR
+    assert marked.error is not None
+    assert marked.error.next_step == ""
 
 
 def test_what_the_action_said_last_is_the_reason(store: JobStore) -> None:

@@ -40,9 +40,10 @@ def rivals(contents: Contents, found: Found) -> list[list[str]]:
     They are those of references at the same distance, as far as they were found, and those under which the nearest
     image itself is there.
     """
-    labels: dict[str, set[str]] = {}
+    labels: dict[str, set[str]] = {contents.entries[row].sha256: set() for row in found.indices[:, 0].tolist()}
     for entry in contents.entries:
-        labels.setdefault(entry.sha256, set()).add(entry.label)
+        if entry.sha256 in labels:
+            labels[entry.sha256].add(entry.label)
     others = []
     for distances, rows in zip(found.distances.tolist(), found.indices.tolist(), strict=True):
         nearest = contents.entries[rows[0]]

@@ -9,7 +9,7 @@ from pathlib import Path
 __all__ = ["LOCK", "MANIFEST", "embeddings_file", "entries_file", "index_file", "remove_gallery", "remove_old"]
 
 MANIFEST = "gallery.json"
-LOCK = ".lock"
+LOCK = ".gallery.lock"
 _VERSION = "[0-9a-f]{12}"
 _VERSIONED = rf"(?:embeddings-{_VERSION}\.npy|entries-{_VERSION}\.jsonl|index-{_VERSION}\.faiss)"
 _OWN = re.compile(rf"{_VERSIONED}|\.(?:{_VERSIONED}|{re.escape(MANIFEST)})\.[0-9]+\.tmp")

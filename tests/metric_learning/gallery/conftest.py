@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import torch
 from tao_skill.metric_learning.engines.facts import ModelFacts
 from tao_skill.metric_learning.engines.fingerprint import model_fingerprint
 from tao_skill.metric_learning.engines.torch_network import TorchEmbedder
+from tao_skill.metric_learning.gallery import add as adding
 from tao_skill.metric_learning.model.recogniser import ModelSettings, build_recogniser
 
 MEAN = STD = (0.5, 0.5, 0.5)
@@ -54,3 +56,19 @@ def embedder(make_embedder: Callable[..., CountingEmbedder]) -> CountingEmbedder
 def images(task: dict[str, Path]) -> list[tuple[str, Path]]:
     """Give twelve labelled images of six classes."""
     return [(path.parent.name, path) for path in sorted(task["query"].rglob("*.png"))]
+
+
+@pytest.fixture
+def killed_after_ten(embedder: CountingEmbedder, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Let embedding end when ten images are embedded, which are kept; undone, it goes through."""
+    monkeypatch.setattr(adding, "_CHUNK", 5)
+    monkeypatch.setattr(adding, "SECONDS_BETWEEN_SAVES", 0.0)
+    original = adding.embed_images
+
+    def failing(*args: Any, **kw: Any) -> torch.Tensor:
+        if embedder.count >= 10:
+            raise KeyboardInterrupt
+        return original(*args, **kw)
+
+    monkeypatch.setattr(adding, "embed_images", failing)
+    return monkeypatch

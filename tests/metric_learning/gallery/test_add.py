@@ -77,22 +77,12 @@ def test_another_model_is_refused(
 
 
 def test_what_was_embedded_is_kept_while_work_goes_on(
-    tmp_path: Path, images: Images, embedder: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, images: Images, embedder: Any, killed_after_ten: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adding, "_CHUNK", 5)
-    monkeypatch.setattr(adding, "SECONDS_BETWEEN_SAVES", 0.0)
-    original = adding.embed_images
-
-    def failing(*args: Any, **kw: Any) -> torch.Tensor:
-        if embedder.count >= 10:
-            raise KeyboardInterrupt
-        return original(*args, **kw)
-
-    monkeypatch.setattr(adding, "embed_images", failing)
     with pytest.raises(KeyboardInterrupt):
         add(tmp_path, images, embedder)
     assert len(read_gallery(tmp_path).entries) == 10
-    monkeypatch.setattr(adding, "embed_images", original)
+    killed_after_ten.undo()
     assert add(tmp_path, images, embedder).embedded == 2
 
 

@@ -23,22 +23,6 @@ def build(folder: Path, images: Images, embedder: Any, **kw: Any) -> Added:
     return build_gallery(folder, images, embedder, model, batch_size=4, workers=0, **kw)
 
 
-@pytest.fixture
-def killed_after_ten(embedder: Any, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Let a build end when ten images are embedded, which are kept; undone, builds go through."""
-    monkeypatch.setattr(adding, "_CHUNK", 5)
-    monkeypatch.setattr(adding, "SECONDS_BETWEEN_SAVES", 0.0)
-    original = adding.embed_images
-
-    def failing(*args: Any, **kw: Any) -> torch.Tensor:
-        if embedder.count >= 10:
-            raise KeyboardInterrupt
-        return original(*args, **kw)
-
-    monkeypatch.setattr(adding, "embed_images", failing)
-    return monkeypatch
-
-
 def test_a_killed_build_is_no_gallery_and_goes_on(
     tmp_path: Path, images: Images, embedder: Any, killed_after_ten: pytest.MonkeyPatch
 ) -> None:
