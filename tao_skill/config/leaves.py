@@ -1,5 +1,6 @@
 """The leaves of a spec, as a flat list: what tables, help texts, checks and searches are made from."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -43,7 +44,6 @@ _FACTS = (
     "automl_enabled",
     "math_cond",
     "depends_on",
-    "parent_param",
     "popular",
     "option_weights",
     "x_search",
@@ -63,6 +63,8 @@ def _leaf(key: str, node: Mapping[str, Any], conditions: Sequence[Mapping[str, A
     branches = node.get("anyOf", [node])
     value = next((branch for branch in branches if branch.get("type") != "null"), node)
     facts = {name: node[name] for name in _FACTS if node.get(name) not in (None, "")}
+    if isinstance(enabled := facts.get("automl_enabled"), str):  # other schemas write "TRUE" and "FALSE"
+        facts["automl_enabled"] = {"true": True, "false": False}.get(enabled.strip().lower(), enabled)
     return Leaf(
         key=key,
         kind=_KINDS.get(str(value.get("type")), str(value.get("type"))),
@@ -70,12 +72,17 @@ def _leaf(key: str, node: Mapping[str, Any], conditions: Sequence[Mapping[str, A
         title=node.get("title", ""),
         description=node.get("description", ""),
         choices=tuple(value.get("enum", ())),
-        minimum=value.get("minimum"),
-        maximum=value.get("maximum"),
-        above=value.get("exclusiveMinimum"),
+        minimum=_finite(value.get("minimum")),
+        maximum=_finite(value.get("maximum")),
+        above=_finite(value.get("exclusiveMinimum")),
         nullable=len(branches) > 1,
         facts=facts | ({_EFFECT: [*conditions, *node.get(_EFFECT, ())]} if conditions or _EFFECT in node else {}),
     )
+
+
+def _finite(bound: Any) -> float | None:
+    """Return a bound; one that is infinite, as some schemas write it, is none."""
+    return bound if isinstance(bound, int | float) and math.isfinite(bound) else None
 
 
 def _walk(prefix: str, properties: Mapping[str, Any], conditions: Sequence[Mapping[str, Any]]) -> list[Leaf]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tao_skill.config.leaves import schema_leaves
-from tao_skill.config.relations import relation_problems, without_effect
+from tao_skill.config.relations import powers, relation_problems, search_begins, without_effect
 
 
 def leaves(**properties: dict[str, Any]) -> Any:
@@ -48,3 +48,43 @@ def test_a_list_that_begins_too_late_has_no_effect() -> None:
     assert list(without_effect(found, {"gamma": 0.1, "steps": [40, 70], "epochs": 40})) == ["gamma"]
     assert without_effect(found, {"gamma": 0.1, "steps": [40, 70], "epochs": 41}) == {}
     assert list(without_effect(found, {"gamma": 0.1, "steps": [], "epochs": 41})) == ["gamma"]
+
+
+def test_a_condition_on_what_is_searched_may_come_true() -> None:
+    on, steps = {"key": "on", "in": [True]}, {"key": "steps", "first_below": "epochs"}
+    found = leaves(
+        gamma={"type": "number", "x_effect_if": [steps]},
+        drag={"type": "number", "x_effect_if": [on, {"key": "kind", "in": ["a", "b"]}]},
+    )
+    flat = {"on": False, "kind": "c", "steps": [40], "epochs": 10}
+    assert list(without_effect(found, flat)) == ["gamma", "drag"]
+    assert list(without_effect(found, flat, {"kind": ("a", "c"), "epochs": ()})) == ["drag"]
+    assert without_effect(found, flat | {"on": True}, {"kind": ("a", "c"), "steps": ()}) == {}
+    # None of the values that it may take is one of those that count.
+    assert "drag" in without_effect(found, flat | {"on": True}, {"kind": ("c", "d")})
+
+
+def test_powers() -> None:
+    found = leaves(width={"type": "int", "math_cond": "^ 2"})
+    assert relation_problems(found, {"width": 64}) == []
+    for wrong in (48, 0, 0.5, float("inf")):
+        assert [one.expected for one in relation_problems(found, {"width": wrong})] == ["a power of 2"]
+    assert powers(2, 3, 40) == [4, 8, 16, 32]
+
+
+def test_a_comparison_may_stand_beside_the_name_of_the_other() -> None:
+    found = leaves(low={"type": "float", "depends_on": "high", "math_cond": "<= depends_on"}, high={"type": "float"})
+    assert [one.expected for one in relation_problems(found, {"low": 2.0, "high": 1.0})] == ["<= high, which is 1.0"]
+    assert relation_problems(found, {"low": 1.0, "high": 1.0}) == []
+
+
+def test_where_a_search_begins_binds_no_value() -> None:
+    found = leaves(decay={"type": "float", "math_cond": "> 0.0"})
+    assert relation_problems(found, {"decay": 0.0}) == []
+    assert search_begins(found[0]) == (">", 0.0)
+
+
+def test_other_schemas_write_flags_as_texts_and_bounds_without_an_end() -> None:
+    (leaf,) = leaves(rate={"type": "float", "automl_enabled": "FALSE", "minimum": 0.0, "maximum": float("inf")})
+    assert leaf.facts["automl_enabled"] is False
+    assert (leaf.minimum, leaf.maximum, leaf.bounds) == (0.0, None, "≥ 0")
