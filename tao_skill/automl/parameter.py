@@ -35,7 +35,9 @@ class Parameter:
             return (edges[place] + edges[place + 1]) / 2
         if not isinstance(value, int | float) or isinstance(value, bool) or not self.low <= value <= self.high:
             return None
-        return int(value) if self.kind == "integer" else float(value)
+        if self.kind == "integer":
+            return None if value % self.step else int(value)
+        return float(value)
 
     def decode(self, number: float) -> Any:
         """Return the value that a number stands for."""

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from tao_skill.automl.options import has_options, options_for
+from tao_skill.automl.own_range import UnusableError, outside, own_range, refusal, unsearchable
 from tao_skill.automl.parameter import Parameter
 from tao_skill.config.leaves import Leaf
-from tao_skill.config.relations import fixed_factor
+from tao_skill.config.relations import fixed_factor, search_begins
 from tao_skill.errors import Problem
 
-__all__ = ["UnusableError", "parameter_for"]
+__all__ = ["parameter_for"]
 
-_OWN = ("valid_min", "valid_max", "valid_options", "option_weights", "disable_list")
-# Without a range of its own, a multiple is searched up to so many times the base.
-_LARGEST_MULTIPLE = 16
 _WIDE = 1000.0
-_WORDS: dict[str, tuple[Any, str]] = {
-    "boolean": (bool, "true or false"),
-    "integer": (int, "a whole number"),
-    "number": ((int, float), "a number"),
-    "string": (str, "a text"),
-}
-
-
-class UnusableError(Exception):
-    """Carry everything that is wrong with one parameter's range."""
-
-    def __init__(self, *problems: Problem) -> None:
-        super().__init__(*problems)
-        self.problems = problems
+# What is chosen by its order of magnitude. Between 0 and 1, hardly any draw of such a rate would train at all.
+_RATES = re.compile(r"(^|_)(lr|learning_rate|weight_decay|wd)(_|$)")
+_AROUND = 100.0
+_LEAST_SHARE = 1e-6
+_Range = tuple[float | None, float | None]
 
 
 def parameter_for(leaf: Leaf, flat: Mapping[str, Any], own: Any = None) -> Parameter:
@@ -39,113 +30,20 @@ def parameter_for(leaf: Leaf, flat: Mapping[str, Any], own: Any = None) -> Param
     Raises:
         UnusableError: it can't be searched, or the range lies outside the schema's.
     """
-    given = _own_range(leaf, own)
-    if "valid_options" in given or leaf.choices or leaf.kind == "boolean" or "x_multiple_of" in leaf.facts:
-        return _choice(leaf, flat, given)
+    given = own_range(leaf, own)
+    if "valid_options" in given or has_options(leaf):
+        return options_for(leaf, flat, given)
     if leaf.kind in ("number", "integer"):
         return _number(leaf, flat, given)
-    raise UnusableError(Problem(leaf.key, "searched", f"a number, a flag or a choice; this one is a {leaf.kind}"))
-
-
-def _own_range(leaf: Leaf, own: Any) -> dict[str, Any]:
-    if own is None:
-        return {}
-    if not isinstance(own, Mapping):
-        raise UnusableError(Problem(leaf.key, own, f"a mapping with some of {', '.join(_OWN)}"))
-    unknown = [name for name in own if name not in _OWN]
-    if unknown:
-        raise UnusableError(
-            *(Problem(f"{leaf.key}: {name}", own[name], f"one of {', '.join(_OWN)}") for name in unknown)
-        )
-    given = {name: value for name, value in own.items() if value not in (None, [], "")}
-    if "x_multiple_of" in leaf.facts and ("valid_min" in given or "valid_max" in given):
-        base = leaf.facts["x_multiple_of"]["key"]
-        shown = {name: given[name] for name in ("valid_min", "valid_max") if name in given}
-        raise UnusableError(
-            Problem(leaf.key, shown, f"valid_options, explicit multiples of {base}: a range would hold other values")
-        )
-    return given
-
-
-def _choice(leaf: Leaf, flat: Mapping[str, Any], given: Mapping[str, Any]) -> Parameter:
-    schema_options = list(leaf.choices) or ([False, True] if leaf.kind == "boolean" else _multiples(leaf, flat))
-    options = list(given.get("valid_options", schema_options))
-    problems = [Problem(leaf.key, one, expected) for one in options if (expected := _refusal(leaf, flat, one))]
-    weights = given.get("option_weights")
-    if weights is None and "valid_options" not in given:
-        weights = leaf.facts.get("option_weights")
-    if weights is not None and not _fits(weights, options):
-        problems.append(
-            Problem(f"{leaf.key}: option_weights", weights, f"{len(options)} numbers from 0 on, not all of them 0")
-        )
-    if problems:
-        raise UnusableError(*problems)
-    shares = list(weights) if weights is not None else [1.0] * len(options)
-    taken_away = given.get("disable_list", ())
-    kept = [(one, share) for one, share in zip(options, shares, strict=True) if share > 0 and one not in taken_away]
-    if not kept:
-        raise UnusableError(Problem(leaf.key, options, "at least one option that is left"))
-    return Parameter(
-        leaf.key, "choice", choices=tuple(one for one, _ in kept),
-        weights=tuple(share for _, share in kept) if weights is not None else (),
-        default=flat.get(leaf.key), reason="your own options" if given else "choices of the schema",
-    )  # fmt: skip
-
-
-def _multiples(leaf: Leaf, flat: Mapping[str, Any]) -> list[int]:
-    """Return the multiples around the present value by doubling: 2, 4, 8 … times the base."""
-    relation = leaf.facts["x_multiple_of"]
-    base = flat.get(relation["key"])
-    if not isinstance(base, int) or base < 1:
-        raise UnusableError(
-            Problem(leaf.key, "searched", f"a whole number in {relation['key']}, of which it is a multiple")
-        )
-    least = int(relation.get("search_at_least", 1))
-    times, found = least, []
-    while times <= _LARGEST_MULTIPLE:
-        found.append(times * base)
-        times *= 2
-    own = flat.get(leaf.key)
-    return sorted({*found, *([own] if isinstance(own, int) and own >= least * base else [])})
-
-
-def _fits(weights: Any, options: list[Any]) -> bool:
-    if not isinstance(weights, list | tuple) or len(weights) != len(options):
-        return False
-    return all(isinstance(one, int | float) and one >= 0 for one in weights) and sum(weights) > 0
-
-
-def _refusal(leaf: Leaf, flat: Mapping[str, Any], value: Any) -> str:
-    """Say what the schema expects in place of an option; empty where it is fine."""
-    if leaf.choices:
-        return "" if value in leaf.choices else f"one of {', '.join(map(str, leaf.choices))}"
-    if leaf.kind not in _WORDS:
-        return f"a number, a flag or a choice; this one is a {leaf.kind}"
-    types, expected = _WORDS[leaf.kind]
-    if not isinstance(value, types) or (isinstance(value, bool) and leaf.kind != "boolean"):
-        return expected
-    if leaf.kind not in ("integer", "number"):
-        return ""
-    relation = leaf.facts.get("x_multiple_of") or {}
-    base = flat.get(relation.get("key", ""))
-    if isinstance(base, int) and base > 0 and value % base:
-        return f"a multiple of {relation['key']} = {base}"
-    return _outside(leaf, value)
-
-
-def _outside(leaf: Leaf, value: float) -> str:
-    low = leaf.minimum if leaf.minimum is not None else -math.inf
-    high = leaf.maximum if leaf.maximum is not None else math.inf
-    too_low = value < low or (leaf.above is not None and value <= leaf.above)
-    return f"inside the schema's bounds: {leaf.bounds}" if too_low or value > high else ""
+    raise UnusableError(Problem(leaf.key, "searched", unsearchable(leaf)))
 
 
 def _number(leaf: Leaf, flat: Mapping[str, Any], given: Mapping[str, Any]) -> Parameter:
-    low, high, log = _schema_range(leaf, flat)
+    usual, log = _usual_range(leaf, flat)
     problems = [
         Problem(f"{leaf.key}: {name}", given[name], expected)
         for name in ("valid_min", "valid_max")
-        if name in given and (expected := _refusal(leaf, flat, given[name]))
+        if name in given and (expected := refusal(leaf, given[name]))
     ]
     problems += [
         Problem(f"{leaf.key}: {name}", given[name], "valid_options, to which it belongs")
@@ -154,24 +52,27 @@ def _number(leaf: Leaf, flat: Mapping[str, Any], given: Mapping[str, Any]) -> Pa
     ]
     if problems:
         raise UnusableError(*problems)
-    low, high = given.get("valid_min", low), given.get("valid_max", high)
+    low, high = _ends(leaf, usual, given)
     if low is None or high is None:
         raise UnusableError(
             Problem(leaf.key, "searched", "a range: the schema has no bounds, so give custom_param_ranges")
         )
-    if low >= high:
-        raise UnusableError(Problem(leaf.key, [low, high], "a smallest value below the largest"))
     if not given and leaf.key in flat:
-        low, high = _with_present(leaf, flat[leaf.key], low, high)
-    log = bool(log and low > 0)
+        low, high = _with_present(leaf, flat[leaf.key], low, high, log)
+    low, high, step = _whole(leaf, low, high)
+    if log is None:
+        # A range over several powers of ten holds hardly anything of its lower end, unless it is drawn on a log scale.
+        log = low > 0 and high / low >= _WIDE
+    low = _opened(leaf, low, high)
     kind: Literal["integer", "number"] = "integer" if leaf.kind == "integer" else "number"
     return Parameter(
-        leaf.key, kind, low=low, high=high, log=log, step=fixed_factor(leaf) if kind == "integer" else 1,
+        leaf.key, kind, low=low, high=high, log=log and low > 0, step=step,
         default=flat.get(leaf.key), reason="your own range" if given else "range of the schema",
     )  # fmt: skip
 
 
-def _schema_range(leaf: Leaf, flat: Mapping[str, Any]) -> tuple[float | None, float | None, bool]:
+def _usual_range(leaf: Leaf, flat: Mapping[str, Any]) -> tuple[_Range, bool | None]:
+    """Return the range to search where the user says nothing, and whether on a log scale; None: the range decides."""
     search = leaf.facts.get("x_search")
     if search:
         low, high = search["low"], search["high"]
@@ -180,20 +81,71 @@ def _schema_range(leaf: Leaf, flat: Mapping[str, Any]) -> tuple[float | None, fl
             high = min(high, limit * search.get("high_share", 1.0))
         if leaf.kind == "integer":
             low, high = math.ceil(low), max(math.floor(high), math.ceil(low) + 1)
-        return low, high, bool(search.get("log"))
-    low = _finite(leaf.minimum)
-    high = _finite(leaf.maximum)
-    # A range over several powers of ten holds hardly anything of its lower end, unless it is drawn on a log scale.
-    wide = low is not None and high is not None and low > 0 and high / low >= _WIDE
-    return low, high, wide
+        return (low, high), bool(search.get("log"))
+    is_rate = leaf.kind == "number" and _RATES.search(leaf.key.rpartition(".")[2])
+    # A schema that begins above 0 says itself which orders of magnitude there are.
+    if is_rate and (leaf.minimum is None or leaf.minimum <= 0 or leaf.above == 0):
+        return _magnitudes(leaf, flat), True
+    return (_beginning(leaf), leaf.maximum), None
 
 
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def _magnitudes(leaf: Leaf, flat: Mapping[str, Any]) -> _Range:
+    """Return two powers of ten to either side of the usual value of a rate, inside the schema's bounds."""
+    known = [one for one in (leaf.default, flat.get(leaf.key)) if isinstance(one, int | float) and one > 0]
+    high = leaf.maximum
+    if not known:
+        return (None, None) if high is None else (high * _LEAST_SHARE, high)
+    low = max(known[0] / _AROUND, leaf.minimum or 0.0)
+    return low, known[0] * _AROUND if high is None else min(known[0] * _AROUND, high)
 
 
-def _with_present(leaf: Leaf, value: Any, low: float, high: float) -> tuple[float, float]:
+def _beginning(leaf: Leaf) -> float | None:
+    """Return the smallest value to search, by the schema's bounds; of numbers, it may be one that is just outside."""
+    sign, number = search_begins(leaf)
+    bounds = [(leaf.minimum, False), (leaf.above, True), (number if sign else None, sign == ">")]
+    known = [(one, is_outside) for one, is_outside in bounds if one is not None]
+    if not known:
+        return None
+    low, is_outside = max(known)
+    if leaf.kind == "integer":
+        return math.floor(low) + 1 if is_outside else math.ceil(low)
+    return low
+
+
+def _opened(leaf: Leaf, low: float, high: float) -> float:
+    """Return the smallest number to draw: a little more than a bound that does not belong to the schema's range."""
+    is_outside = low == leaf.above or search_begins(leaf) == (">", low)
+    if leaf.kind == "integer" or "x_search" in leaf.facts or not is_outside:
+        return low
+    return low + (high - low) * _LEAST_SHARE
+
+
+def _ends(leaf: Leaf, usual: _Range, given: Mapping[str, Any]) -> _Range:
+    """Return the ends that are given; for one that isn't, the usual one, or the schema's where that doesn't fit."""
+    low, high = usual
+    if "valid_max" in given and low is not None and low >= given["valid_max"]:
+        low = leaf.minimum
+    if "valid_min" in given and high is not None and high <= given["valid_min"]:
+        high = leaf.maximum
+    return given.get("valid_min", low), given.get("valid_max", high)
+
+
+def _whole(leaf: Leaf, low: float, high: float) -> tuple[float, float, int]:
+    """Return the ends of a range of whole numbers, or of multiples, with the step; other ranges as they are."""
+    first, last, step = low, high, 1
+    if leaf.kind == "integer":
+        step = fixed_factor(leaf)
+        first, last = math.ceil(low / step) * step, math.floor(high / step) * step
+    if first >= last:
+        expected = "a smallest value below the largest" + (f", with multiples of {step} between" if step > 1 else "")
+        raise UnusableError(Problem(leaf.key, [low, high], expected))
+    return first, last, step
+
+
+def _with_present(leaf: Leaf, value: Any, low: float, high: float, log: bool | None) -> tuple[float, float]:
     """Widen the schema's range so that it holds the present value: the baseline is part of what is learned from."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or _outside(leaf, value):
+    if not isinstance(value, int | float) or isinstance(value, bool) or outside(leaf, value):
+        return low, high
+    if log and value <= 0:  # no log scale reaches that far
         return low, high
     return min(low, value), max(high, value)

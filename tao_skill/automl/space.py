@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tao_skill.automl.own_range import UnusableError
 from tao_skill.automl.parameter import Parameter
-from tao_skill.automl.ranges import UnusableError, parameter_for
+from tao_skill.automl.ranges import parameter_for
 from tao_skill.config.automl import AutoML
+from tao_skill.config.automl_settings import RANGE_PARTS
 from tao_skill.config.leaves import Leaf, schema_leaves
 from tao_skill.config.relations import relation_problems, without_effect
 from tao_skill.errors import Problem, SpecError
 
 __all__ = ["SearchSpace", "build_space"]
+
+_BUDGET = "it is the budget of the search"
 
 
 @dataclass(frozen=True)
@@ -31,69 +35,104 @@ class SearchSpace:
 
 
 def build_space(
-    schema: Mapping[str, Any], flat: Mapping[str, Any], fixed: Mapping[str, str], settings: AutoML
+    schema: Mapping[str, Any],
+    flat: Mapping[str, Any],
+    fixed: Mapping[str, str],
+    settings: AutoML,
+    *,
+    budget: str = "",
 ) -> SearchSpace:
     """Return the space around the values of ``flat``, the complete spec by dotted key.
 
     ``fixed`` names what must stay as it is, each with the reason. A parameter that the settings name is searched
-    even where it is fixed; what has no effect under the other values never is.
+    even where it is fixed; what has no effect under the other values never is, nor ``budget``, the parameter that says
+    how long a training lasts. A usual parameter that can't be searched is left out; one that the settings name must be
+    such that can.
 
     Raises:
-        SpecError: parameters or ranges that can't be searched, all of them.
+        SpecError: named parameters or ranges that can't be searched, all of them.
     """
     leaves = schema_leaves(schema)
     known = {leaf.key: leaf for leaf in leaves}
-    disabled = set(schema.get("automl_disabled_parameters") or ())
     asked = list(dict.fromkeys([*settings.automl_hyperparameters, *settings.custom_param_ranges]))
     # Own ranges add to the usual parameters; a list of names takes their place.
-    usual = [] if settings.automl_hyperparameters else _usual(schema, leaves, disabled)
+    usual = [] if settings.automl_hyperparameters else _usual(schema, leaves)
     names = list(dict.fromkeys([*usual, *asked]))
-    problems: list[Problem] = [Problem(name, "searched", _nearest(name, known)) for name in names if name not in known]
-    held_by_search = [name for name in names if name in known]
-    left_out = _left_out(leaves, flat, fixed, held_by_search, asked)
-    parameters = []
-    for name in held_by_search:
+    left_out = {key: why for key, why in fixed.items() if key in usual and key not in asked}
+    parameters: dict[str, Parameter] = {}
+    problems: list[Problem] = []
+    for name in names:
         if name in left_out:
             continue
-        if name in disabled or known[name].facts.get("automl_enabled") is False:
-            problems.append(Problem(name, "searched", "a parameter that the schema lets AutoML search"))
-            continue
         try:
-            parameters.append(parameter_for(known[name], flat, settings.custom_param_ranges.get(name)))
+            _check_name(name, known, schema, budget)
+            parameters[name] = parameter_for(known[name], flat, settings.custom_param_ranges.get(name))
         except UnusableError as wrong:
-            problems += wrong.problems
+            if name in asked:
+                problems += wrong.problems
+            else:
+                left_out[name] = _BUDGET if name == budget else _unusable(wrong.problems)
     if problems:
-        count = "a parameter" if len(problems) == 1 else f"{len(problems)} parameters"
-        raise SpecError(
-            f"The search can't start: {count} can't be searched like this.",
-            problems=problems,
-            next_step="correct automl_hyperparameters and custom_param_ranges, or leave them out",
-        )
-    return SearchSpace(tuple(parameters), left_out, leaves)
+        raise _refusal(problems)
+    idle = {name: f"no effect: {why}" for name, why in _idle(leaves, flat, names, parameters).items()}
+    left_out = idle | left_out
+    return SearchSpace(
+        tuple(one for name, one in parameters.items() if name not in left_out),
+        {name: left_out[name] for name in names if name in left_out},
+        leaves,
+    )
 
 
-def _usual(schema: Mapping[str, Any], leaves: tuple[Leaf, ...], disabled: set[str]) -> list[str]:
+def _usual(schema: Mapping[str, Any], leaves: Sequence[Leaf]) -> list[str]:
     listed = schema.get("automl_default_parameters")
     if listed is None:
-        listed = [leaf.key for leaf in leaves if leaf.facts.get("automl_enabled") in (True, "TRUE", "true")]
+        listed = [leaf.key for leaf in leaves if leaf.facts.get("automl_enabled") is True]
+    disabled = set(schema.get("automl_disabled_parameters") or ())
     return [key for key in listed if key not in disabled]
 
 
-def _left_out(
-    leaves: tuple[Leaf, ...], flat: Mapping[str, Any], fixed: Mapping[str, str], names: list[str], asked: list[str]
+def _check_name(name: str, known: Mapping[str, Leaf], schema: Mapping[str, Any], budget: str) -> None:
+    """Raise UnusableError where a name can't be searched, whatever its range."""
+    if name not in known:
+        raise UnusableError(Problem(name, "searched", _nearest(name, known)))
+    if name == budget:
+        expected = "automl_max_epochs, the epochs of a full training: how long a trial lasts is the search's to decide"
+        raise UnusableError(Problem(name, "searched", expected))
+    disabled = schema.get("automl_disabled_parameters") or ()
+    if name in disabled or known[name].facts.get("automl_enabled") is False:
+        raise UnusableError(Problem(name, "searched", "a parameter that the schema lets AutoML search"))
+
+
+def _idle(
+    leaves: Sequence[Leaf], flat: Mapping[str, Any], names: Collection[str], parameters: Mapping[str, Parameter]
 ) -> dict[str, str]:
-    """Return what is not searched although it could be: idle under every value of the others, or fixed."""
-    # A condition on something that is searched itself may come true: such a parameter stays.
-    open_conditions = {
-        leaf.key for leaf in leaves if any(one["key"] in names for one in leaf.facts.get("x_effect_if", ()))
-    }
-    idle = {key: f"no effect: {why}" for key, why in without_effect(leaves, flat).items() if key not in open_conditions}
-    kept = {key: why for key, why in fixed.items() if key not in asked}
-    return {name: (idle | kept)[name] for name in names if name in idle or name in kept}
+    """Return what does nothing under every value that the others may take, each with the reason."""
+    searched = {key: one.choices for key, one in parameters.items()}
+    while True:
+        idle = {key: why for key, why in without_effect(leaves, flat, searched).items() if key in names}
+        if not idle.keys() & searched:
+            return idle
+        # What is not searched after all can't wake others up.
+        searched = {key: choices for key, choices in searched.items() if key not in idle}
+
+
+def _unusable(problems: Sequence[Problem]) -> str:
+    return f"it can't be searched; expected: {'; '.join(one.expected for one in problems)}"
+
+
+def _refusal(problems: Sequence[Problem]) -> SpecError:
+    count = "a parameter" if len(problems) == 1 else f"{len(problems)} parameters"
+    return SpecError(
+        f"The search can't start: {count} can't be searched like this.",
+        problems=problems,
+        next_step="correct automl_hyperparameters and custom_param_ranges, or leave them out",
+    )
 
 
 def _nearest(name: str, known: Mapping[str, Leaf]) -> str:
-    last = name.rpartition(".")[2]
+    above, _, last = name.rpartition(".")
+    if above in known:
+        return f"no part of a range; {above} may have {', '.join(RANGE_PARTS)}"
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     near = near or [key for key in known if key.rpartition(".")[2] == last][:1]
     return f"no such parameter; the nearest is {near[0]}" if near else "no such parameter"

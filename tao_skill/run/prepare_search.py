@@ -100,7 +100,7 @@ def prepare_search(
             next_step="name the spec key in SKILL.md's table: train (AutoML), KEY, automl_resume_model",
         )
     flat = flatten(form.base)
-    space = build_space(schema, flat, _fixed(explicit, form), settings)
+    space = build_space(schema, flat, _fixed(explicit, form), settings, budget=form.budget_key)
     if not space.parameters:
         raise SpecError(
             "There is nothing to search: no parameter that the schema offers has an effect here and is free.",
@@ -141,6 +141,5 @@ def _with_budget(
 
 
 def _fixed(explicit: Mapping[str, Any], form: TrialForm) -> dict[str, str]:
-    """Return what must stay as it is: what the user set, and how long a training lasts."""
-    fixed = {leaf.key: "you set it" for leaf in schema_leaves(form.schema) if leaf.key in explicit}
-    return fixed | ({form.budget_key: "it is the budget of the search"} if form.budget_key else {})
+    """Return what must stay as it is: what the user set."""
+    return {leaf.key: "you set it" for leaf in schema_leaves(form.schema) if leaf.key in explicit}
