@@ -74,7 +74,7 @@ class LanguageModelSearcher:
         if self._why_over:
             return None
         number = len(self._history.trials)
-        if not self._is_the_models_turn(number):
+        if not self._is_the_models_turn(number) or self._optuna.is_used_up():
             return self._optuna.ask()
         proposal = self._proposal(number)
         if proposal is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +16,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
+from tao_skill.automl.few import untried
 from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.automl.journal import STUDY_NAME, open_journal, set_aside
 from tao_skill.automl.parameter import Parameter
@@ -69,18 +70,22 @@ class OptunaSearcher:
         number = len(self._history.trials)
         if number == 0:
             return self.recommend(0, self._baseline, "baseline")
+        tried = self._tried(None)
+        if self.is_used_up():
+            return None
         if self._name == "bayesian" and number < _STARTUP_TRIALS:
             return self._drawn(number, self._near_what_works)
         for _ in range(_DRAWS):
             trial = self._draw(self._name)
             values = self._decoded(trial.params)
-            if not self._acceptable(values):
+            wrong = self._acceptable(values)
+            if not wrong and values not in tried:
                 trial.set_user_attr(_NUMBER, number)
                 self._trials[number] = trial
                 return Recommendation(number, values, self._history.full_epochs)
-            self._history.rejected += 1
+            self._history.rejected += bool(wrong)
             self._study.tell(trial, state=TrialState.FAIL)
-        # A model that is not told of rules proposes the same again.
+        # A model that is not told of rules, nor of what was tried, proposes the same again.
         return self._drawn(number, self._anywhere)
 
     @property
@@ -93,7 +98,7 @@ class OptunaSearcher:
         if self._name != "bayesian":
             return None
         number = len(self._history.trials)
-        found = self._drawn(number, lambda _, chance: near(self._space.parameters, best.values, chance))
+        found = self._drawn(number, lambda _, chance: near(self._space.parameters, best.values, chance), best)
         if found is None:
             return None
         return replace(found, origin=f"from trial {best.number}, other values", continues=best.number)
@@ -127,17 +132,44 @@ class OptunaSearcher:
 
     def why_over(self) -> str:
         """Say why nothing is left to try."""
+        every = untried(self._space.parameters, [], self._acceptable)
+        if every is not None:
+            count = sum(1 for _ in every)
+            return (
+                f"all {count} configurations that the rules allow were tried" if count else "no values obey all rules"
+            )
         return f"no values were found that obey all rules ({self._history.rejected} were drawn)"
 
-    def _drawn(self, number: int, draw: Callable[[int, random.Random], dict[str, Any]]) -> Recommendation | None:
-        """Return the first of the drawn values that are acceptable; None where none is."""
+    def is_used_up(self) -> bool:
+        """Say whether the space holds few configurations, and all of them were tried."""
+        left = self._left(None)
+        return left is not None and next(left, None) is None
+
+    def _tried(self, source: Trial | None) -> list[dict[str, Any]]:
+        """Return the values that were tried from the start, or from the checkpoint of another trial."""
+        begun = None if source is None else source.number
+        own = [source.values] if source is not None else []
+        return own + [trial.values for trial in self._history.trials if trial.continues == begun]
+
+    def _left(self, source: Trial | None) -> Iterator[dict[str, Any]] | None:
+        return untried(self._space.parameters, self._tried(source), self._acceptable)
+
+    def _drawn(
+        self, number: int, draw: Callable[[int, random.Random], dict[str, Any]], source: Trial | None = None
+    ) -> Recommendation | None:
+        """Return the first of the drawn values that are acceptable and new; None where none is."""
+        tried = self._tried(source)
         chance = random.Random(f"{self._settings.automl_seed}-{number}")
         for _ in range(_RANDOM_DRAWS):
             values = draw(number, chance)
+            if values in tried:
+                continue
             if not self._acceptable(values):
                 return self.recommend(number, values, "search")
             self._history.rejected += 1
-        return None
+        # Of a few, draws may miss the last one.
+        left = next(self._left(source) or iter(()), None)
+        return None if left is None else self.recommend(number, left, "search")
 
     def _near_what_works(self, number: int, chance: random.Random) -> dict[str, Any]:
         return starting_values(self._space.parameters, self._baseline, self._history, number, chance)
@@ -171,7 +203,7 @@ class OptunaSearcher:
         return {one.key: one.decode(numbers[one.key]) for one in self._space.parameters}
 
     def _is_representable(self, number: int) -> bool:
-        return number > 0 or self._encoded(self._baseline) is not None
+        return self._encoded(self._history.trials[number].values) is not None
 
     def _open(self) -> optuna.Study:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tao_skill.automl.algorithms import ALGORITHMS, MULTI_FIDELITY, algorithm_name, make_searcher
+from tao_skill.automl.few import untried
 from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.automl.journal import JOURNAL
 from tao_skill.automl.parameter import Parameter
@@ -40,9 +41,17 @@ def none_wrong(values: Any) -> list[Problem]:
 class Loop:
     """The least of a search: asks, trains in no time, tells."""
 
-    def __init__(self, algorithm: str, folder: Path, direction: str = "maximize", acceptable: Any = none_wrong) -> None:
+    def __init__(
+        self,
+        algorithm: str,
+        folder: Path,
+        direction: str = "maximize",
+        acceptable: Any = none_wrong,
+        space: SearchSpace = SPACE,
+    ) -> None:
         self.settings = AutoML(automl_algorithm=algorithm, automl_seed=3)
-        self.folder, self.acceptable = folder, acceptable
+        self.folder, self.acceptable, self.space = folder, acceptable, space
+        self.baseline = {one.key: one.default for one in space.parameters}
         self.history = SearchHistory(
             job_id="search", skill="s", skill_dir="d", algorithm=algorithm, metric="m",
             direction=direction, full_epochs=EPOCHS, settings={}, space=[], started_at="",
@@ -50,7 +59,9 @@ class Loop:
         self.searcher = self.make()
 
     def make(self) -> Searcher:
-        return make_searcher(self.history, SPACE, self.settings, BASELINE, self.folder, acceptable=self.acceptable)
+        return make_searcher(
+            self.history, self.space, self.settings, self.baseline, self.folder, acceptable=self.acceptable
+        )
 
     def reload(self) -> None:
         """Go on as after a kill: with what was written down, and nothing else."""
@@ -72,7 +83,7 @@ class Loop:
         sign = 1 if self.history.direction == "maximize" else -1
         trial.state = "complete"
         for epoch in range(begin + 1, trial.epochs + 1):
-            value = sign * (1 - abs(math.log10(trial.values["rate"]) + 2) / 3 - 0.2 / epoch)
+            value = sign * (1 - abs(math.log10(trial.values.get("rate", 0.5)) + 2) / 3 - 0.2 / epoch)
             self.history.add_report(trial, epoch, value)
             if self.searcher.report(number, epoch, value):
                 trial.state = "stopped"
@@ -161,6 +172,63 @@ class TestEverySearcher:
 def make(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     return folder
+
+
+MODES = SearchSpace((Parameter("mode", "choice", choices=("a", "b", "c"), weights=(0.6, 0.399, 0.001), default="a"),))
+# A population trains on with the same values.
+DRAWING = [algorithm for algorithm in ALGORITHMS if algorithm != "pbt"]
+
+
+@pytest.mark.parametrize("algorithm", DRAWING)
+@pytest.mark.usefixtures("chat_server")
+class TestFewConfigurations:
+    def test_each_is_tried_once_and_then_the_search_ends(self, algorithm: str, tmp_path: Path) -> None:
+        loop = Loop(algorithm, tmp_path, space=MODES)
+        assert sorted(trial.values["mode"] for trial in loop.run(9)) == ["a", "b", "c"]
+        assert loop.searcher.why_over() == "all 3 configurations that the rules allow were tried"
+
+    def test_those_that_the_rules_forbid_are_not_waited_for(self, algorithm: str, tmp_path: Path) -> None:
+        def acceptable(values: Any) -> list[Problem]:
+            return [Problem("mode", "b", "another")] if values["mode"] == "b" else []
+
+        loop = Loop(algorithm, tmp_path, acceptable=acceptable, space=MODES)
+        assert [trial.values["mode"] for trial in loop.run(9)] == ["a", "c"]
+        assert loop.searcher.why_over() == "all 2 configurations that the rules allow were tried"
+
+
+def test_a_checkpoint_is_gone_on_from_once_with_each_configuration(tmp_path: Path) -> None:
+    loop = Loop("bayesian", tmp_path, space=MODES)
+    best = loop.run(1)[0]
+    for _ in range(2):
+        found = loop.searcher.go_on_from(best)
+        assert found is not None
+        loop.history.trials.append(
+            Trial(number=found.number, continues=0, origin="", values=found.values, epochs=9, state="running")
+        )
+    assert {trial.values["mode"] for trial in loop.history.trials} == {"a", "b", "c"}
+    assert loop.searcher.go_on_from(best) is None
+
+
+def test_whole_numbers_are_counted_by_their_step() -> None:
+    size = Parameter("size", "integer", low=32, high=96, step=32)
+    assert list(untried([size], [{"size": 32}], none_wrong) or ()) == [{"size": 64}, {"size": 96}]
+
+
+def test_spaces_that_hold_many_are_not_looked_through() -> None:
+    many = [Parameter(f"size{number}", "integer", low=1, high=100) for number in range(3)]
+    assert untried(many, [], none_wrong) is None
+    assert untried(SPACE.parameters, [], none_wrong) is None
+
+
+def test_values_that_the_space_does_not_hold_teach_nothing_and_keep_the_journal(tmp_path: Path) -> None:
+    loop = Loop("random", tmp_path)
+    loop.run(2)
+    found = loop.ask()
+    assert found is not None
+    loop.history.trials[2].values["batch"] = 64
+    loop.train(2)
+    loop.reload()
+    assert not list(tmp_path.glob("*.broken"))
 
 
 @pytest.mark.parametrize("algorithm", MULTI_FIDELITY)
