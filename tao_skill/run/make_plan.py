@@ -179,12 +179,27 @@ def _fill(
         Layer(checkpoint.values, CHECKPOINT),
         Layer(given.values, given.sources),
     ]
-    problems = [*known_problems, *missing, *checkpoint.problems]
+    problems = [*known_problems, *missing, *checkpoint.problems, *_misplaced(form, given)]
     return fields, assemble(
         action, form.template, layers, schema=form.schema, left_out=checkpoint.left_out, known_problems=problems,
         look=lambda spec: [*input_problems(spec, declared.inputs), *output_problems(spec, declared.outputs)],
         look_at_data=lambda spec, told: look_at_local_data(action, spec, thorough=thorough, told=told),
     )  # fmt: skip
+
+
+def _misplaced(form: _Form, given: Overrides) -> list[Problem]:
+    """Say of settings of a search that stand among the overrides of a spec where they belong."""
+    sections = {*form.template, *form.schema.get("properties", ())}
+    unknown = {key: name for key in given.values if (name := key.partition(".")[0]) not in sections}
+    if not unknown:
+        return []
+    from tao_skill.config.automl_settings import is_setting  # a moment to import, and seldom needed
+
+    return [
+        Problem(key, given.values[key], f"no such key of the spec; a setting of the search is --automl {name}=…")
+        for key, name in unknown.items()
+        if is_setting(name)
+    ]
 
 
 def _search(

@@ -21,7 +21,8 @@ __all__ = ["POLICY_KEY", "Overrides", "flat_overrides", "read_document", "read_o
 POLICY_KEY = "automl_policy"
 _FORMS = 'KEY=VALUE, a JSON object such as {"train.num_epochs": 30}, or @file.yaml'
 _DATA_ROOT_NAME = "{S3_TRAIN}"
-_SECTIONS = frozenset({"train", "model", "dataset", "evaluate", "inference", "export", "results_dir"})
+_SEARCH = "automl_"
+_RANGES = "custom_param_ranges"
 _KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*")
 
 
@@ -78,7 +79,7 @@ def read_search_settings(texts: Sequence[str | Mapping[str, Any]]) -> dict[str, 
     for text in texts:
         try:
             for key, value in _pairs(text.strip()) if isinstance(text, str) else flat_overrides(text).items():
-                _put_setting(search, key.removeprefix("automl_settings."), value)
+                _put_setting(search, key, value)
         except _UnreadableError as wrong:
             problems.append(Problem("--automl", masked_text(str(text)), str(wrong)))
     if problems:
@@ -115,7 +116,7 @@ def _collect(pairs: list[tuple[str, Any]], shorthands: dict[str, str], data_root
         if key == POLICY_KEY:
             policy = _policy_word(value)
             continue
-        if key not in shorthands and _is_search_setting(key.partition(".")[0]):
+        if key not in shorthands and key.startswith(_SEARCH):
             _put_setting(search, key, value)
             continue
         full = shorthands.get(key, key)
@@ -126,24 +127,29 @@ def _collect(pairs: list[tuple[str, Any]], shorthands: dict[str, str], data_root
     return Overrides(values, {key: sources[key] for key in values}, policy, search)
 
 
-def _is_search_setting(name: str) -> bool:
-    if name.startswith("automl_"):
-        return True
-    if name in _SECTIONS:
-        return False
-    from tao_skill.config.automl_settings import is_setting  # a moment to import, and seldom needed
-
-    return is_setting(name)
-
-
 def _put_setting(search: dict[str, Any], key: str, value: Any) -> None:
-    """Note a setting of the search; below custom_param_ranges stand spec keys, dots and all, and a range's parts."""
-    name, _, rest = key.partition(".")
-    if not rest:
+    """Note a setting of the search; below custom_param_ranges stand spec keys, dots and all, and a range's parts.
+
+    What else has dots, or is no range, is noted as it is: no setting is called so, and whoever reads them says it.
+    """
+    from tao_skill.config.automl_settings import RANGE_PARTS  # a moment to import, and seldom needed
+
+    name = key.removeprefix("automl_settings.")
+    if not name.startswith(f"{_RANGES}."):
         search[name] = value
         return
-    parameter, _, part = rest.rpartition(".")
-    search.setdefault(name, {}).setdefault(parameter, {})[part] = value
+    place = search[_RANGES] = _section(search, _RANGES)
+    parameter, _, part = name.removeprefix(f"{_RANGES}.").rpartition(".")
+    if part in RANGE_PARTS and parameter:
+        place[parameter] = _section(place, parameter) | {part: value}
+    else:
+        place[name.removeprefix(f"{_RANGES}.")] = value
+
+
+def _section(above: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return what stands below a name so far: nothing, where that is a mere value."""
+    found = above.get(name)
+    return dict(found) if isinstance(found, Mapping) else {}
 
 
 def _policy_word(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -141,6 +141,13 @@ def skill_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TAO_SKILL_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("TAO_RESULTS_ROOT", raising=False)
     return make_skill(tmp_path / "tiny-skill")
+
+
+@pytest.fixture
+def new_skill(tmp_path: Path, skill_dir: Path) -> Callable[..., Path]:
+    """Return what writes another such skill, with its own top-level leaves."""
+    assert skill_dir.parent == tmp_path
+    return lambda name, **defaults: make_skill(tmp_path / name, **defaults)
 
 
 @pytest.fixture

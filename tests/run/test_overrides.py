@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tao_skill.config.automl_settings import read_settings
 from tao_skill.errors import SpecError
-from tao_skill.run.overrides import read_document, read_overrides
+from tao_skill.run.overrides import read_document, read_overrides, read_search_settings
 
 DEMO = "metric_learning_recognition/retail-product-checkout-dataset_classification_demo"
 
@@ -132,3 +133,33 @@ def test_a_document_must_be_a_mapping(tmp_path: Path) -> None:
         read_document(tmp_path / "a.yaml")
     with pytest.raises(SpecError):
         read_document(tmp_path)
+
+
+def test_only_names_of_the_search_itself_are_settings_of_it() -> None:
+    given = read_overrides(["automl_seed=3", "metric=euclidean", "algorithm.depth=3", "max_minutes=5"])
+    assert given.values == {"metric": "euclidean", "algorithm.depth": 3, "max_minutes": 5}
+    assert given.automl == {"automl_seed": 3}
+
+
+@pytest.mark.parametrize(
+    ("texts", "settings"),
+    [
+        (["custom_param_ranges={a.b: {valid_options: [1, 2]}}"], {"a.b": {"valid_options": [1, 2]}}),
+        (["custom_param_ranges.a.b.valid_min=1", "custom_param_ranges.a.b.valid_max=2"],
+         {"a.b": {"valid_min": 1, "valid_max": 2}}),
+        # What is no range is told as such, with the parameter's whole name.
+        (["custom_param_ranges={a.b: [16, 32]}"], {"a.b": [16, 32]}),
+        (["custom_param_ranges={a.b: 16}", "custom_param_ranges.a.b.valid_min=1"], {"a.b": {"valid_min": 1}}),
+        (["custom_param_ranges=5", "custom_param_ranges.a.b.valid_min=1"], {"a.b": {"valid_min": 1}}),
+        (['{"automl_settings": {"custom_param_ranges": {"a": {"b": {"valid_min": 1}}}}}'], {"a.b": {"valid_min": 1}}),
+    ],
+)  # fmt: skip
+def test_ranges_are_noted_by_parameter(texts: list[str], settings: dict[str, Any]) -> None:
+    assert read_search_settings(texts) == {"custom_param_ranges": settings}
+
+
+def test_a_setting_that_has_parts_is_none() -> None:
+    with pytest.raises(SpecError) as caught:
+        read_settings(read_search_settings(["automl_seed=3", "automl_seed.x=1"]))
+    (problem,) = caught.value.problems
+    assert (problem.key, problem.expected) == ("automl_seed.x", "no such setting; the nearest is automl_seed")
