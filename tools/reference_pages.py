@@ -39,8 +39,8 @@ def _automl_settings() -> str:
         for leaf in schema_leaves(TypeAdapter(AutoML).json_schema())
     )
     return (
-        "# Settings of a search\n\n"
-        "Given as `--automl NAME=VALUE …`; those that begin with `automl_` also among the overrides of `run train`.\n\n"
+        "# Settings of a search\n\nGiven as `--automl NAME=VALUE …`; those that begin with `automl_`, and "
+        "`custom_param_ranges`, also among the overrides.\n\n"
         f"| Setting | Default | Allowed | Meaning |\n|---|---|---|---|\n{rows}\n\n## Algorithms\n\n"
         f"| `automl_algorithm` | What it does |\n|---|---|\n{algorithms}\n"
     )

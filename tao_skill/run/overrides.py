@@ -21,8 +21,9 @@ __all__ = ["POLICY_KEY", "Overrides", "flat_overrides", "read_document", "read_o
 POLICY_KEY = "automl_policy"
 _FORMS = 'KEY=VALUE, a JSON object such as {"train.num_epochs": 30}, or @file.yaml'
 _DATA_ROOT_NAME = "{S3_TRAIN}"
-_SEARCH = "automl_"
 _RANGES = "custom_param_ranges"
+# So begins what is meant for the search among overrides; other settings of it may be keys of a skill as well.
+_SETTINGS = ("automl_", _RANGES)
 _KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*")
 
 
@@ -116,7 +117,7 @@ def _collect(pairs: list[tuple[str, Any]], shorthands: dict[str, str], data_root
         if key == POLICY_KEY:
             policy = _policy_word(value)
             continue
-        if key not in shorthands and key.startswith(_SEARCH):
+        if key not in shorthands and key.startswith(_SETTINGS):
             _put_setting(search, key, value)
             continue
         full = shorthands.get(key, key)

@@ -136,9 +136,17 @@ def test_a_document_must_be_a_mapping(tmp_path: Path) -> None:
 
 
 def test_only_names_of_the_search_itself_are_settings_of_it() -> None:
-    given = read_overrides(["automl_seed=3", "metric=euclidean", "algorithm.depth=3", "max_minutes=5"])
+    given = read_overrides(
+        [
+            "automl_seed=3",
+            "custom_param_ranges.a.b.valid_min=1",
+            "metric=euclidean",
+            "algorithm.depth=3",
+            "max_minutes=5",
+        ]
+    )
     assert given.values == {"metric": "euclidean", "algorithm.depth": 3, "max_minutes": 5}
-    assert given.automl == {"automl_seed": 3}
+    assert given.automl == {"automl_seed": 3, "custom_param_ranges": {"a.b": {"valid_min": 1}}}
 
 
 @pytest.mark.parametrize(
