@@ -1,6 +1,7 @@
 """Read a skill's own files, so that every failure names the file and says how to repair it."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,11 +23,17 @@ def read_text(path: Path, next_step: str) -> str:
         raise _failure(path, str(error), "a readable UTF-8 text", next_step) from error
 
 
-def read_json(path: Path, next_step: str) -> dict[str, Any]:
-    """Return the JSON object in ``path``; NaN and Infinity are refused, as RFC 8259 does."""
+def read_json(path: Path, next_step: str, *, endless: bool = False) -> dict[str, Any]:
+    """Return the JSON object in ``path``; NaN and Infinity are refused, as RFC 8259 does.
+
+    With ``endless``, a key that holds one of them is left out instead: other generators write so what has no bound.
+    """
     text = read_text(path, next_step)
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
+        if endless:
+            document = json.loads(text, object_pairs_hook=_without_endless)
+        else:
+            document = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise _failure(path, str(error), "valid JSON (RFC 8259)", next_step) from error
     return _mapping(path, document, next_step)
@@ -64,6 +71,10 @@ def _mapping(path: Path, document: Any, next_step: str) -> dict[str, Any]:
 
 def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON number")
+
+
+def _without_endless(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: value for key, value in pairs if not (isinstance(value, float) and not math.isfinite(value))}
 
 
 def _failure(path: Path, found: str, expected: str, next_step: str) -> SkillError:

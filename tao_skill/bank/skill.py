@@ -21,7 +21,7 @@ from tao_skill.bank.tables import (
     parse_data_sources,
     parse_inference,
 )
-from tao_skill.config.schema import use_packaged
+from tao_skill.config.schema import NETWORK_ARCH, use_packaged
 from tao_skill.errors import Problem, SkillError, UsageError
 
 DEFAULT_SKILL = "tao-train-metric-learning-recognition"
@@ -51,6 +51,11 @@ class Skill:
     inference: list[InferenceRow]
     metric: str = ""
 
+    @property
+    def is_own(self) -> bool:
+        """Say whether it trains this package's model, whose schemas and templates the package could make itself."""
+        return self.info.network_arch == NETWORK_ARCH
+
     def schema(self, action: str) -> dict[str, Any]:
         """Return the packaged JSON Schema of ``action``.
 
@@ -59,7 +64,8 @@ class Skill:
             SkillError: the file is missing or does not parse.
         """
         self._check_action(action)
-        document = read_json(self.directory / "schemas" / f"{action}.schema.json", REGENERATE)
+        path = self.directory / "schemas" / f"{action}.schema.json"
+        document = read_json(path, self._repair(path), endless=not self.is_own)
         if self.directory == bank_root() / "skills" / DEFAULT_SKILL:
             use_packaged(action, document)
         return document
@@ -68,7 +74,7 @@ class Skill:
         """Return the packaged spec template of ``action``; raises as ``schema`` does."""
         self._check_action(action)
         named = self.info.spec_templates.get(action, f"references/spec_template_{action}.yaml")
-        return read_yaml(self.directory / named, REGENERATE)
+        return read_yaml(self.directory / named, self._repair(self.directory / named))
 
     def automl_runnable(self) -> tuple[bool, str]:
         """Say whether AutoML could train with this skill: its train schema and template exist and parse."""
@@ -102,11 +108,14 @@ class Skill:
         """
         named = dict(self.info.spec_shorthand_keys)
         for path in sorted(self.directory.glob(DEPLOY_INFO)):
-            facts = load_skill_info(path)
+            facts = load_skill_info(path, foreign=not _in_bank(self.directory))
             if action in facts.actions:
                 named |= facts.spec_shorthand_keys
         own = {name: f"{action}.{key.rpartition('.')[2]}" for name, key in named.items() if key not in known}
         return named | {name: key for name, key in own.items() if key in known}
+
+    def _repair(self, path: Path) -> str:
+        return REGENERATE if self.is_own else f"add or correct {path}"
 
     def _check_action(self, action: str) -> None:
         if action not in self.info.actions:
@@ -162,14 +171,14 @@ def load_skill(directory: Path) -> Skill:
     Raises:
         SkillError: a file is missing or malformed, or a table speaks of an action the skill does not have.
     """
-    info = load_skill_info(directory / SKILL_INFO)
+    own = _in_bank(directory)
+    info = load_skill_info(directory / SKILL_INFO, foreign=not own)
     document = directory / SKILL_DOCUMENT
     if not document.exists():
         # Schema, template and facts are enough to tune what another runner's skill holds.
         return Skill(info.name, directory, info, [], [])
     text = read_text(document, f"add {document}")
     # A skill of another bank may say nothing in tables; one of this bank must.
-    own = directory.parent == bank_root() / "skills"
     sources = parse_data_sources(text, str(document)) if own or has_table(text, DATA_SOURCE_HEADER) else []
     functions = parse_inference(text, str(document)) if own or has_table(text, INFERENCE_HEADER) else []
     spoken = [(row.line, row.action) for row in sources]
@@ -183,6 +192,10 @@ def load_skill(directory: Path) -> Skill:
     if problems:
         raise SkillError(f"{document} speaks of actions that the skill does not have.", problems=problems)
     return Skill(info.name, directory, info, sources, functions, monitored_metric(text))
+
+
+def _in_bank(directory: Path) -> bool:
+    return directory.parent == bank_root() / "skills"
 
 
 def _summary(directory: Path) -> SkillSummary:

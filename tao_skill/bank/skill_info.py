@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 from tao_skill.bank.documents import read_yaml
 from tao_skill.errors import Problem, SkillError
 
-SpecKey = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$")]
+SpecKey = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+ShortName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
 
 
 class _Document(BaseModel):
@@ -72,7 +73,7 @@ class SkillInfo(_Document):
     key_defaults: dict[SpecKey, Any] = Field(
         default_factory=dict, description="Values that replace the template's for this skill."
     )
-    spec_shorthand_keys: dict[Name, SpecKey] = Field(
+    spec_shorthand_keys: dict[ShortName, SpecKey] = Field(
         default_factory=dict, description="Short names a user may type for a spec key."
     )
     spec_templates: dict[Name, str] = Field(
@@ -81,8 +82,8 @@ class SkillInfo(_Document):
     description: str = Field(default="", description="What the skill is for, in a sentence or two.")
 
 
-def load_skill_info(path: Path) -> SkillInfo:
-    """Read and check one skill_info.yaml.
+def load_skill_info(path: Path, *, foreign: bool = False) -> SkillInfo:
+    """Read and check one skill_info.yaml; in a ``foreign`` one, unknown keys are another program's and left alone.
 
     Raises:
         SkillError: the file is missing or malformed; every wrong key is named, unknown ones with the nearest.
@@ -90,7 +91,7 @@ def load_skill_info(path: Path) -> SkillInfo:
     next_step = f"correct {path}; its form is in schemas/skill_info.schema.json"
     document = read_yaml(path, next_step)
     try:
-        return SkillInfo.model_validate(document)
+        return SkillInfo.model_validate(document, extra="ignore" if foreign else None)
     except ValidationError as error:
         raise SkillError(
             f"{path} does not have the form of a skill_info document.",

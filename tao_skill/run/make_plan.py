@@ -232,6 +232,7 @@ def read_form(skill: Skill, action: str) -> _Form:
 
     Raises:
         UsageError: the skill has no such action.
+        SkillError: a file is missing or malformed, and the skill is none whose files could be made here.
     """
     if action not in skill.info.actions:
         known = list(skill.info.actions)
@@ -245,6 +246,8 @@ def read_form(skill: Skill, action: str) -> _Form:
     try:
         return _Form(skill.schema(action), skill.template(action))
     except SkillError as error:
+        if not skill.is_own:
+            raise
         return _Form(json_schema(action), template(action), error.message)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tao_skill.bank.skill import Skill
-from tao_skill.config.schema import NETWORK_ARCH
 from tao_skill.errors import Problem, SkillError
 from tao_skill.run.dispatch import trainer_command
 from tao_skill.run.record import CommandFor
@@ -37,7 +36,7 @@ class Program:
 
 def command_of(skill: Skill) -> CommandFor:
     """Return what gives the command line of each action of a skill."""
-    if skill.info.network_arch == NETWORK_ARCH:
+    if skill.is_own:
         return trainer_command
     return lambda action, spec_file: program_of(skill, action).command(spec_file)
 
@@ -58,7 +57,7 @@ def program_of(skill: Skill, action: str) -> Program:
                 next_step="correct skill_info.yaml, or reinstall the skill",
             )
         return Program(tuple(fact.execution.args), str(script), fact.execution.config_format)
-    if skill.info.network_arch == NETWORK_ARCH:
+    if skill.is_own:
         return Program((sys.executable, "-m", "tao_skill.cli.ml_recog", action, "-e", CONFIG_PATH))
     words = tuple(shlex.split(fact.command))
     if not words:

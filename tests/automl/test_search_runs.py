@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,6 @@ from tao_skill.run.runner import run
 from tao_skill.run.search_files import load_history, write_report
 
 ROOT = Path(__file__).parents[2]
-NewSkill = Callable[..., Path]
 
 
 def request(tmp_path: Path, skill_dir: Path, *overrides: str, **settings: Any) -> RunRequest:
@@ -376,18 +374,3 @@ def test_a_skill_without_a_document_is_tuned_by_schema_and_template(tmp_path: Pa
     with pytest.raises(SpecError, match="what to optimise"):
         run(request(tmp_path, skill_dir))
     assert run(request(tmp_path, skill_dir, metric="score")).status == JobStatus.COMPLETE
-
-
-def test_a_skills_own_keys_are_not_taken_for_settings_of_the_search(tmp_path: Path, new_skill: NewSkill) -> None:
-    skill_dir = new_skill("own-keys", metric="euclidean", direction="up")
-    plan = plan_run(request(tmp_path, skill_dir, "metric=cosine", "direction=down", "automl_seed=4"))
-    assert (plan.spec["metric"], plan.spec["direction"]) == ("cosine", "down")
-    assert plan.search is not None
-    assert (plan.search["metric"], plan.search["direction"]) == ("score", "maximize")
-    assert plan.search["settings"]["automl_seed"] == 4
-    with pytest.raises(SpecError) as caught:
-        plan_run(request(tmp_path, new_skill("plain"), "metric=cosine", "fit.rte=1"))
-    assert {one.key: one.expected for one in caught.value.problems} == {
-        "metric": "no such key of the spec; a setting of the search is --automl metric=…",
-        "fit.rte": "no such key; the nearest is fit.rate",
-    }

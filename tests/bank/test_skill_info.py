@@ -38,6 +38,23 @@ def test_an_unknown_key_is_an_error_that_names_the_nearest(tmp_path: Path) -> No
     assert str(path) in caught.value.message
 
 
+def test_what_another_program_reads_is_left_alone_in_a_skill_of_another_bank(tmp_path: Path) -> None:
+    execution = {"type": "python_script", "script": "s.py", "image": "x"}
+    changes: dict[str, object] = {
+        "containers": ["x"],
+        "actions": {"train": {"execution": execution, "gpus": 1}},
+        "gpu_spec_key": "Trainer.num_GPUs",
+        "key_defaults": {"Model.Head.dim": 3},
+        "spec_shorthand_keys": {"LR": "Optim.LR"},
+    }
+    info = load_skill_info(written(tmp_path, changes), foreign=True)
+    assert info.actions["train"].execution is not None
+    assert info.spec_shorthand_keys == {"LR": "Optim.LR"}
+    with pytest.raises(SkillError) as caught:
+        load_skill_info(written(tmp_path, changes))
+    assert len(caught.value.problems) == 3
+
+
 def test_an_unknown_key_deep_inside_names_the_nearest_of_its_own_place(tmp_path: Path) -> None:
     actions = {"train": {"command": "x", "inputs": {"a.b": {"type": "file", "optinal": True}}, "outputs": {}}}
     with pytest.raises(SkillError) as caught:
