@@ -150,7 +150,7 @@ def find_skill(name: str | None = None) -> Skill:
         hint = f"did you mean {near[0]}?" if near else f"one of {known}"
     raise SkillError(
         f"There is no model skill {wanted!r}.",
-        problems=[Problem("skill", wanted, hint)],
+        problems=[Problem("skill", wanted, f"{hint}; a folder is named with a slash, such as ./{wanted}")],
         next_step="python -m tao_skill skills",
     )
 

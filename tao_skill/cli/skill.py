@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tao_skill.cli.arguments import skill_place
 from tao_skill.cli.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     )
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, dest="verb")
     show = verbs.add_parser("show", help="its actions, data sources and inference functions", parents=parents)
-    show.add_argument("name", nargs="?", help="name of the skill (default: the recognition skill)")
+    show.add_argument("name", nargs="?", type=skill_place, help="skill, or its folder (default: the recognition skill)")
     show.set_defaults(call=_show)
     install = verbs.add_parser("install", help="copy a skill, whole, to a folder of skills", parents=parents)
     install.add_argument("name", help="name of the skill")

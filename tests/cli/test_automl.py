@@ -50,6 +50,19 @@ def test_run_status_and_report(folder: Path) -> None:
     assert (code, "no AutoML search" in error["error"]["message"]) == (9, True)
 
 
+def test_a_folder_here_may_be_named_without_a_slash(folder: Path) -> None:
+    code, plan = tao_skill(folder, "automl", "run", "--skill", "tiny-skill", "--dry-run")
+    assert (code, plan["skill_dir"]) == (0, str(folder / "tiny-skill"))
+    (folder / "empty").mkdir()
+    code, error = tao_skill(folder, "run", "train", "--skill", "empty", "--dry-run")
+    assert code != 0
+    assert "such as ./empty" in error["error"]["problems"][0]["expected"]
+    # The bank's own come first.
+    (folder / "tiny-skill").rename(folder / "tao-train-metric-learning-recognition")
+    code, shown = tao_skill(folder, "skill", "show", "tao-train-metric-learning-recognition")
+    assert (code, shown["skill_dir"]) == (0, str(ROOT / "skills" / "tao-train-metric-learning-recognition"))
+
+
 def test_settings_may_stand_among_the_overrides(folder: Path) -> None:  # R20
     code, plan = tao_skill(
         folder, "run", "train", "--skill", "./tiny-skill", "--dry-run", "--overrides", "automl_max_recommendations=7",
