@@ -109,6 +109,8 @@ def make_plan(
     warnings += prepared.warnings if prepared is not None else []
     if job_id is None:
         warnings.append(_not_looked_at(inputs, store))
+    if dispatch.target != AUTOML:
+        warnings += _idle_settings(request, given, dispatch.reason)
     return RunPlan(
         action=request.action,
         skill=skill.name,
@@ -210,6 +212,16 @@ def _search(
 
     settings = search_settings(request, given)
     return prepare_search(skill, form.schema, spec, given.values, settings)
+
+
+def _idle_settings(request: RunRequest, given: Overrides, reason: str) -> list[str]:
+    """Check the settings of a search although there is none, and say that they do nothing."""
+    named = [*given.automl, *read_search_settings(request.automl)]
+    if not named:
+        return []
+    search_settings(request, given)
+    verb = "does" if len(named) == 1 else "do"
+    return [f"{', '.join(dict.fromkeys(named))} {verb} nothing in this run, which is no search: {reason}."]
 
 
 def _no_search_for_ray(reason: str) -> UsageError:

@@ -349,3 +349,17 @@ def test_a_gallery_takes_the_references_place(data_root: Path, tmp_path: Path) -
     with pytest.raises(SpecError) as caught:
         plan(tmp_path, "inference", asked[0], f"inference.gallery={tmp_path / 'none'}", data_root=str(data_root))
     assert [problem.key for problem in caught.value.problems] == ["inference.gallery"]
+
+
+@pytest.mark.usefixtures("skill")
+@pytest.mark.parametrize("settings", [{"automl": [{"automl_seed": 3}]}, {"overrides": ["automl_seed=3"]}])
+def test_settings_of_a_search_that_is_none_are_checked_and_told(
+    tmp_path: Path, data_root: Path, settings: dict[str, Any]
+) -> None:
+    asked = {"action": "train", "data_root": str(data_root), "results_root": str(tmp_path), "automl_policy": "off"}
+    made = plan_run(RunRequest(**asked, **settings))
+    assert [one for one in made.warnings if one.startswith("automl_seed does nothing in this run, which is no search")]
+    wrong = json.loads(json.dumps(settings).replace("automl_seed", "automl_sede"))
+    with pytest.raises(SpecError) as caught:
+        plan_run(RunRequest(**asked, **wrong))
+    assert caught.value.problems[0].expected == "no such setting; the nearest is automl_seed"
