@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tao_skill.config.automl_settings import RANGE_PARTS
+from tao_skill.config.automl import RANGE_PARTS
 from tao_skill.config.leaves import Leaf
 from tao_skill.errors import Problem
 

@@ -10,8 +10,7 @@ from typing import Any
 from tao_skill.automl.own_range import UnusableError
 from tao_skill.automl.parameter import Parameter
 from tao_skill.automl.ranges import parameter_for
-from tao_skill.config.automl import AutoML
-from tao_skill.config.automl_settings import RANGE_PARTS
+from tao_skill.config.automl import RANGE_PARTS, AutoML
 from tao_skill.config.leaves import Leaf, schema_leaves
 from tao_skill.config.relations import relation_problems, without_effect
 from tao_skill.errors import Problem, SpecError

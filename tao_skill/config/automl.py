@@ -7,7 +7,10 @@ from pydantic.dataclasses import dataclass
 
 from tao_skill.config.parameter import SECTION, parameter
 
-__all__ = ["AutoML"]
+__all__ = ["RANGE_PARTS", "AutoML"]
+
+# What an own range of a parameter is made of.
+RANGE_PARTS = ("valid_min", "valid_max", "valid_options", "option_weights", "disable_list")
 
 
 @dataclass(config=SECTION)

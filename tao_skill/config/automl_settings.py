@@ -14,7 +14,7 @@ from tao_skill.config.endpoint import endpoint_problems
 from tao_skill.config.secrets import HIDDEN, KEY_VARIABLE
 from tao_skill.errors import Problem, SpecError
 
-__all__ = ["RANGE_PARTS", "SETTING_NAMES", "is_setting", "read_settings"]
+__all__ = ["SETTING_NAMES", "is_setting", "read_settings"]
 
 # Other names of the same settings; the peer's own among them.
 _ALIASES = {
@@ -47,9 +47,6 @@ _REFUSED = {
 }
 _SECRET = re.compile(r"^(automl_)?llm_.*key|^api_key$", re.IGNORECASE)
 SETTING_NAMES: tuple[str, ...] = tuple(field.name for field in fields(AutoML))
-
-# What a range of custom_param_ranges may be made of.
-RANGE_PARTS = ("valid_min", "valid_max", "valid_options", "option_weights", "disable_list")
 
 
 def is_setting(key: str) -> bool:

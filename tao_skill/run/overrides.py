@@ -133,7 +133,7 @@ def _put_setting(search: dict[str, Any], key: str, value: Any) -> None:
 
     What else has dots, or is no range, is noted as it is: no setting is called so, and whoever reads them says it.
     """
-    from tao_skill.config.automl_settings import RANGE_PARTS  # a moment to import, and seldom needed
+    from tao_skill.config.automl import RANGE_PARTS  # a moment to import, and seldom needed
 
     name = key.removeprefix("automl_settings.")
     if not name.startswith(f"{_RANGES}."):
