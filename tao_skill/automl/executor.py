@@ -54,6 +54,9 @@ class Executor(Protocol):
     def can_go_on(self) -> bool:
         """Say whether a trial that was stopped can train on from its checkpoint; else it begins anew."""
 
+    def can_begin_from(self, trial: Trial) -> bool:
+        """Say whether another trial can begin from a trial's newest checkpoint, even while that one trains."""
+
     def check(self, values: Mapping[str, Any]) -> Sequence[Problem]:
         """Return what is wrong with values, by dotted key, before they cost anything."""
 

@@ -22,7 +22,7 @@ from tao_skill.automl.journal import STUDY_NAME, open_journal, set_aside
 from tao_skill.automl.parameter import Parameter
 from tao_skill.automl.searcher import Ended, Recommendation
 from tao_skill.automl.space import SearchSpace
-from tao_skill.automl.starting import near, starting_values
+from tao_skill.automl.starting import others, starting_values
 from tao_skill.config.automl import AutoML
 from tao_skill.errors import Problem
 
@@ -74,7 +74,7 @@ class OptunaSearcher:
         if self.is_used_up():
             return None
         if self._name == "bayesian" and number < _STARTUP_TRIALS:
-            return self._drawn(number, self._near_what_works)
+            return self._drawn(number, self._from_what_works)
         for _ in range(_DRAWS):
             trial = self._draw(self._name)
             values = self._decoded(trial.params)
@@ -94,11 +94,11 @@ class OptunaSearcher:
         return False
 
     def go_on_from(self, best: Trial) -> Recommendation | None:
-        """Return values near the best ones; None for algorithms that don't draw near what works."""
+        """Return other values for some of the best's; None for algorithms that don't draw from what works."""
         if self._name != "bayesian":
             return None
         number = len(self._history.trials)
-        found = self._drawn(number, lambda _, chance: near(self._space.parameters, best.values, chance), best)
+        found = self._drawn(number, lambda _, chance: others(self._space.parameters, best.values, chance), best)
         if found is None:
             return None
         return replace(found, origin=f"from trial {best.number}, other values", continues=best.number)
@@ -171,7 +171,7 @@ class OptunaSearcher:
         left = next(self._left(source) or iter(()), None)
         return None if left is None else self.recommend(number, left, "search")
 
-    def _near_what_works(self, number: int, chance: random.Random) -> dict[str, Any]:
+    def _from_what_works(self, number: int, chance: random.Random) -> dict[str, Any]:
         return starting_values(self._space.parameters, self._baseline, self._history, number, chance)
 
     def _anywhere(self, number: int, chance: random.Random) -> dict[str, Any]:

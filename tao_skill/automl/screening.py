@@ -1,10 +1,10 @@
 """How long trials train before they are compared, where the wall clock holds too few full trainings for a search.
 
 All trials then pause at the same epoch; the best few go on from their checkpoints to a later one, and the best of
-those trains for the rest of the time, as long as it improves: then the other finalists do. Where none of them improves
-any more, new trials go on from the best one's checkpoint with other values (where the algorithm proposes such), or the
-baseline does, which a plain training would have trained in all that time. Where the time is too little even for that,
-no trial pauses, and the clock ends those that run.
+those trains for the rest of the time, as long as it improves. What else runs, or runs then, are new trials that begin
+from the best one's checkpoint with other values, where the algorithm proposes such; else the other finalists as long as
+they improve, and the baseline, which a plain training would have trained in all that time. Where the time is too little
+even for that, no trial pauses, and the clock ends those that run.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ __all__ = [
     "final_epoch",
     "finalists",
     "first_pause",
+    "improving_finalist",
     "is_flat",
     "next_finalist",
 ]
@@ -90,14 +91,20 @@ def is_flat(history: SearchHistory, trial: Trial) -> bool:
 def next_finalist(history: SearchHistory) -> tuple[Trial, int] | None:
     """Return the finalist that goes on next, and the epoch at which it pauses, 0 where it doesn't.
 
-    Those that have not been compared yet come first; then the best that isn't flat.
+    Those that have not been compared yet come first; then the best of all, if it isn't flat.
     """
-    waiting = [one for one in finalists(history) if _can_go_on(history, one)]
-    until = final_epoch(history)
-    for trial in waiting:
-        if trial.last_epoch < until:
+    best, until = finalists(history), final_epoch(history)
+    for trial in best:
+        if trial.last_epoch < until and _can_go_on(history, trial):
             return trial, until
-    return next(((trial, 0) for trial in waiting if not is_flat(history, trial)), None)
+    goes_on = best and _can_go_on(history, best[0]) and not is_flat(history, best[0])
+    return (best[0], 0) if goes_on else None
+
+
+def improving_finalist(history: SearchHistory) -> Trial | None:
+    """Return the best finalist that can go on and isn't flat."""
+    waiting = (one for one in finalists(history) if _can_go_on(history, one))
+    return next((one for one in waiting if not is_flat(history, one)), None)
 
 
 def baseline_again(history: SearchHistory) -> Trial | None:

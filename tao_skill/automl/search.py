@@ -13,6 +13,7 @@ from tao_skill.automl.screening import (
     can_be_judged,
     finalists,
     first_pause,
+    improving_finalist,
     is_flat,
     next_finalist,
 )
@@ -163,9 +164,9 @@ class Search:
         self._runner.forget(out_of_race(self._history, self._settings, self._searcher.needed()))
 
     def _train_on(self) -> None:
-        """Let the best of the trials that paused go on, so that few epochs alone don't decide; then those that improve.
+        """Let the best of the trials that paused go on, so that few epochs alone don't decide; then the best of all.
 
-        What is left of the time goes into new trials from the best one's checkpoint, or into the baseline.
+        What is left of time and room goes into new trials from that one's checkpoint, or into whatever still improves.
         """
         while not self._budget.is_target_reached():
             while self._runner.has_room and self._train_next():
@@ -182,6 +183,8 @@ class Search:
             self._go_on(*finalist)
         elif (found := self._from_the_best()) is not None:
             self._add(found, 0)
+        elif (trial := improving_finalist(self._history)) is not None:
+            self._go_on(trial, 0)
         elif (baseline := baseline_again(self._history)) is not None:
             self._go_on(baseline, 0)
         else:
@@ -189,17 +192,17 @@ class Search:
         return True
 
     def _from_the_best(self) -> Recommendation | None:
-        """Return other values for the best checkpoint that no trial trains on, where the algorithm has some.
+        """Return other values for the best checkpoint that can be had, where the algorithm has some.
 
-        None where only lesser trials are idle, where there are as many trials as may be, or where such values failed.
+        None where only lesser trials have one, where there are as many trials as may be, or where such values failed.
         """
         trials = self._history.trials
         tried = [trial for trial in trials if trial.continues is not None and trial.ended][-_FAILURES_BORNE:]
         failing = len(tried) == _FAILURES_BORNE and all(trial.state == "failed" for trial in tried)
         if failing or len(trials) >= self._settings.automl_max_recommendations:
             return None
-        idle = (one for one in finalists(self._history) if one.ended and one.last_epoch < self._history.full_epochs)
-        best = next(idle, None)
+        unfinished = (one for one in finalists(self._history) if one.last_epoch < self._history.full_epochs)
+        best = next((one for one in unfinished if self._runner.can_begin_from(one)), None)
         return None if best is None else self._searcher.go_on_from(best)
 
     def _finish_winner(self) -> None:

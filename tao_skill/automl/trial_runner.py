@@ -103,6 +103,10 @@ class TrialRunner:
         """Say whether a trial that was stopped can train on."""
         return self._executor.can_go_on
 
+    def can_begin_from(self, trial: Trial) -> bool:
+        """Say whether another trial can begin from the newest checkpoint of this one."""
+        return self._executor.can_begin_from(trial)
+
     @property
     def has_room(self) -> bool:
         """Say whether a slot is free."""

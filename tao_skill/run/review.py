@@ -27,9 +27,10 @@ from tao_skill.run.prepare_search import PreparedSearch, new_history, prepare_se
 from tao_skill.run.redaction import redacted
 from tao_skill.run.request import RunRequest
 from tao_skill.run.results_root import open_store
-from tao_skill.run.slots import LocalSlots, trial_job_id
+from tao_skill.run.slots import LocalSlots
 from tao_skill.run.stage import stage_inputs
 from tao_skill.run.trial_reports import epoch_cost
+from tao_skill.run.trial_sources import trial_job_id
 from tao_skill.storage.locate import is_remote
 
 __all__ = ["review_plan", "review_search"]

@@ -28,19 +28,15 @@ from tao_skill.run.program import Program
 from tao_skill.run.redaction import redacted
 from tao_skill.run.trial_end import checkpoint_bytes, conclude_trial, end_of, forget_checkpoints, held_value
 from tao_skill.run.trial_reports import ReportReader
+from tao_skill.run.trial_sources import TrialSources, trial_job_id
 from tao_skill.run.trial_spec import ACTION, TrialForm, goes_on_from
 
-__all__ = ["LocalSlots", "RunningTrial", "trial_job_id"]
+__all__ = ["LocalSlots", "RunningTrial"]
 
 _log = logging.getLogger(__name__)
 # After so many seconds a trial that was asked to end is killed.
 GRACE_SECONDS = 30.0
 WORKER_LOG = "workers.log"
-
-
-def trial_job_id(search_id: str, number: int) -> str:
-    """Return the id of a trial's job."""
-    return f"{search_id}-t{number:03d}"
 
 
 @dataclass
@@ -129,6 +125,7 @@ class LocalSlots:
     ) -> None:
         self._form, self._program, self._store, self._search = form, program, store, search
         self.metric = metric
+        self._sources, self._running = TrialSources(store, search), set[int]()
         self._slots = [Slot(env) for env in _environments(slots)]
 
     @property
@@ -140,6 +137,10 @@ class LocalSlots:
     def can_go_on(self) -> bool:
         """Say whether a trial that was stopped can train on from its checkpoint."""
         return self._form.can_go_on
+
+    def can_begin_from(self, trial: Trial) -> bool:
+        """Say whether another trial can begin from a trial's newest checkpoint, even while that one trains."""
+        return self._sources.can_be_copied(trial) if trial.number in self._running else trial.checkpoints_kept
 
     def check(self, values: Mapping[str, Any]) -> Sequence[Problem]:
         """Return what is wrong with values by every rule of the skill."""
@@ -157,6 +158,7 @@ class LocalSlots:
         reader = ReportReader(folder, self.metric, trial.epochs)
         spec_file = folder / f"spec.{self._program.config_format}"
         slot.busy = True
+        self._running.add(trial.number)
         worker.give({"id": trial.number, "log": str(folder / LOG_FILE), **self.work(spec_file)})
         return RunningTrial(self, slot, worker, trial, folder, reader, since)
 
@@ -184,6 +186,8 @@ class LocalSlots:
     def take_end(self, running: RunningTrial, end: End) -> End:
         """Free the slot and write down how the trial ended; return that, or how it failed of being written down."""
         running.slot.busy = False
+        self._running.discard(running.trial.number)
+        self._sources.drop(running.trial)
         if end.state == "failed" or running.killed or running.worker.exit_code is not None:
             running.worker.kill()
             running.slot.worker = None
@@ -194,7 +198,8 @@ class LocalSlots:
         return end
 
     def close(self) -> None:
-        """End all workers."""
+        """End all workers, and remove what was copied for them."""
+        self._sources.close()
         for slot in self._slots:
             if slot.worker is not None:
                 slot.worker.kill()
@@ -230,8 +235,8 @@ class LocalSlots:
         folder.mkdir(parents=True, exist_ok=True)
         parent = None
         if trial.continues is not None:
-            source = trial_job_id(self._search.job_id, trial.continues)
-            parent = goes_on_from(source, self._store.folder(source) / ACTION)
+            copied = trial.continues in self._running
+            parent = self._sources.copied(trial.continues, trial) if copied else self._sources.files(trial.continues)
         built = self._form.build(trial.values, trial.epochs, results_dir, goes_on_from(job_id, folder), parent)
         spec_file = folder / f"spec.{self._program.config_format}"
         spec = without_secrets(built.spec)

@@ -48,6 +48,7 @@ class Machine:
     """An executor whose trials take a second an epoch; trial n reaches ``heights[n]``, with ``speeds[n]``."""
 
     can_go_on = True
+    copies = True  # whether a trial may begin from one that runs
 
     def __init__(self, clock: Clock, heights: list[float], speeds: list[float], slots: int = 1) -> None:
         self.clock, self.heights, self.speeds, self.slots = clock, heights, speeds, slots
@@ -55,6 +56,9 @@ class Machine:
         self.starts: list[tuple[int, int]] = []
         self.forgotten: list[int] = []
         self.running = 0
+
+    def can_begin_from(self, trial: Trial) -> bool:
+        return trial.number in self.epochs and (trial.ended or self.copies)
 
     def check(self, values: Mapping[str, Any]) -> list[Problem]:
         del values

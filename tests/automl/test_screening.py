@@ -134,6 +134,28 @@ def test_two_at_once_share_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None
     assert history.trials[2].last_epoch == went_on[-1]
 
 
+def test_while_the_best_improves_others_begin_from_its_newest_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    heights, speeds = [0.5, 0.9, *[0.4] * 38], [50.0, 0.06, *[50.0] * 38]
+    history, machine = searched(monkeypatch, heights, speeds, 150, trials=40, learns=True, slots=2)
+    branches = [one for one in history.trials if one.continues is not None]
+    assert {one.continues for one in branches} == {1}
+    begins = [epoch for number, epoch in machine.starts if number >= branches[0].number]
+    assert begins == sorted(set(begins))
+    assert len(begins) == len(branches) >= 2
+    assert [one.begun for one in branches] == begins
+    assert history.winner == 1
+
+
+def test_where_nothing_of_a_running_trial_can_be_copied_idle_ones_are_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Machine, "copies", False)
+    heights, speeds = [0.5, 0.9, *[0.4] * 38], [50.0, 0.06, *[50.0] * 38]
+    history, _ = searched(monkeypatch, heights, speeds, 150, trials=40, learns=True, slots=2)
+    assert 1 not in {one.continues for one in history.trials}
+    assert history.winner == 1
+
+
 @pytest.mark.parametrize("slots", [2, 4])
 def test_lesser_trials_are_no_start_for_others(monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
     history, _ = searched(monkeypatch, _rising_from(8), [50.0] * 40, 100, trials=40, learns=True, slots=slots)
