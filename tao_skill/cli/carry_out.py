@@ -58,7 +58,8 @@ def _record(message: dict[str, Any], error: BaseException) -> None:
     known = error if isinstance(error, TaoSkillError) else InternalError(f"{type(error).__name__}: {error}")
     store = open_store(message["results_root"])
     record = store.load(message["job_id"])
-    if record.status in (JobStatus.PENDING, JobStatus.RUNNING):
+    mine = record.runner_pid == os.getpid()  # another process may have the job by now
+    if mine and record.status in (JobStatus.PENDING, JobStatus.RUNNING):
         store.update(record.job_id, status=JobStatus.ERROR, reason=known.message, error=known.document())
 
 

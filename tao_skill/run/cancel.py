@@ -14,9 +14,14 @@ from tao_skill.run.remote_jobs import refuse_foreign
 
 __all__ = ["cancel_job"]
 
+# Trials get so long to come to a checkpoint, before they are killed and the search writes its report.
+_TRIAL_SECONDS = 30.0
+
 
 def cancel_job(store: JobStore, job_id: str, grace: float = GRACE_SECONDS) -> JobRecord:
     """Mark a job as canceled and end its processes: asked to first, killed after ``grace`` seconds.
+
+    A search ends by itself, with its trials; it is waited for, but not killed.
 
     Raises:
         JobError: no such job, or one that has ended already.
@@ -33,7 +38,7 @@ def cancel_job(store: JobStore, job_id: str, grace: float = GRACE_SECONDS) -> Jo
     marked = store.update(record.job_id, status=JobStatus.CANCELED, reason="canceled by `jobs cancel`")
     if marked.pid is not None and marked.pid == marked.runner_pid:
         # A search: its runner reads the mark, and stops its trials at their last checkpoints.
-        _wait_for_end(marked, grace)
+        _wait_for_end(marked, grace + _TRIAL_SECONDS)
     elif marked.pid is not None:
         stop_group(marked.pid, marked.process_start_time, grace)
     else:

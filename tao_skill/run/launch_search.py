@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -12,8 +13,6 @@ from tao_skill.automl.history import SearchHistory
 from tao_skill.bank.skill import Skill, find_skill
 from tao_skill.config.automl_settings import read_settings
 from tao_skill.config.keys import flatten
-from tao_skill.config.secrets import without_secrets
-from tao_skill.config.yaml_text import dump_yaml
 from tao_skill.errors import JobError, Problem
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.reconcile import action_folder
@@ -27,12 +26,22 @@ from tao_skill.run.overrides import read_overrides
 from tao_skill.run.plan import RunPlan
 from tao_skill.run.prepare_search import PreparedSearch, new_history, prepare_search
 from tao_skill.run.publish import publishing
-from tao_skill.run.record import SPEC_FILE
+from tao_skill.run.record import give_up
 from tao_skill.run.remote_jobs import refuse_foreign
 from tao_skill.run.request import RunRequest
 from tao_skill.run.result import RunResult, result_of
-from tao_skill.run.search_files import BEST_REC, HISTORY, PAGE, REPORT, load_history, save_documents, save_history
+from tao_skill.run.search_files import (
+    BEST_REC,
+    HISTORY,
+    PAGE,
+    REPORT,
+    load_history,
+    save_documents,
+    save_history,
+    save_spec,
+)
 from tao_skill.run.search_job import run_search
+from tao_skill.run.search_lock import own_search
 from tao_skill.run.signed_links import with_links
 from tao_skill.run.stage import find_inputs, stage_inputs
 from tao_skill.storage.locate import redact
@@ -47,14 +56,15 @@ def launch_search(
     request: RunRequest, skill: Skill, plan: RunPlan, spec: dict[str, Any], *, store: JobStore, record: JobRecord
 ) -> RunResult:
     """Search for the values of a planned training, whose ``spec`` has local paths, and return how it ended."""
-    given = read_overrides(request.overrides, skill.info.spec_shorthand_keys, request.data_root)
-    settings = search_settings(request, given)
-    prepared = prepare_search(skill, skill.schema("train"), plan.spec, plan.overrides, settings)
-    # Nodes of a cluster bring the inputs to themselves.
-    prepared = prepared.on(plan.spec if settings.automl_platform == "ray" else spec)
-    history = new_history(prepared, record.job_id)
-    history.data_root = redact(request.data_root) if request.data_root else None
-    return _run(prepared, store, record, history)
+    with own_search(record), _told(store, record):
+        given = read_overrides(request.overrides, skill.info.spec_shorthand_keys, request.data_root)
+        settings = search_settings(request, given)
+        prepared = prepare_search(skill, skill.schema("train"), plan.spec, plan.overrides, settings)
+        # Nodes of a cluster bring the inputs to themselves.
+        prepared = prepared.on(plan.spec if settings.automl_platform == "ray" else spec)
+        history = new_history(prepared, record.job_id)
+        history.data_root = redact(request.data_root) if request.data_root else None
+        return _run(prepared, store, record, history)
 
 
 def resume_search(store: JobStore, job_id: str, changes: Mapping[str, Any] | None = None) -> RunResult:
@@ -63,10 +73,17 @@ def resume_search(store: JobStore, job_id: str, changes: Mapping[str, Any] | Non
     ``changes`` are settings that it goes on with, such as another platform.
 
     Raises:
-        JobError: no such search, or one that is running or complete.
+        JobError: no such search, or one that is complete or that another process works on.
     """
-    record = store.reconcile(store.load(job_id))
+    record = store.load(job_id)
     refuse_foreign(store, record, "resumed")
+    load_history(record)  # nothing is locked of a job that is no search
+    with own_search(record):
+        return _go_on(store, store.reconcile(store.load(record.job_id)), changes or {})
+
+
+def _go_on(store: JobStore, record: JobRecord, changes: Mapping[str, Any]) -> RunResult:
+    """Go on with a search that this process holds."""
     history = load_history(record)
     if record.status not in (JobStatus.ERROR, JobStatus.CANCELED, JobStatus.UNKNOWN):
         raise JobError(
@@ -77,7 +94,7 @@ def resume_search(store: JobStore, job_id: str, changes: Mapping[str, Any] | Non
     skill = find_skill(history.skill_dir)
     flat = flatten(record.spec)
     explicit = {key: flat.get(key) for key, source in record.provenance.items() if source in _GIVEN}
-    settings = read_settings(history.settings | dict(changes or {}))
+    settings = read_settings(history.settings | dict(changes))
     history.settings = asdict(settings)
     prepared = prepare_search(skill, skill.schema("train"), record.spec, explicit, settings)
     inputs = find_inputs(record.spec, skill.info.actions[record.action].inputs)
@@ -89,7 +106,19 @@ def resume_search(store: JobStore, job_id: str, changes: Mapping[str, Any] | Non
     record = store.update(
         record.job_id, status=JobStatus.PENDING, reason="resumed", pid=None, process_start_time=None, **this_process()
     )
-    return _run(prepared, store, record, history)
+    with _told(store, record):
+        return _run(prepared, store, record, history)
+
+
+@contextmanager
+def _told(store: JobStore, record: JobRecord) -> Iterator[None]:
+    """Write down why a search did not begin, where its record doesn't tell an end by then."""
+    try:
+        yield
+    except BaseException as error:
+        if not store.load(record.job_id).ended:
+            give_up(store, record.job_id, error)
+        raise
 
 
 def summary(history: SearchHistory, record: JobRecord) -> dict[str, Any]:
@@ -135,9 +164,8 @@ def _run(prepared: PreparedSearch, store: JobStore, record: JobRecord, history: 
 def _save_first(prepared: PreparedSearch, record: JobRecord, history: SearchHistory) -> None:
     """Write the history before the search begins: from then on it can be resumed."""
     folder = action_folder(record)
-    folder.mkdir(parents=True, exist_ok=True)
     save_history(folder, history)
-    (folder / SPEC_FILE).write_text(dump_yaml(without_secrets(prepared.form.base)), encoding="utf-8")
+    save_spec(folder, prepared.form.base)
 
 
 def _publish_trials(store: JobStore, history: SearchHistory, excludes: list[str]) -> None:

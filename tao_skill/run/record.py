@@ -21,7 +21,7 @@ from tao_skill.jobs.store import JobStore
 from tao_skill.run.dispatch import trainer_command
 from tao_skill.run.publish import publishing
 
-__all__ = ["ERROR_FILE", "SPEC_FILE", "CommandFor", "run_recorded"]
+__all__ = ["ERROR_FILE", "SPEC_FILE", "CommandFor", "give_up", "run_recorded"]
 
 CommandFor = Callable[[str, Path], Sequence[str]]
 SPEC_FILE = "spec.yaml"
@@ -77,7 +77,7 @@ def _run(
             )  # fmt: skip
             code = handle.wait()
     except BaseException as error:
-        _give_up(store, record.job_id, error)
+        give_up(store, record.job_id, error)
         raise
     _conclude(store, record, folder, code, handle.interrupted_by)
 
@@ -96,7 +96,8 @@ def _prepare(record: JobRecord, spec: dict[str, Any]) -> Path:
     return folder
 
 
-def _give_up(store: JobStore, job_id: str, error: BaseException) -> None:
+def give_up(store: JobStore, job_id: str, error: BaseException) -> None:
+    """Write into the record of a job that did not begin why that is; what goes wrong with that is only logged."""
     canceled = isinstance(error, KeyboardInterrupt)
     known = error if isinstance(error, TaoSkillError) else InternalError(f"{type(error).__name__}: {error}")
     try:

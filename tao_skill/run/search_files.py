@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from pydantic import ValidationError
 from tao_skill.automl.documents import best_rec, search_report
 from tao_skill.automl.history import HISTORY_FILE, SearchHistory
 from tao_skill.automl.report_page import render_report
+from tao_skill.config.secrets import without_secrets
+from tao_skill.config.yaml_text import dump_yaml
 from tao_skill.errors import CheckpointError, JobError, Problem
 from tao_skill.jobs.files import write_atomically
 from tao_skill.jobs.reconcile import action_folder
@@ -18,6 +21,7 @@ from tao_skill.jobs.record import JobRecord
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.checkpoint_choice import select
 from tao_skill.run.parent_job import job_files
+from tao_skill.run.record import SPEC_FILE
 
 __all__ = [
     "BEST_REC",
@@ -29,6 +33,7 @@ __all__ = [
     "load_history",
     "save_documents",
     "save_history",
+    "save_spec",
     "write_report",
 ]
 
@@ -67,6 +72,11 @@ def save_history(folder: Path, history: SearchHistory) -> None:
     _write(folder / HISTORY, history.model_dump(mode="json"))
 
 
+def save_spec(folder: Path, spec: Mapping[str, Any]) -> None:
+    """Write the spec that all trials have in common, without what is secret in it."""
+    _put(folder / SPEC_FILE, dump_yaml(without_secrets(spec)))
+
+
 def write_report(store: JobStore, record: JobRecord) -> SearchHistory:
     """Write the documents of a search anew, whatever became of it, and return its history.
 
@@ -87,7 +97,7 @@ def save_documents(folder: Path, history: SearchHistory, store: JobStore, *, imp
     _write(folder / BEST_REC, best_rec(history, checkpoints).model_dump(mode="json"))
     report = search_report(history, importance=importance)
     _write(folder / REPORT, report.model_dump(mode="json"))
-    write_atomically(folder / PAGE, render_report(report))
+    _put(folder / PAGE, render_report(report))
 
 
 def best_checkpoint(store: JobStore, job_id: str) -> str:
@@ -102,4 +112,15 @@ def best_checkpoint(store: JobStore, job_id: str) -> str:
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    write_atomically(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    _put(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _put(path: Path, text: str) -> None:
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise JobError(
+            f"{path} can't be written: {error.strerror or error}.",
+            problems=[Problem(str(path), error.strerror or str(error), "a file in a folder that can be written")],
+            next_step="free some disk space, or make the folder writable; then go on with the search",
+        ) from error

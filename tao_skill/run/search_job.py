@@ -27,6 +27,7 @@ from tao_skill.jobs.reconcile import LOG_FILE, RESULTS_FILE, action_folder
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.prepare_search import PreparedSearch
+from tao_skill.run.record import give_up
 from tao_skill.run.search_files import best_checkpoint, save_documents, save_history
 from tao_skill.run.slots import LocalSlots
 
@@ -37,10 +38,13 @@ _LOOK_SECONDS = 1.0
 
 
 def run_search(prepared: PreparedSearch, store: JobStore, record: JobRecord, history: SearchHistory) -> JobRecord:
-    """Search until the budget is used up, and return the search's record; its trials are jobs beside it."""
-    folder = action_folder(record)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _own_search(folder), _log_file(folder / LOG_FILE), _terminable():
+    """Search until the budget is used up, and return the search's record; its trials are jobs beside it.
+
+    Whoever calls it holds the search (`own_search`).
+    """
+    with _log_file(action_folder(record) / LOG_FILE), _terminable():
+        if store.load(record.job_id).status == JobStatus.CANCELED:  # before it began
+            return store.load(record.job_id)
         started = process_start_time(os.getpid())
         store.update(
             record.job_id, status=JobStatus.RUNNING, reason="the search starts", pid=os.getpid(),
@@ -55,7 +59,7 @@ def run_search(prepared: PreparedSearch, store: JobStore, record: JobRecord, his
         except BaseException as error:
             known = error if isinstance(error, TaoSkillError) else InternalError(f"{type(error).__name__}: {error}")
             _save_after_error(store, record, history, known)
-            store.update(record.job_id, status=JobStatus.ERROR, reason=known.message, error=known.document())
+            give_up(store, record.job_id, known)
             raise
     return store.load(record.job_id)
 
@@ -174,20 +178,6 @@ class _StopRequest:
             return ""
         self._next = time.monotonic() + _LOOK_SECONDS
         return "stopped from elsewhere" if self._store.load(self._job_id).status == JobStatus.CANCELED else ""
-
-
-@contextmanager
-def _own_search(folder: Path) -> Iterator[None]:
-    """Hold a search for this process alone."""
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(folder / ".search.lock", timeout=0):
-            yield
-    except Timeout as error:
-        raise JobError(
-            "Another process runs this search.", next_step="python -m tao_skill automl status JOB"
-        ) from error
 
 
 @contextmanager

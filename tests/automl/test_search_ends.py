@@ -1,0 +1,58 @@
+"""How searches end and go on: one process at a time, with what a user may change, and what was still to be done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tao_skill.errors import JobError
+from tao_skill.jobs.record import JobRecord, JobStatus
+from tao_skill.jobs.store import JobStore
+from tao_skill.run.launch_search import resume_search
+from tao_skill.run.request import RunRequest
+from tao_skill.run.results_root import open_store
+from tao_skill.run.runner import run
+from tao_skill.run.search_lock import own_search
+
+
+def request(tmp_path: Path, skill_dir: Path, *overrides: str, **settings: Any) -> RunRequest:
+    defaults = {"automl_algorithm": "random", "automl_max_recommendations": 2, "automl_max_concurrent": 1}
+    return RunRequest(
+        action="train", skill=str(skill_dir), results_root=str(tmp_path / "results"), overrides=list(overrides),
+        automl=[defaults | settings],
+    )  # fmt: skip
+
+
+def store(tmp_path: Path) -> JobStore:
+    return open_store(str(tmp_path / "results"))
+
+
+@pytest.fixture
+def failed(tmp_path: Path, skill_dir: Path) -> JobRecord:
+    """A search whose only trial failed."""
+    with pytest.raises(JobError, match="without a trial"):
+        run(request(tmp_path, skill_dir, "fail=memory", "fail_above=0.0", automl_max_recommendations=1))
+    return next(one for one in store(tmp_path).list() if one.parent_job is None)
+
+
+def test_a_search_that_another_process_holds_is_left_as_it_is(tmp_path: Path, failed: JobRecord) -> None:
+    written = tmp_path / "results" / failed.job_id / "train" / "search_history.json"
+    before = written.read_bytes()
+    with own_search(failed), pytest.raises(JobError, match="Another process works on search"):
+        resume_search(store(tmp_path), failed.job_id)
+    assert store(tmp_path).load(failed.job_id) == failed
+    assert written.read_bytes() == before
+
+
+def test_a_search_that_can_not_be_written_does_not_stay_pending(tmp_path: Path, failed: JobRecord) -> None:
+    spec = tmp_path / "results" / failed.job_id / "train" / "spec.yaml"
+    spec.unlink()
+    spec.mkdir()
+    with pytest.raises(JobError, match=r"spec\.yaml can't be written"):
+        resume_search(store(tmp_path), failed.job_id)
+    found = store(tmp_path).load(failed.job_id)
+    assert found.status == JobStatus.ERROR
+    assert found.error is not None
+    assert "can't be written" in found.error.message
