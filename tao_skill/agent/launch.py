@@ -86,7 +86,7 @@ def resume(request: ResumeRequest, desk: Desk) -> JobsAnswer:
     refuse_foreign(store, record, "resumed")
     if not record.ended:  # a repeated call
         return _answer(store, record, False, [])
-    check_resumable(record)
+    check_resumable(store, record)
     check_spec_places(find_skill(record.skill), record.spec, desk.roots_at(store))
     detach(store, record, next_attempt(record), None)
     return _answer(store, store.load(record.job_id), True, [])

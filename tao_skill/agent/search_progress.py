@@ -20,7 +20,7 @@ def search_progress(record: JobRecord) -> SearchProgress | None:
 
     if not (action_folder(record) / HISTORY_FILE).is_file():
         return None
-    from tao_skill.run.search_files import load_history
+    from tao_skill.run.search_history import load_history
 
     try:
         history = load_history(record)

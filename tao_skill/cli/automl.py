@@ -99,7 +99,7 @@ def _review(options: argparse.Namespace) -> Outcome:
 
 def _load(options: argparse.Namespace) -> tuple[JobStore, JobRecord, SearchHistory]:
     from tao_skill.run.results_root import open_store
-    from tao_skill.run.search_files import load_history
+    from tao_skill.run.search_history import load_history
 
     store = open_store(options.results_root)
     record = store.reconcile(store.load(options.job_id))

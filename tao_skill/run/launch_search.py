@@ -35,11 +35,11 @@ from tao_skill.run.search_files import (
     HISTORY,
     PAGE,
     REPORT,
-    load_history,
     save_documents,
     save_history,
     save_spec,
 )
+from tao_skill.run.search_history import load_history
 from tao_skill.run.search_job import run_search
 from tao_skill.run.search_lock import own_search
 from tao_skill.run.signed_links import with_links

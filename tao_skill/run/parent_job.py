@@ -12,6 +12,7 @@ from tao_skill.run.inference_functions import Files
 from tao_skill.run.remote_checkpoints import find_remote_candidates
 from tao_skill.run.remote_jobs import remote_folder
 from tao_skill.run.results_root import open_store
+from tao_skill.run.search_history import is_search, search_of
 from tao_skill.storage.locate import is_remote
 
 __all__ = ["find_job", "find_parent", "job_files"]
@@ -31,15 +32,22 @@ def find_parent(store: JobStore, job_id: str, force: bool) -> Files:
     # A search that is complete vouches for its best child, even for one that its wall clock stopped.
     if JobStatus.COMPLETE not in (asked.status, record.status) and not force:
         raise JobError(
-            f"Parent job {record.job_id} is {record.status}, not COMPLETE.",
-            problems=[Problem("--parent-job-id", record.job_id, "a job that is COMPLETE")],
-            next_step=f"{_go_on(record)}, or add --force-parent to take what it left",
+            f"Parent job {asked.job_id} is {asked.status}, not COMPLETE.",
+            problems=[Problem("--parent-job-id", asked.job_id, "a job that is COMPLETE")],
+            next_step=f"{_until_complete(store, asked)}, or add --force-parent to take what it has so far",
         )
     elsewhere = remote_folder(store, record.job_id)
     return job_files(record) if elsewhere is None else _files_elsewhere(record, f"{elsewhere}/{record.action}")
 
 
-def _go_on(record: JobRecord) -> str:
+def _until_complete(store: JobStore, record: JobRecord) -> str:
+    """Say what makes a job complete; trials are their search's to go on with."""
+    search = record if is_search(record, remote_folder(store, record.job_id)) else search_of(store, record)
+    if search is not None:
+        verb = "resume" if search.ended else "stop"
+        return f"{'' if search.ended else 'wait, or '}python -m tao_skill automl {verb} {search.job_id}"
+    if not record.ended:
+        return f"wait, or python -m tao_skill jobs cancel {record.job_id}"
     if record.action == "train":  # nothing else can be resumed
         return f"python -m tao_skill jobs resume {record.job_id}"
     return f"run {record.action} again: python -m tao_skill jobs logs {record.job_id} tells why it ended"

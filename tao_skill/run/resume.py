@@ -19,7 +19,7 @@ from tao_skill.run.parent_job import job_files
 from tao_skill.run.record import CommandFor, run_recorded
 from tao_skill.run.remote_jobs import refuse_foreign
 from tao_skill.run.result import RunResult, result_of
-from tao_skill.run.search_files import is_search
+from tao_skill.run.search_history import is_search, search_of
 from tao_skill.run.signed_links import with_links
 from tao_skill.run.stage import find_inputs, stage_inputs
 
@@ -40,7 +40,7 @@ def resume_job(
     if is_search(record):
         return resume_search(store, record.job_id)
     refuse_foreign(store, record, "resumed")
-    check_resumable(record)
+    check_resumable(store, record)
     skill = find_skill(record.skill)
     found = _newest_checkpoint(skill, record)
     spec = merge(record.spec, nest({found.key: found.value})) if found.value is not None else record.spec
@@ -67,8 +67,8 @@ def resume_job(
     )
 
 
-def check_resumable(record: JobRecord) -> None:
-    """Raise JobError for a job that is no training that broke off."""
+def check_resumable(store: JobStore, record: JobRecord) -> None:
+    """Raise JobError for a job that is no training that broke off, or a trial: its search goes on with it."""
     if record.action != "train":
         raise JobError(
             f"Job {record.job_id} is a job of {record.action}; only training can be resumed.",
@@ -85,6 +85,21 @@ def check_resumable(record: JobRecord) -> None:
             if done
             else f"wait for it, or end it: python -m tao_skill jobs cancel {record.job_id}",
         )
+    search = search_of(store, record)
+    if search is not None:
+        raise _trials_end(search, record)
+
+
+def _trials_end(search: JobRecord, record: JobRecord) -> JobError:
+    """Return why a trial can't be resumed: it would train with all epochs in a folder that its search owns."""
+    step = f"automl {'resume' if search.ended else 'status'} {search.job_id}"
+    if search.status == JobStatus.COMPLETE:
+        step = f"run train --automl-policy off --parent-job-id {record.job_id} --force-parent"
+    return JobError(
+        f"Job {record.job_id} is a trial of search {search.job_id}, which alone goes on with it.",
+        problems=[Problem("job_id", record.job_id, f"the job of its search, {search.job_id}, or no trial")],
+        next_step=f"python -m tao_skill {step}",
+    )
 
 
 def _newest_checkpoint(skill: Skill, record: JobRecord) -> Resolution:

@@ -1,4 +1,4 @@
-"""The files of a search, in the folder of its job: written whole or not at all, read again after a kill."""
+"""The files that a search writes into the folder of its job, each whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from tao_skill.automl.documents import best_rec, search_report
 from tao_skill.automl.history import HISTORY_FILE, SearchHistory
@@ -22,6 +20,7 @@ from tao_skill.jobs.store import JobStore
 from tao_skill.run.checkpoint_choice import select
 from tao_skill.run.parent_job import job_files
 from tao_skill.run.record import SPEC_FILE
+from tao_skill.run.search_history import load_history
 
 __all__ = [
     "BEST_REC",
@@ -29,8 +28,6 @@ __all__ = [
     "PAGE",
     "REPORT",
     "best_checkpoint",
-    "is_search",
-    "load_history",
     "save_documents",
     "save_history",
     "save_spec",
@@ -41,30 +38,6 @@ HISTORY = HISTORY_FILE
 BEST_REC = "best_rec.json"
 REPORT = "report.json"
 PAGE = "report.html"
-
-
-def is_search(record: JobRecord) -> bool:
-    """Say whether a job is a search over many trainings."""
-    return (action_folder(record) / HISTORY).is_file()
-
-
-def load_history(record: JobRecord) -> SearchHistory:
-    """Return the history of a search.
-
-    Raises:
-        JobError: the job is no search, or its history can't be read.
-    """
-    path = action_folder(record) / HISTORY
-    try:
-        return SearchHistory.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise JobError(
-            f"Job {record.job_id} is no AutoML search.",
-            problems=[Problem("job_id", record.job_id, "the job of a search")],
-            next_step="python -m tao_skill jobs list",
-        ) from error
-    except (OSError, ValidationError) as error:
-        raise JobError(f"The history of search {record.job_id} can't be read: {str(error).splitlines()[0]}") from error
 
 
 def save_history(folder: Path, history: SearchHistory) -> None:

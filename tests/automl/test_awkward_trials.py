@@ -17,7 +17,7 @@ from tao_skill.run.request import RunRequest
 from tao_skill.run.result import RunResult
 from tao_skill.run.results_root import open_store
 from tao_skill.run.runner import run
-from tao_skill.run.search_files import load_history
+from tao_skill.run.search_history import load_history
 
 BREAKS_ITS_RECORD = """
 if fit["rate"] > 0.1:  # the baseline's

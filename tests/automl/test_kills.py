@@ -19,7 +19,7 @@ from tao_skill.jobs.record import JobStatus
 from tao_skill.run.launch_search import resume_search
 from tao_skill.run.request import RunRequest
 from tao_skill.run.results_root import open_store
-from tao_skill.run.search_files import load_history
+from tao_skill.run.search_history import load_history
 
 ROOT = Path(__file__).parents[2]
 RUNNER = """

@@ -19,7 +19,7 @@ from tao_skill.run.make_plan import plan_run
 from tao_skill.run.request import RunRequest
 from tao_skill.run.results_root import open_store
 from tao_skill.run.runner import run
-from tao_skill.run.search_files import load_history
+from tao_skill.run.search_history import load_history
 
 
 def request(tmp_path: Path, skill_dir: Path, **settings: Any) -> RunRequest:

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from tao_skill.errors import JobError
+from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.launch_search import resume_search
+from tao_skill.run.parent_job import find_parent
 from tao_skill.run.request import RunRequest
 from tao_skill.run.results_root import open_store
+from tao_skill.run.resume import resume_job
 from tao_skill.run.runner import run
 from tao_skill.run.search_lock import own_search
 
@@ -56,3 +59,22 @@ def test_a_search_that_can_not_be_written_does_not_stay_pending(tmp_path: Path, 
     assert found.status == JobStatus.ERROR
     assert found.error is not None
     assert "can't be written" in found.error.message
+
+
+def test_a_trial_is_its_searchs_to_resume(tmp_path: Path, failed: JobRecord) -> None:
+    trial = f"{failed.job_id}-t000"
+    for call in (lambda: resume_job(store(tmp_path), trial), lambda: find_parent(store(tmp_path), trial, force=False)):
+        with pytest.raises(JobError) as caught:
+            call()
+        assert f"automl resume {failed.job_id}" in caught.value.next_step
+    assert store(tmp_path).load(trial).status == JobStatus.ERROR
+
+
+def test_a_search_that_has_not_ended_is_no_parent_yet(tmp_path: Path, failed: JobRecord) -> None:
+    with pytest.raises(JobError, match="is ERROR, not COMPLETE") as caught:
+        find_parent(store(tmp_path), failed.job_id, force=False)
+    assert f"automl resume {failed.job_id}, or add --force-parent" in caught.value.next_step
+    store(tmp_path).update(failed.job_id, status=JobStatus.RUNNING, **this_process())
+    with pytest.raises(JobError, match="is RUNNING, not COMPLETE") as caught:
+        find_parent(store(tmp_path), failed.job_id, force=False)
+    assert caught.value.next_step.startswith(f"wait, or python -m tao_skill automl stop {failed.job_id}")

@@ -26,7 +26,8 @@ from tao_skill.run.request import RunRequest
 from tao_skill.run.result import RunResult
 from tao_skill.run.results_root import open_store
 from tao_skill.run.runner import run
-from tao_skill.run.search_files import load_history, write_report
+from tao_skill.run.search_files import write_report
+from tao_skill.run.search_history import load_history
 
 ROOT = Path(__file__).parents[2]
 

@@ -27,7 +27,7 @@ from tao_skill.run.request import RunRequest  # noqa: E402
 from tao_skill.run.result import RunResult  # noqa: E402
 from tao_skill.run.results_root import open_store  # noqa: E402
 from tao_skill.run.runner import run  # noqa: E402
-from tao_skill.run.search_files import is_search  # noqa: E402
+from tao_skill.run.search_history import is_search  # noqa: E402
 
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {"automl_max_recommendations": 1},

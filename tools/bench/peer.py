@@ -27,7 +27,7 @@ from tao_skill.run.make_plan import plan_run  # noqa: E402
 from tao_skill.run.request import RunRequest  # noqa: E402
 from tao_skill.run.results_root import open_store  # noqa: E402
 from tao_skill.run.runner import run  # noqa: E402
-from tao_skill.run.search_files import load_history  # noqa: E402
+from tao_skill.run.search_history import load_history  # noqa: E402
 from tao_skill.run.stage import stage_inputs  # noqa: E402
 from tools.bench.processes import child_environment  # noqa: E402
 
