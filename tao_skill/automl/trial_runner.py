@@ -152,6 +152,8 @@ class TrialRunner:
             progress = one.running.poll()
             for epoch, value in progress.reports:
                 self._take_report(one, epoch, value)
+            if progress.reports:
+                self.persist()
             if progress.end is not None:
                 self._attempts.remove(one)
                 self._take_end(one, progress.end)
@@ -192,7 +194,6 @@ class TrialRunner:
         why = self._on_report(one, epoch, value)
         if why and epoch < one.trial.epochs and not one.asked_to_stop:
             one.stop(f"{why} after epoch {epoch}")
-        self.persist()
 
     def _is_late(self, one: Attempt) -> bool:
         limit = self._settings.automl_trial_timeout_minutes

@@ -129,7 +129,7 @@ class _Saver:
 
     def __init__(self, store: JobStore, record: JobRecord) -> None:
         self._store, self._job_id, self._folder = store, record.job_id, action_folder(record)
-        self._told = 0
+        self._told, self._best = 0, record.best_child
 
     def __call__(self, history: SearchHistory) -> None:
         save_history(self._folder, history)
@@ -138,7 +138,8 @@ class _Saver:
             self._told = ended
             save_documents(self._folder, history, self._store, importance=False)
         best = None if history.winner is None else history.trials[history.winner].job_id or None
-        if self._store.load(self._job_id).best_child != best:
+        if best != self._best:
+            self._best = best
             self._store.update(self._job_id, best_child=best)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from tao_skill.jobs.files import read_tail
 from tao_skill.jobs.reconcile import LOG_FILE, RESULTS_FILE, STATUS_FILE, read_object
 
 __all__ = ["EpochCost", "ReportReader", "epoch_cost"]
+
+_HEAD_BYTES = 256
 
 
 @dataclass(frozen=True)
@@ -47,28 +50,57 @@ def epoch_cost(folder: Path) -> EpochCost | None:
     return None
 
 
+@dataclass
+class _Followed:
+    """How far a file was read that another program writes; ``told`` counts the reports in what was read.
+
+    ``head`` is how the file began: it begins otherwise where a program made it anew.
+    """
+
+    offset: int = 0
+    head: bytes = b""
+    told: int = 0
+
+    def rest(self, place: Path) -> bytes:
+        """Return the whole lines that were written since the last call, of a new file all.
+
+        Raises:
+            OSError: there is no such file, or it can't be read.
+        """
+        with place.open("rb") as file:
+            begins_as_before = file.read(len(self.head)) == self.head
+            if not begins_as_before or file.seek(0, os.SEEK_END) < self.offset:
+                self.offset, self.head, self.told = 0, b"", 0
+            file.seek(self.offset)
+            content = file.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        self.head = self.head or whole[:_HEAD_BYTES]
+        self.offset += len(whole)
+        return whole
+
+
 class ReportReader:
     """Follows one trial's status.json in ``folder``, where its action writes.
 
-    It begins at the start of the file: what a trial reported before a kill is told again.
+    It begins at the start of the file: what a trial reported before a kill is told again. So does it with a file that a
+    program began anew: what that says replaces what was told of the same epochs.
     """
 
     def __init__(self, folder: Path, metric: str, epochs: int) -> None:
         # Other programs write into the job's folder itself.
-        self._places = [folder / STATUS_FILE, folder.parent / STATUS_FILE]
+        self._places = {place: _Followed() for place in (folder / STATUS_FILE, folder.parent / STATUS_FILE)}
         self._folder, self._metric, self._epochs = folder, metric, epochs
-        self._offsets = dict.fromkeys(self._places, 0)
-        self._told = 0
+        self._has_told = False
 
     def new(self) -> list[tuple[int, float | None]]:
         """Return the values that were reported since the last call, with their epochs, counted from 1."""
-        found = [report for place in self._places for report in self._read(place)]
-        self._told += len(found)
+        found = [report for place, followed in self._places.items() for report in self._read(place, followed)]
+        self._has_told = self._has_told or bool(found)
         return found
 
     def last(self) -> list[tuple[int, float | None]]:
         """Return what a program that ended well reported elsewhere, where it told nothing in status.json."""
-        if self._told:
+        if self._has_told:
             return []
         for name in (RESULTS_FILE, "metrics.json"):
             for folder in (self._folder, self._folder.parent):
@@ -79,30 +111,29 @@ class ReportReader:
                     return [(self._epochs, _finite(value))]
         return self._from_log()
 
-    def _read(self, place: Path) -> Iterator[tuple[int, float | None]]:
+    def _read(self, place: Path, followed: _Followed) -> Iterator[tuple[int, float | None]]:
         try:
-            with place.open("rb") as file:
-                file.seek(self._offsets[place])
-                content = file.read()
+            lines = followed.rest(place).splitlines()
         except OSError:
             return
-        whole = content[: content.rfind(b"\n") + 1]
-        self._offsets[place] += len(whole)
-        for line in whole.splitlines():
-            yield from self._from_line(line)
+        for line in lines:
+            if (report := self._from_line(line, followed.told + 1)) is not None:
+                followed.told += 1
+                yield report
 
-    def _from_line(self, line: bytes) -> Iterator[tuple[int, float | None]]:
+    def _from_line(self, line: bytes, number: int) -> tuple[int, float | None] | None:
+        """Return the report in a line, if it is one; one that doesn't name its epoch is that of epoch ``number``."""
         try:
             document = json.loads(line)
         except ValueError:
-            return
+            return None
         kpi = document.get("kpi") if isinstance(document, dict) else None
         # The last line repeats the final numbers and belongs to no epoch.
         if not isinstance(kpi, dict) or self._metric not in kpi or document.get("status") == "SUCCESS":
-            return
+            return None
         epoch = document.get("epoch")
-        counted = epoch + 1 if isinstance(epoch, int) and not isinstance(epoch, bool) else self._told + 1
-        yield counted, _finite(kpi[self._metric])
+        counted = epoch + 1 if isinstance(epoch, int) and not isinstance(epoch, bool) else number
+        return counted, _finite(kpi[self._metric])
 
     def _from_log(self) -> list[tuple[int, float | None]]:
         number = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tao_skill.automl.history import SearchHistory
 from tao_skill.errors import JobError
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.record import JobRecord, JobStatus
@@ -17,6 +18,7 @@ from tao_skill.run.request import RunRequest
 from tao_skill.run.results_root import open_store
 from tao_skill.run.resume import resume_job
 from tao_skill.run.runner import run
+from tao_skill.run.search_files import save_history
 from tao_skill.run.search_lock import own_search
 
 
@@ -78,3 +80,33 @@ def test_a_search_that_has_not_ended_is_no_parent_yet(tmp_path: Path, failed: Jo
     with pytest.raises(JobError, match="is RUNNING, not COMPLETE") as caught:
         find_parent(store(tmp_path), failed.job_id, force=False)
     assert caught.value.next_step.startswith(f"wait, or python -m tao_skill automl stop {failed.job_id}")
+
+
+def train(skill_dir: Path, body: str) -> None:
+    """Give the skill another program; it knows its ``spec`` and its ``folder``."""
+    begin = """
+import json, pathlib, sys, yaml
+spec = yaml.safe_load(pathlib.Path(sys.argv[2]).read_text())
+folder = pathlib.Path(spec["results_dir"]) / "train"
+"""
+    (skill_dir / "scripts" / "train.py").write_text(begin + body)
+
+
+def test_reports_that_come_at_once_are_written_down_at_once(
+    tmp_path: Path, skill_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(
+        skill_dir, 'lines = [json.dumps({"epoch": one, "kpi": {"score": one}}) + chr(10) for one in range(100)]\n'
+        '(folder / "status.json").write_text("".join(lines))',
+    )  # fmt: skip
+    writes = []
+
+    def count(folder: Path, history: SearchHistory) -> None:
+        writes.append(len(history.trials[0].reports) if history.trials else 0)
+        save_history(folder, history)
+
+    monkeypatch.setattr("tao_skill.run.search_job.save_history", count)
+    result = run(request(tmp_path, skill_dir, "fit.epochs=100", automl_max_recommendations=1))
+    assert result.search is not None
+    assert result.search["best"] == 99
+    assert len(writes) < 10

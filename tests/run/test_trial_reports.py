@@ -38,3 +38,28 @@ def test_a_line_of_the_output_counts_last_and_exactly(tmp_path: Path) -> None:  
     write(tmp_path / "train" / "log.txt", "best m: 0.9\nkpi: 0.5\nm: 0.1\nepoch 2, m = 3.5e-1\n")
     assert ReportReader(tmp_path / "train", "m", 9).last() == [(9, 0.35)]
     assert ReportReader(tmp_path / "train", "other", 9).last() == []
+
+
+def test_a_file_that_is_begun_anew_is_read_anew(tmp_path: Path) -> None:
+    """A program that opens its file for writing at each start: a retry's reports are those that count."""
+    status = tmp_path / "train" / "status.json"
+    write(status, *({"epoch": epoch, "kpi": {"m": 0.1}} for epoch in range(3)))
+    reader = ReportReader(tmp_path / "train", "m", 9)
+    assert len(reader.new()) == 3
+    status.write_text(json.dumps({"epoch": 0, "kpi": {"m": 0.2}}) + "\n")
+    assert reader.new() == [(1, 0.2)]
+    other = tmp_path / "other.json"
+    write(other, *({"epoch": epoch, "kpi": {"m": 0.3}} for epoch in range(3)))
+    other.replace(status)  # as long as the old one, or longer
+    assert reader.new() == [(1, 0.3), (2, 0.3), (3, 0.3)]
+    assert reader.new() == []
+
+
+def test_lines_without_an_epoch_are_counted_one_by_one(tmp_path: Path) -> None:
+    status = tmp_path / "train" / "status.json"
+    write(status, {"kpi": {"m": 0.1}}, {"kpi": {"other": 1}}, {"kpi": {"m": 0.2}})
+    reader = ReportReader(tmp_path / "train", "m", 9)
+    assert reader.new() == [(1, 0.1), (2, 0.2)]
+    write(status, {"kpi": {"m": 0.3}}, {"kpi": {"m": 0.4}})
+    assert reader.new() == [(3, 0.3), (4, 0.4)]
+    assert ReportReader(tmp_path / "train", "m", 9).new() == [(1, 0.1), (2, 0.2), (3, 0.3), (4, 0.4)]
