@@ -27,10 +27,14 @@ class End:
 
 @dataclass(frozen=True)
 class Progress:
-    """What is new of a trial: values of the metric by epoch, counted from 1, and its end."""
+    """What is new of a trial: values of the metric by epoch, counted from 1, and its end.
+
+    ``instead`` names what it reports, the likeliest first, once that shows that the metric isn't among it.
+    """
 
     reports: Sequence[tuple[int, float | None]] = ()
     end: End | None = None
+    instead: Sequence[str] | None = None
 
 
 class Running(Protocol):

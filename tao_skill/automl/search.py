@@ -81,6 +81,11 @@ class Search:
         self._runner.persist()
         return history
 
+    @property
+    def reported_instead(self) -> list[str] | None:
+        """Return what trials report, where that has shown that the metric is not among it; else None."""
+        return self._runner.reported_instead
+
     def _compare(self) -> None:
         """Try values until the budget is used up, but for what the best need then."""
         self._history.end_reason = ""
@@ -105,6 +110,8 @@ class Search:
         return True
 
     def _hopeless(self) -> str:
+        if self.reported_instead is not None:
+            return f"no trial would report {self._history.metric}"
         trials = [trial for trial in self._history.trials if trial.ended]
         if len(trials) < _HOPELESS_FAILURES or any(trial.state != "failed" for trial in trials):
             return ""

@@ -85,6 +85,8 @@ class TrialRunner:
         self._save, self._on_report, self._on_end = save, on_report, on_end
         self.budget = Budget(settings, history, can_go_on=executor.can_go_on)
         self._attempts: list[Attempt] = []
+        # What trials report where none of them reports the metric; None while that may be.
+        self.reported_instead: list[str] | None = None
         self._interrupted = [trial for trial in history.trials if trial.goes_on]
         self._began = time.monotonic() - history.seconds
 
@@ -160,6 +162,8 @@ class TrialRunner:
             elif self._is_late(one):
                 one.timed_out = True
                 one.stop("it took too long")
+            if progress.instead is not None and not any(map(_has_reported, self._history.trials)):
+                self.reported_instead = list(progress.instead)
 
     def wait(self) -> None:
         """Let the moment pass after which it is worth looking again."""
@@ -245,3 +249,7 @@ def _line(history: SearchHistory, trial: Trial) -> str:
     why = f", {trial.reason}" if trial.reason else ""
     why += f", {trial.failure.kind}: {trial.failure.message}" if trial.failure else ""
     return f"trial {trial.number} ({trial.origin}) {trial.state}{why}: {history.metric} {shown}{leader}"
+
+
+def _has_reported(trial: Trial) -> bool:
+    return bool(trial.reports) or trial.best_value is not None

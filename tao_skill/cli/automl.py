@@ -57,6 +57,10 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     _add(verbs, parents, "report", "all trials of a search, and where its files are", _report)
     _add(verbs, parents, "stop", "end a search; what it found is kept", _stop)
     resume = _add(verbs, parents, "resume", "go on with a search that was stopped or killed", _resume)
+    resume.add_argument(
+        "--automl", metavar="SETTING", nargs="+", action="extend", default=[],
+        help="what it goes on with, such as automl_max_minutes=120",
+    )  # fmt: skip
     add_platform(resume)
 
 
@@ -167,10 +171,12 @@ def _resume(options: argparse.Namespace) -> Outcome:
     from tao_skill.cli.progress import show_log
     from tao_skill.cli.run import platform_settings, result_outcome
     from tao_skill.run.launch_search import resume_search
+    from tao_skill.run.overrides import read_search_settings
     from tao_skill.run.results_root import open_store
 
     show_log("debug" in options)
-    result = resume_search(open_store(options.results_root), options.job_id, platform_settings(options))
+    changes = read_search_settings([*options.automl, platform_settings(options)])
+    result = resume_search(open_store(options.results_root), options.job_id, changes)
     return result_outcome(result, results_root=options.results_root)
 
 

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import cache
 from typing import Any
 
@@ -14,7 +14,7 @@ from tao_skill.config.endpoint import endpoint_problems
 from tao_skill.config.secrets import HIDDEN, KEY_VARIABLE
 from tao_skill.errors import Problem, SpecError
 
-__all__ = ["SETTING_NAMES", "is_setting", "read_settings"]
+__all__ = ["SETTING_NAMES", "change_settings", "is_setting", "read_settings"]
 
 # Other names of the same settings; the peer's own among them.
 _ALIASES = {
@@ -45,6 +45,12 @@ _REFUSED = {
     "automl_checkpoint_retention_strategy": "automl_keep_trials, the number of trials whose checkpoints are kept",
     "override_automl_disabled_params": "a parameter that the schema lets be searched",
 }
+# What a search may go on with otherwise than it began: its budget and its means, not what makes its trials comparable.
+_MAY_CHANGE = {
+    "automl_max_recommendations", "automl_max_minutes", "automl_target", "automl_max_concurrent",
+    "automl_trial_timeout_minutes", "automl_max_retries", "automl_delete_intermediate_ckpt", "automl_keep_trials",
+    "run_final_evaluation", "automl_platform", "automl_ray_address", "automl_trial_cpus", "automl_trial_gpus",
+}  # fmt: skip
 _SECRET = re.compile(r"^(automl_)?llm_.*key|^api_key$", re.IGNORECASE)
 SETTING_NAMES: tuple[str, ...] = tuple(field.name for field in fields(AutoML))
 
@@ -90,6 +96,28 @@ def read_settings(given: Mapping[str, Any]) -> AutoML:
         )
     assert settings is not None
     return settings
+
+
+def change_settings(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> AutoML:
+    """Return the settings that a search goes on with; ``settings`` are those that it had, under their own names.
+
+    Raises:
+        SpecError: changes that are wrong by themselves, or of what must stay as it was: all of them.
+    """
+    wanted = asdict(read_settings(changes))
+    named = [_ALIASES.get(name, name) for name in changes]
+    fixed = [
+        Problem(name, wanted[name], f"{settings.get(name)!r}, as at first: its trials would not be comparable")
+        for name in named
+        if name not in _MAY_CHANGE and not name.startswith("llm_") and wanted[name] != settings.get(name)
+    ]
+    if fixed:
+        raise SpecError(
+            f"A search can't go on with another {', '.join(problem.key for problem in fixed)}.",
+            problems=fixed,
+            next_step=f"begin a new search; what may change: {', '.join(sorted(_MAY_CHANGE))}, llm_…",
+        )
+    return read_settings({**settings, **{name: wanted[name] for name in named}})
 
 
 @cache

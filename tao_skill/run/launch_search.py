@@ -11,7 +11,7 @@ from typing import Any
 from tao_skill.automl.documents import search_report
 from tao_skill.automl.history import SearchHistory
 from tao_skill.bank.skill import Skill, find_skill
-from tao_skill.config.automl_settings import read_settings
+from tao_skill.config.automl_settings import change_settings
 from tao_skill.config.keys import flatten
 from tao_skill.errors import JobError, Problem
 from tao_skill.jobs.identity import this_process
@@ -70,10 +70,11 @@ def launch_search(
 def resume_search(store: JobStore, job_id: str, changes: Mapping[str, Any] | None = None) -> RunResult:
     """Go on with a search that broke off: trials that ran start again from their newest checkpoints.
 
-    ``changes`` are settings that it goes on with, such as another platform.
+    ``changes`` are settings that it goes on with, such as more time or another platform.
 
     Raises:
         JobError: no such search, or one that is complete or that another process works on.
+        SpecError: changes of what must stay as it was.
     """
     record = store.load(job_id)
     refuse_foreign(store, record, "resumed")
@@ -94,7 +95,7 @@ def _go_on(store: JobStore, record: JobRecord, changes: Mapping[str, Any]) -> Ru
     skill = find_skill(history.skill_dir)
     flat = flatten(record.spec)
     explicit = {key: flat.get(key) for key, source in record.provenance.items() if source in _GIVEN}
-    settings = read_settings(history.settings | dict(changes))
+    settings = change_settings(history.settings, changes)
     history.settings = asdict(settings)
     prepared = prepare_search(skill, skill.schema("train"), record.spec, explicit, settings)
     inputs = find_inputs(record.spec, skill.info.actions[record.action].inputs)

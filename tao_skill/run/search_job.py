@@ -20,12 +20,13 @@ from tao_skill.automl.history import SearchHistory
 from tao_skill.automl.notes import notes_on
 from tao_skill.automl.search import Search, Stopped
 from tao_skill.config.finite import finite
-from tao_skill.errors import InternalError, JobError, Problem, TaoSkillError
+from tao_skill.errors import InternalError, TaoSkillError
 from tao_skill.jobs.files import write_atomically
 from tao_skill.jobs.identity import process_start_time, this_process
 from tao_skill.jobs.reconcile import LOG_FILE, RESULTS_FILE, action_folder
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
+from tao_skill.run.no_winner import no_winner
 from tao_skill.run.prepare_search import PreparedSearch
 from tao_skill.run.record import give_up
 from tao_skill.run.search_files import best_checkpoint, save_documents, save_history
@@ -100,15 +101,7 @@ def _search(
     )  # fmt: skip
     search.run()
     if history.winner is None:
-        raise JobError(
-            f"The search ended without a trial that reported {history.metric}: {history.end_reason}.",
-            problems=[
-                Problem(f"trial {trial.number}", trial.values, trial.failure.message if trial.failure else "no value")
-                for trial in history.trials[:5]
-            ],
-            next_step=f"python -m tao_skill jobs logs {history.trials[0].job_id if history.trials else record.job_id}; "
-            "or give it more time: automl_max_minutes",
-        )
+        raise no_winner(store, history, search.reported_instead)
     _conclude(store, record, history, JobStatus.COMPLETE, history.end_reason)
 
 

@@ -68,14 +68,14 @@ class RunningTrial:
             if self.kill_at is not None and time.monotonic() > self.kill_at:
                 self.killed = True
                 self.worker.kill()
-            return Progress(reports)
+            return Progress(reports, instead=self.reader.instead(ended=False))
         if answer is None:
             answer = self.worker.answer()
         reports += self.reader.new()
         end = self.slots.take_end(self, self._end(answer, code))
         if end.state == "done":
             reports += self.reader.last()
-        return Progress(reports, end)
+        return Progress(reports, end, instead=self.reader.instead(ended=end.state == "done"))
 
     def stop(self, reason: str) -> None:
         self.reasons.append(reason)
@@ -108,7 +108,7 @@ class _DoneTrial:
             end = End("done", checkpoint_bytes=checkpoint_bytes(self.folder), held_value=held)
         except TaoSkillError as error:
             end = _broken(error)
-        return Progress(reports, end)
+        return Progress(reports, end, instead=self.reader.instead(ended=end.state == "done"))
 
     def stop(self, reason: str) -> None:
         del reason
@@ -153,9 +153,9 @@ class LocalSlots:
         slot = min((one for one in self._slots if not one.busy), key=lambda one: one.worker is None)
         worker = self._worker_of(slot)
         record, folder = self._prepare(trial, worker)
+        reader = ReportReader(folder, self.metric, trial.epochs, self._form.skill.metric)
         if record.status == JobStatus.COMPLETE:
-            return _DoneTrial(ReportReader(folder, self.metric, trial.epochs), folder, self.metric)
-        reader = ReportReader(folder, self.metric, trial.epochs)
+            return _DoneTrial(reader, folder, self.metric)
         spec_file = folder / f"spec.{self._program.config_format}"
         slot.busy = True
         self._running.add(trial.number)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from tao_skill.jobs.reconcile import LOG_FILE, RESULTS_FILE, STATUS_FILE, read_o
 __all__ = ["EpochCost", "ReportReader", "epoch_cost"]
 
 _HEAD_BYTES = 256
+# So many of them show what a program reports.
+_VALIDATIONS = 2
 
 
 @dataclass(frozen=True)
@@ -83,14 +87,16 @@ class ReportReader:
     """Follows one trial's status.json in ``folder``, where its action writes.
 
     It begins at the start of the file: what a trial reported before a kill is told again. So does it with a file that a
-    program began anew: what that says replaces what was told of the same epochs.
+    program began anew: what that says replaces what was told of the same epochs. ``monitored`` is the metric that the
+    skill says it validates by, which need not be the one asked for.
     """
 
-    def __init__(self, folder: Path, metric: str, epochs: int) -> None:
+    def __init__(self, folder: Path, metric: str, epochs: int, monitored: str = "") -> None:
         # Other programs write into the job's folder itself.
         self._places = {place: _Followed() for place in (folder / STATUS_FILE, folder.parent / STATUS_FILE)}
-        self._folder, self._metric, self._epochs = folder, metric, epochs
+        self._folder, self._metric, self._epochs, self._monitored = folder, metric, epochs, monitored
         self._has_told = False
+        self._others: Counter[str] = Counter()
 
     def new(self) -> list[tuple[int, float | None]]:
         """Return the values that were reported since the last call, with their epochs, counted from 1."""
@@ -102,14 +108,23 @@ class ReportReader:
         """Return what a program that ended well reported elsewhere, where it told nothing in status.json."""
         if self._has_told:
             return []
-        for name in (RESULTS_FILE, "metrics.json"):
-            for folder in (self._folder, self._folder.parent):
-                document = read_object(folder / name)
-                held = document.get("metrics")
-                value = (held if isinstance(held, dict) else document).get(self._metric)
-                if _is_number(value):
-                    return [(self._epochs, _finite(value))]
-        return self._from_log()
+        found = self._from_results() or self._from_log()
+        self._has_told = bool(found)
+        return found
+
+    def instead(self, *, ended: bool) -> list[str] | None:
+        """Return what a program reports, the likeliest first, where that isn't the metric; None where it may be yet.
+
+        It is certain once a program ``ended`` well without it, and as good as certain where two validations told
+        another metric of nearly its name.
+        """
+        seen = ended or self._others[self._monitored] >= _VALIDATIONS
+        if self._has_told or not seen:
+            return None
+        near = difflib.get_close_matches(self._metric.lower(), [name.lower() for name in self._others])
+        if not near and not ended:
+            return None
+        return sorted(self._others, key=lambda name: near.index(name.lower()) if name.lower() in near else len(near))
 
     def _read(self, place: Path, followed: _Followed) -> Iterator[tuple[int, float | None]]:
         try:
@@ -129,11 +144,26 @@ class ReportReader:
             return None
         kpi = document.get("kpi") if isinstance(document, dict) else None
         # The last line repeats the final numbers and belongs to no epoch.
-        if not isinstance(kpi, dict) or self._metric not in kpi or document.get("status") == "SUCCESS":
+        if not isinstance(kpi, dict) or document.get("status") == "SUCCESS":
+            return None
+        if self._metric not in kpi:
+            self._others.update(_numbers(kpi))
             return None
         epoch = document.get("epoch")
         counted = epoch + 1 if isinstance(epoch, int) and not isinstance(epoch, bool) else number
         return counted, _finite(kpi[self._metric])
+
+    def _from_results(self) -> list[tuple[int, float | None]]:
+        for name in (RESULTS_FILE, "metrics.json"):
+            for folder in (self._folder, self._folder.parent):
+                document = read_object(folder / name)
+                held = document.get("metrics")
+                metrics = held if isinstance(held, dict) else document
+                value = metrics.get(self._metric)
+                if _is_number(value):
+                    return [(self._epochs, _finite(value))]
+                self._others.update(_numbers(metrics))
+        return []
 
     def _from_log(self) -> list[tuple[int, float | None]]:
         number = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
@@ -149,3 +179,7 @@ def _is_number(value: Any) -> bool:
 
 def _finite(value: Any) -> float | None:
     return float(value) if _is_number(value) and math.isfinite(value) else None
+
+
+def _numbers(document: Mapping[str, Any]) -> list[str]:
+    return [name for name, value in document.items() if _is_number(value)]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tao_skill.automl.history import SearchHistory
-from tao_skill.errors import JobError
+from tao_skill.errors import JobError, SpecError
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
@@ -19,6 +19,7 @@ from tao_skill.run.results_root import open_store
 from tao_skill.run.resume import resume_job
 from tao_skill.run.runner import run
 from tao_skill.run.search_files import save_history
+from tao_skill.run.search_history import load_history
 from tao_skill.run.search_lock import own_search
 
 
@@ -110,3 +111,39 @@ def test_reports_that_come_at_once_are_written_down_at_once(
     assert result.search is not None
     assert result.search["best"] == 99
     assert len(writes) < 10
+
+
+@pytest.mark.parametrize(("metric", "says"), [("Scor", "the nearest is score"), ("xyz", "reports: score")])
+def test_a_metric_that_nobody_reports_ends_the_search(tmp_path: Path, skill_dir: Path, metric: str, says: str) -> None:
+    with pytest.raises(JobError, match=f"without a trial that reported {metric}") as caught:
+        run(request(tmp_path, skill_dir, metric=metric, direction="maximize", automl_max_recommendations=9))
+    assert says in caught.value.problems[0].expected
+    assert "--automl metric=NAME" in caught.value.next_step
+    record = next(one for one in store(tmp_path).list() if one.parent_job is None)
+    assert len(load_history(record).trials) == 1
+
+
+def test_what_a_program_reports_at_its_end_alone_is_waited_for(tmp_path: Path, skill_dir: Path) -> None:
+    """Its validations tell another metric."""
+    train(
+        skill_dir, 'lines = [json.dumps({"epoch": one, "kpi": {"score": one}}) + chr(10) for one in range(4)]\n'
+        '(folder / "status.json").write_text("".join(lines))\nimport time; time.sleep(0.3)\n'
+        '(folder / "results.json").write_text(json.dumps({"metrics": {"size": 1.0}}))',
+    )  # fmt: skip
+    result = run(request(tmp_path, skill_dir, metric="size", direction="maximize"))
+    assert result.search is not None
+    assert (result.search["trials"], result.search["best"]) == (2, 1.0)
+
+
+def test_a_search_goes_on_with_a_larger_budget(tmp_path: Path, skill_dir: Path) -> None:
+    with pytest.raises(JobError, match="without a trial"):
+        run(request(tmp_path, skill_dir, "fail=memory", automl_max_recommendations=1))  # the baseline's rate fails
+    record = next(one for one in store(tmp_path).list() if one.parent_job is None)
+    with pytest.raises(SpecError, match="another automl_algorithm") as caught:
+        resume_search(store(tmp_path), record.job_id, {"algorithm": "bayesian", "max_recommendations": 5})
+    assert "'random', as at first" in caught.value.problems[0].expected
+    assert store(tmp_path).load(record.job_id) == record
+    result = resume_search(store(tmp_path), record.job_id, {"max_recommendations": 5})
+    assert result.status == JobStatus.COMPLETE
+    assert result.search is not None
+    assert result.search["trials"] == 5

@@ -1,8 +1,10 @@
 """The settings of a search, as a user or the peer's user writes them."""
 
+from dataclasses import asdict
+
 import pytest
 
-from tao_skill.config.automl_settings import is_setting, read_settings
+from tao_skill.config.automl_settings import change_settings, is_setting, read_settings
 from tao_skill.errors import SpecError
 
 
@@ -65,3 +67,16 @@ def test_an_address_is_one_of_a_server(url: str) -> None:
     with pytest.raises(SpecError, match="base URL"):
         read_settings({"llm_endpoint": url})
     assert read_settings({"llm_endpoint": " https://h:8000/v1 "}).llm_endpoint
+
+
+def test_a_search_goes_on_with_another_budget_but_no_other_trials() -> None:
+    first = asdict(read_settings({"automl_max_minutes": 60, "automl_algorithm": "asha"}))
+    changed = change_settings(
+        first, {"max_minutes": 90, "automl_platform": "ray", "algorithm": "asha", "llm_timeout": 5}
+    )
+    assert (changed.automl_max_minutes, changed.automl_platform, changed.llm_timeout) == (90, "ray", 5)
+    with pytest.raises(SpecError, match="another automl_algorithm, metric") as caught:
+        change_settings(first, {"algorithm": "random", "metric": "accuracy", "automl_max_minutes": 90})
+    assert caught.value.problems[0].expected == "'asha', as at first: its trials would not be comparable"
+    with pytest.raises(SpecError, match="a problem"):
+        change_settings(first, {"automl_max_minuts": 90})

@@ -63,3 +63,16 @@ def test_lines_without_an_epoch_are_counted_one_by_one(tmp_path: Path) -> None:
     write(status, {"kpi": {"m": 0.3}}, {"kpi": {"m": 0.4}})
     assert reader.new() == [(3, 0.3), (4, 0.4)]
     assert ReportReader(tmp_path / "train", "m", 9).new() == [(1, 0.1), (2, 0.2), (3, 0.3), (4, 0.4)]
+
+
+def test_other_metrics_show_that_one_is_missing(tmp_path: Path) -> None:
+    reader = ReportReader(tmp_path / "train", "val_ac", 9, "val_acc")
+    other = ReportReader(tmp_path / "train", "speed", 9, "val_acc")
+    write(tmp_path / "train" / "status.json", *({"epoch": one, "kpi": {"loss": 1.0}} for one in range(5)))
+    assert (reader.new(), reader.instead(ended=False)) == ([], None)  # nothing was validated yet
+    write(tmp_path / "train" / "status.json", *({"epoch": one, "kpi": {"loss": 1.0, "val_acc": 0.5}} for one in (5, 6)))
+    assert (reader.new(), reader.instead(ended=False)) == ([], ["val_acc", "loss"])
+    assert (other.new(), other.instead(ended=False)) == ([], None)  # it may be told at the end
+    assert (other.last(), other.instead(ended=True)) == ([], ["loss", "val_acc"])
+    write(tmp_path / "train" / "log.txt", "speed: 3\n")
+    assert (other.last(), other.instead(ended=True)) == ([(9, 3.0)], None)
