@@ -50,6 +50,7 @@ _FACTS = (
     "x_multiple_of",
     "x_budget",
     "x_trial_value",
+    "x_monitor",
 )
 _EFFECT = "x_effect_if"
 # Names that other schemas have for the standard's types.

@@ -1,7 +1,7 @@
 """How one parameter is written down: its type, default and bounds, and every fact that a rendering needs."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -73,6 +73,7 @@ def parameter(
     search_multiples: int = 1,
     budget: bool = False,
     trial_value: Any = None,
+    monitor: Literal["", "metric", "mode"] = "",
     option_weights: tuple[float, ...] = (),
     min_length: int | None = None,
     max_length: int | None = None,
@@ -86,7 +87,8 @@ def parameter(
 
     ``multiple_of`` names the parameter of which this one is a multiple; a search takes ``search_multiples`` times that
     one at least. ``budget`` marks the parameter that says how long a training lasts. ``trial_value`` is what a trial of
-    a search uses where the user says nothing.
+    a search uses where the user says nothing. ``monitor`` marks what chooses the best checkpoint: the metric's name, or
+    whether its larger values are better; a search by another metric sets both.
     """
     extra: dict[str, Any] = {
         "exclusiveMinimum": gt,
@@ -102,6 +104,7 @@ def parameter(
         "x_multiple_of": {"key": multiple_of, "search_at_least": search_multiples} if multiple_of else None,
         "x_budget": budget or None,
         "x_trial_value": trial_value,
+        "x_monitor": monitor or None,
         "option_weights": list(option_weights) or None,
         "x_tao_type": tao_type or None,
     }

@@ -44,13 +44,18 @@ class Checkpointer:
     ] = False
     monitor: Annotated[
         str | None,
-        parameter("Metric that ranks checkpoints; null means `val Precision at Rank 1`.", title="Monitored metric"),
+        parameter(
+            "Metric that ranks checkpoints; null means `val Precision at Rank 1`.",
+            title="Monitored metric",
+            monitor="metric",
+        ),
     ] = None
     mode: Annotated[
         Literal["min", "max"] | None,
         parameter(
             "Whether small or large values of the metric are better; null: `max`, or `min` where its name says loss.",
             title="Monitor mode",
+            monitor="mode",
             tao_type="categorical",
         ),
     ] = None

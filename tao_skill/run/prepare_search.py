@@ -18,6 +18,7 @@ from tao_skill.config.leaves import schema_leaves
 from tao_skill.errors import Problem, SpecError
 from tao_skill.jobs.record import utc_now
 from tao_skill.run.at_once import trials_at_once
+from tao_skill.run.monitored import monitor_values, monitor_warning
 from tao_skill.run.program import Program, program_of
 from tao_skill.run.trial_spec import ACTION, TrialForm
 
@@ -50,12 +51,14 @@ class PreparedSearch:
     @property
     def warnings(self) -> list[str]:
         """Return what the user should know of the search before it begins."""
-        if self.settings.direction is not None or direction_of(self.metric) is not None:
-            return []
-        return [
-            f"The name {self.metric} doesn't tell whether larger or smaller values are better; larger ones are taken "
-            "to be. If smaller ones are: --automl direction=minimize."
-        ]
+        told = monitor_warning(self.form.schema, self.form.explicit, self.metric, self.direction)
+        found = [told] if told else []
+        if self.settings.direction is None and direction_of(self.metric) is None:
+            found.append(
+                f"The name {self.metric} doesn't tell whether larger or smaller values are better; larger ones are "
+                "taken to be. If smaller ones are: --automl direction=minimize."
+            )
+        return found
 
     def document(self) -> dict[str, Any]:
         """Return what a plan says of the search."""
@@ -107,9 +110,12 @@ def prepare_search(
             problems=[Problem(key, flat.get(key), why) for key, why in space.left_out.items()],
             next_step="name parameters in automl_hyperparameters, or add --automl-policy off",
         )
+    usual = direction_of(metric) or "maximize"
+    direction = settings.direction or usual
+    if (metric, direction) != (skill.metric, usual):  # else the skill's own choice is the same
+        form = replace(form, monitored=monitor_values(schema, explicit, metric, direction))
     return PreparedSearch(
-        settings, algorithm, skill, program_of(skill, ACTION), form, metric,
-        settings.direction or direction_of(metric) or "maximize",
+        settings, algorithm, skill, program_of(skill, ACTION), form, metric, direction,
         space, {one.key: flat.get(one.key) for one in space.parameters}, trials_at_once(settings, flat),
     )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ __all__ = ["ACTION", "TrialForm", "TrialSpec", "goes_on_from"]
 
 ACTION = "train"
 RECOMMENDED = "recommended"
+MONITORED = "metric of the search"
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,16 @@ class TrialSpec:
 
 @dataclass(frozen=True)
 class TrialForm:
-    """All that trials have in common; ``base`` is the run's complete spec with local paths."""
+    """All that trials have in common; ``base`` is the run's complete spec with local paths.
+
+    ``monitored`` holds the settings by which each chooses its best checkpoint, where they aren't the run's own.
+    """
 
     skill: Skill
     schema: Mapping[str, Any]
     base: Mapping[str, Any]
     explicit: Mapping[str, Any]
+    monitored: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def budget_key(self) -> str:
@@ -86,7 +91,8 @@ class TrialForm:
         rows = [row for row in rows if row.function != "automl_assign_ptm" and row.spec_field != "results_dir"]
         found = {one.key: one for one in resolve_fields(rows, facts) if one.value is not None}
         flat |= {key: one.value for key, one in found.items()}
-        provenance = dict.fromkeys(recommended, RECOMMENDED) | {key: one.source for key, one in found.items()}
+        provenance = dict.fromkeys(self.monitored, MONITORED) | dict.fromkeys(recommended, RECOMMENDED)
+        provenance |= {key: one.source for key, one in found.items()}
         return TrialSpec(nest(flat), provenance)
 
     def _derived(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,11 +102,12 @@ class TrialForm:
         return {key: value for key, (value, _) in derived_values(ACTION, given).items()}
 
     def _trial_values(self) -> dict[str, Any]:
-        return {
+        marked = {
             leaf.key: leaf.facts["x_trial_value"]
             for leaf in schema_leaves(self.schema)
             if "x_trial_value" in leaf.facts and leaf.key not in self.explicit
         }
+        return marked | dict(self.monitored)
 
     def _outputs(self, results_dir: Path) -> dict[str, Any]:
         known = {leaf.key for leaf in schema_leaves(self.schema)}

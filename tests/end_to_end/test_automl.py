@@ -92,3 +92,31 @@ def test_training_searches_by_default_and_the_search_is_a_parent(
     )
     assert code == 0, evaluated
     assert evaluated["checkpoint"] == trained["checkpoint"]
+
+
+@pytest.mark.long
+def test_trials_hand_on_the_checkpoint_that_is_best_by_the_searchs_metric(
+    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAO_SKILL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TAO_RESULTS_ROOT", raising=False)
+    words = [
+        "run",
+        "train",
+        "--data-root",
+        str(data_root),
+        "--overrides",
+        *SMALL,
+        "--automl",
+        "automl_algorithm=random",
+    ]
+    few = ["automl_max_recommendations=2", "run_final_evaluation=false"]
+    code, trained = tao_skill(tmp_path, *words, *few, "metric=train_loss", "direction=minimize")
+    assert code == 0, trained
+    record = json.loads((Path(trained["checkpoint"]).parent / "checkpoints.json").read_text())
+    assert (record["monitor"], record["mode"]) == ("train_loss", "min")
+    best = next(one for one in record["checkpoints"] if one["file"] == record["best"])
+    assert best["metrics"]["train_loss"] == trained["search"]["best"]
+    code, told = tao_skill(tmp_path, *words, *few, "metric=val precision at rank 1")
+    assert code == 9
+    assert "the nearest is val Precision at Rank 1" in json.dumps(told)
