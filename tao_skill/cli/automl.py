@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tao_skill.cli.arguments import add_results_root
 from tao_skill.cli.next_command import with_results_root
 from tao_skill.cli.outcome import Outcome
 from tao_skill.cli.search_text import review_lines, values_text
-from tao_skill.errors import UsageError
+from tao_skill.errors import JobError, UsageError
 
 if TYPE_CHECKING:
     from tao_skill.automl.history import SearchHistory
@@ -101,20 +101,36 @@ def _review(options: argparse.Namespace) -> Outcome:
     return Outcome(found, "\n".join(lines))
 
 
-def _load(options: argparse.Namespace) -> tuple[JobStore, JobRecord, SearchHistory]:
+class _Search(NamedTuple):
+    """A search as it stands; ``elsewhere`` is the URI of its folder where it worked on another machine."""
+
+    store: JobStore
+    record: JobRecord
+    history: SearchHistory
+    elsewhere: str | None
+
+    def summary(self) -> dict[str, Any]:
+        from tao_skill.run.launch_search import summary
+
+        return summary(self.history, self.record, self.elsewhere)
+
+
+def _load(options: argparse.Namespace) -> _Search:
+    """Return a search; nothing is written, so that the results root may be read-only."""
+    from tao_skill.run.remote_jobs import remote_folder
     from tao_skill.run.results_root import open_store
     from tao_skill.run.search_history import load_history
 
     store = open_store(options.results_root)
-    record = store.reconcile(store.load(options.job_id))
-    return store, record, load_history(record)
+    record = store.judge(store.load(options.job_id))
+    elsewhere = remote_folder(store, record.job_id)
+    return _Search(store, record, load_history(record, elsewhere), elsewhere)
 
 
 def _status(options: argparse.Namespace) -> Outcome:
-    from tao_skill.run.launch_search import summary
-
-    _, record, history = _load(options)
-    short = summary(history, record) | {"job_id": record.job_id, "status": str(record.status)}
+    found = _load(options)
+    record, history = found.record, found.history
+    short = found.summary() | {"job_id": record.job_id, "status": str(record.status)}
     running = [trial.number for trial in history.trials if trial.state == "running"]
     lines = [
         f"search {record.job_id} {record.status}: {len(history.trials)} trials, {_minutes(history.seconds)}",
@@ -123,28 +139,29 @@ def _status(options: argparse.Namespace) -> Outcome:
     ]
     lines += [f"  running: {', '.join(f'trial {number}' for number in running)}"] if running else []
     lines += [f"  ended: {history.end_reason}"] if history.end_reason else []
-    lines += [f"Next: {_next(record, options)}"]
+    lines += [f"Next: {_next(record, options, found.elsewhere)}"]
     return Outcome(short, "\n".join(lines))
 
 
-def _next(record: JobRecord, options: argparse.Namespace) -> str:
+def _next(record: JobRecord, options: argparse.Namespace, elsewhere: str | None = None) -> str:
     step = f"python -m tao_skill automl resume {record.job_id}"
-    if not record.ended:
-        step = f"python -m tao_skill automl stop {record.job_id}, or wait"
-    elif record.status == "COMPLETE":
+    if record.status == "COMPLETE":
         step = f"python -m tao_skill run evaluate --parent-job-id {record.job_id} --data-root URI"
+    elif elsewhere is not None:  # it can be stopped and resumed only there
+        step = f"python -m tao_skill run evaluate --parent-job-id {elsewhere} --force-parent --data-root URI"
+    elif not record.ended:
+        step = f"python -m tao_skill automl stop {record.job_id}, or wait"
     return with_results_root(step, options.results_root)
 
 
 def _report(options: argparse.Namespace) -> Outcome:
     from tao_skill.automl.documents import search_report
-    from tao_skill.run.launch_search import summary
-    from tao_skill.run.search_files import write_report
 
-    store, record, _ = _load(options)
-    history = write_report(store, record)
+    found = _load(options)
+    history, short, note = found.history, found.summary(), ""
+    if found.elsewhere is None:
+        history, note = _renewed(found)
     report = search_report(history)
-    short = summary(history, record)
     lines = [
         f"{'trial':<7}{'state':<10}{'epochs':>7}{history.metric:>{len(history.metric) + 2}}  values",
         *(
@@ -155,14 +172,24 @@ def _report(options: argparse.Namespace) -> Outcome:
         *(f"not searched: {key} ({why})" for key, why in history.left_out.items()),
         f"files: {short['page']}, {short['report']}, {short['best_rec']}",
     ]
-    return Outcome(report.model_dump(mode="json"), "\n".join(lines))
+    return Outcome(report.model_dump(mode="json"), "\n".join(lines), message=note)
+
+
+def _renewed(found: _Search) -> tuple[SearchHistory, str]:
+    """Write the files of a search anew; where they can't be written, say so and go by what was written before."""
+    from tao_skill.run.search_files import write_report
+
+    try:
+        return write_report(found.store, found.record), ""
+    except JobError as error:
+        return found.history, f"note: the files are as they were: {error.message}"
 
 
 def _stop(options: argparse.Namespace) -> Outcome:
     from tao_skill.run.cancel import cancel_job
 
-    store, record, _ = _load(options)
-    stopped = cancel_job(store, record.job_id)
+    found = _load(options)
+    stopped = cancel_job(found.store, found.record.job_id)
     document = {"job_id": stopped.job_id, "status": str(stopped.status), "best_child": stopped.best_child}
     return Outcome(document, f"Search {stopped.job_id} is {stopped.status}.\nNext: {_next(stopped, options)}")
 

@@ -26,6 +26,7 @@ from tao_skill.run.overrides import read_overrides
 from tao_skill.run.plan import RunPlan
 from tao_skill.run.prepare_search import PreparedSearch, new_history, prepare_search
 from tao_skill.run.publish import publishing
+from tao_skill.run.publish_trials import publishing_trials
 from tao_skill.run.record import give_up
 from tao_skill.run.remote_jobs import refuse_foreign
 from tao_skill.run.request import RunRequest
@@ -122,10 +123,10 @@ def _told(store: JobStore, record: JobRecord) -> Iterator[None]:
         raise
 
 
-def summary(history: SearchHistory, record: JobRecord) -> dict[str, Any]:
-    """Return in a few numbers what a search came to so far."""
+def summary(history: SearchHistory, record: JobRecord, elsewhere: str | None = None) -> dict[str, Any]:
+    """Return in a few numbers what a search came to so far; ``elsewhere`` is the URI of its folder on a server."""
     report = search_report(history)
-    folder = action_folder(record)
+    folder = action_folder(record) if elsewhere is None else f"{elsewhere}/{record.action}"
     return {
         "state": history.state,
         "end_reason": history.end_reason,
@@ -140,23 +141,22 @@ def summary(history: SearchHistory, record: JobRecord) -> dict[str, Any]:
         "values": {} if history.winner is None else history.trials[history.winner].values,
         "final_evaluation": history.final_evaluation,
         "disk_bound": history.disk_bound,
-        "history": str(folder / HISTORY),
-        "report": str(folder / REPORT),
-        "page": str(folder / PAGE),
-        "best_rec": str(folder / BEST_REC),
+        "history": f"{folder}/{HISTORY}",
+        "report": f"{folder}/{REPORT}",
+        "page": f"{folder}/{PAGE}",
+        "best_rec": f"{folder}/{BEST_REC}",
     }
 
 
 def _run(prepared: PreparedSearch, store: JobStore, record: JobRecord, history: SearchHistory) -> RunResult:
     excludes = prepared.skill.info.actions[record.action].upload_excludes
     _save_first(prepared, record, history)
-    with publishing(store, record, excludes):
+    with publishing(store, record, excludes), publishing_trials(store, history, excludes):
         ended = run_search(prepared, store, record, history)
         if ended.status == JobStatus.COMPLETE and prepared.settings.run_final_evaluation:
             history.final_evaluation = evaluate_winner(prepared, store, ended, history.data_root)
             save_history(action_folder(ended), history)
             save_documents(action_folder(ended), history, store)
-    _publish_trials(store, history, excludes)
     ended = store.load(record.job_id)
     result = result_of(ended, summary(history, ended))
     return result.model_copy(update={"warnings": [*result.warnings, *history.notes]})
@@ -167,11 +167,3 @@ def _save_first(prepared: PreparedSearch, record: JobRecord, history: SearchHist
     folder = action_folder(record)
     save_history(folder, history)
     save_spec(folder, prepared.form.base)
-
-
-def _publish_trials(store: JobStore, history: SearchHistory, excludes: list[str]) -> None:
-    """Upload what trials left, where the results root is remote; losers' checkpoints are gone by now."""
-    for trial in history.trials:
-        if trial.job_id and trial.ended:
-            with publishing(store, store.load(trial.job_id), excludes):
-                continue

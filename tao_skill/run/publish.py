@@ -16,7 +16,7 @@ from tao_skill.jobs.store import RECORD_FILE, JobStore
 from tao_skill.run.remote_jobs import MirroredJobStore, refuse_foreign
 from tao_skill.storage.upload import FolderUpload, Uploaded
 
-__all__ = ["publishing", "upload_job"]
+__all__ = ["folder_upload", "publishing", "upload_interval", "upload_job"]
 
 INTERVAL_VARIABLE = "TAO_SKILL_UPLOAD_SECONDS"
 _DEFAULT_INTERVAL = 15.0
@@ -36,7 +36,7 @@ def publishing(store: JobStore, record: JobRecord, excludes: Sequence[str]) -> I
         return
     uri = f"{store.uri}/{record.job_id}"
     store.update(record.job_id, upload=UploadState(uri=uri, state="running", excluded=list(excludes)).model_dump())
-    upload = _folder_upload(store, record, excludes)
+    upload = folder_upload(store, record, excludes)
     stop = threading.Event()
     thread = threading.Thread(target=_keep_up, args=(upload, stop), daemon=True)
     thread.start()
@@ -69,11 +69,12 @@ def upload_job(store: JobStore, job_id: str, excludes: Sequence[str]) -> JobReco
             next_step=f"python -m tao_skill jobs show {record.job_id}",
         )
     patterns = record.upload.excluded if record.upload else list(excludes)
-    _finish(store, record.job_id, _folder_upload(store, record, patterns), patterns)
+    _finish(store, record.job_id, folder_upload(store, record, patterns), patterns)
     return store.load(record.job_id)
 
 
-def _folder_upload(store: MirroredJobStore, record: JobRecord, excludes: Sequence[str]) -> FolderUpload:
+def folder_upload(store: MirroredJobStore, record: JobRecord, excludes: Sequence[str]) -> FolderUpload:
+    """Return what uploads a job's files, all of them or, with ``excludes``, not those of these patterns."""
     folder, works_in = store.folder(record.job_id), action_folder(record)
     roots = [(folder, "")]
     if not works_in.is_relative_to(folder):
@@ -91,7 +92,7 @@ def _keep_up(upload: FolderUpload, stop: threading.Event) -> None:
         if error and error != told:
             _log.warning("Uploading results fails for now and will be tried again: %s", error)
         told = error
-        if stop.wait(_interval()):
+        if stop.wait(upload_interval()):
             return
 
 
@@ -133,7 +134,8 @@ def _patiently(upload: FolderUpload, held_back: Sequence[str] = ()) -> Uploaded:
     return outcome
 
 
-def _interval() -> float:
+def upload_interval() -> float:
+    """Return the seconds between two looks at what is new."""
     try:
         return max(0.1, float(os.environ.get(INTERVAL_VARIABLE, "")))
     except ValueError:
