@@ -166,16 +166,18 @@ def _watch(slots: LocalSlots, trial: Trial, seconds: float, folder: Path) -> dic
     """Return how far the trial came, after how many seconds, and what an epoch takes where that was seen."""
     begin = time.monotonic()
     running = slots.start(trial)
-    cost, reports, seen = None, 0, 0.0
+    cost, reports, seen, is_asked = None, 0, 0.0, False
     while True:
         progress = running.poll()
-        reports += len(progress.reports)
+        reports += 0 if is_asked else len(progress.reports)
         if progress.end is not None:
             break
-        if cost is None and not reports:
-            cost, seen = epoch_cost(folder), time.monotonic() - begin
-        if cost is not None or reports or seen > seconds:
-            running.stop("the review has seen enough")
+        if not is_asked:
+            if not reports:
+                cost, seen = epoch_cost(folder), time.monotonic() - begin
+            if cost is not None or reports or seen > seconds:
+                running.stop("the review has seen enough")
+                is_asked = True
         time.sleep(0.05)
     if progress.end.failure is not None:
         return {"state": "failed", "seconds": seen, "reason": progress.end.failure.message}

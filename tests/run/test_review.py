@@ -124,3 +124,20 @@ def test_a_metric_whose_name_tells_no_direction_is_told_of(tmp_path: Path) -> No
     plan = plan_run(asked)
     assert (plan.search or {})["direction"] == "minimize"
     assert not any("direction" in warning for warning in plan.warnings)
+
+
+def test_a_trial_is_interrupted_once_and_cleans_up_in_peace(tmp_path: Path) -> None:
+    asked = request(tmp_path, overrides=["seconds=30"])
+    script, told = tmp_path / "tiny-skill" / "scripts" / "train.py", tmp_path / "interrupts"
+    counting = f"""
+import pathlib, signal, time
+def clean_up(number, frame):
+    with pathlib.Path({str(told)!r}).open("a") as file:
+        file.write("once ")
+    time.sleep(0.5)
+    raise KeyboardInterrupt
+signal.signal(signal.SIGINT, clean_up)
+"""
+    script.write_text(counting + script.read_text())
+    assert review_search(asked, 1.0)["measured"]["state"] == "less than an epoch"
+    assert told.read_text() == "once "
