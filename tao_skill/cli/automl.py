@@ -128,6 +128,8 @@ def _load(options: argparse.Namespace) -> _Search:
 
 
 def _status(options: argparse.Namespace) -> Outcome:
+    from tao_skill.run.final_evaluation import lacks_evaluation
+
     found = _load(options)
     record, history = found.record, found.history
     short = found.summary() | {"job_id": record.job_id, "status": str(record.status)}
@@ -139,6 +141,7 @@ def _status(options: argparse.Namespace) -> Outcome:
     ]
     lines += [f"  running: {', '.join(f'trial {number}' for number in running)}"] if running else []
     lines += [f"  ended: {history.end_reason}"] if history.end_reason else []
+    lines += ["  its winner was not measured: `automl resume` does that"] if lacks_evaluation(record, history) else []
     lines += [f"Next: {_next(record, options, found.elsewhere)}"]
     return Outcome(short, "\n".join(lines))
 

@@ -20,7 +20,7 @@ from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.check_places import check_places
 from tao_skill.run.cluster_needs import refuse_unshared
-from tao_skill.run.final_evaluation import evaluate_winner
+from tao_skill.run.final_evaluation import evaluate_winner, lacks_evaluation
 from tao_skill.run.make_plan import search_settings
 from tao_skill.run.overrides import read_overrides
 from tao_skill.run.plan import RunPlan
@@ -65,11 +65,13 @@ def launch_search(
         prepared = prepared.on(plan.spec if settings.automl_platform == "ray" else spec)
         history = new_history(prepared, record.job_id)
         history.data_root = redact(request.data_root) if request.data_root else None
-        return _run(prepared, store, record, history)
+        return _run(prepared, store, record, history, request.data_root)
 
 
 def resume_search(store: JobStore, job_id: str, changes: Mapping[str, Any] | None = None) -> RunResult:
     """Go on with a search that broke off: trials that ran start again from their newest checkpoints.
+
+    Of one that is complete but for the measuring of its winner, only that is done.
 
     ``changes`` are settings that it goes on with, such as more time or another platform.
 
@@ -87,6 +89,8 @@ def resume_search(store: JobStore, job_id: str, changes: Mapping[str, Any] | Non
 def _go_on(store: JobStore, record: JobRecord, changes: Mapping[str, Any]) -> RunResult:
     """Go on with a search that this process holds."""
     history = load_history(record)
+    if lacks_evaluation(record, history):
+        return _measure_late(store, record, history)
     if record.status not in (JobStatus.ERROR, JobStatus.CANCELED, JobStatus.UNKNOWN):
         raise JobError(
             f"Search {record.job_id} is {record.status}: there is nothing to resume.",
@@ -109,7 +113,7 @@ def _go_on(store: JobStore, record: JobRecord, changes: Mapping[str, Any]) -> Ru
         record.job_id, status=JobStatus.PENDING, reason="resumed", pid=None, process_start_time=None, **this_process()
     )
     with _told(store, record):
-        return _run(prepared, store, record, history)
+        return _run(prepared, store, record, history, history.data_root)
 
 
 @contextmanager
@@ -148,17 +152,37 @@ def summary(history: SearchHistory, record: JobRecord, elsewhere: str | None = N
     }
 
 
-def _run(prepared: PreparedSearch, store: JobStore, record: JobRecord, history: SearchHistory) -> RunResult:
+def _run(
+    prepared: PreparedSearch, store: JobStore, record: JobRecord, history: SearchHistory, data_root: str | None
+) -> RunResult:
+    """Search, and measure the winner on the data below ``data_root``."""
     excludes = prepared.skill.info.actions[record.action].upload_excludes
     _save_first(prepared, record, history)
     with publishing(store, record, excludes), publishing_trials(store, history, excludes):
         ended = run_search(prepared, store, record, history)
-        if ended.status == JobStatus.COMPLETE and prepared.settings.run_final_evaluation:
-            history.final_evaluation = evaluate_winner(prepared, store, ended, history.data_root)
-            save_history(action_folder(ended), history)
-            save_documents(action_folder(ended), history, store)
-    ended = store.load(record.job_id)
-    result = result_of(ended, summary(history, ended))
+        if lacks_evaluation(ended, history):
+            _measure(prepared.skill, store, ended, history, data_root)
+    return _result(store, record.job_id, history)
+
+
+def _measure(skill: Skill, store: JobStore, record: JobRecord, history: SearchHistory, data_root: str | None) -> None:
+    """Measure the winner, and write that down."""
+    history.final_evaluation = evaluate_winner(skill, store, record, data_root)
+    save_history(action_folder(record), history)
+    save_documents(action_folder(record), history, store)
+
+
+def _measure_late(store: JobStore, record: JobRecord, history: SearchHistory) -> RunResult:
+    """Measure the winner of a search that was killed when that was all that it lacked."""
+    skill = find_skill(history.skill_dir)
+    with publishing(store, record, skill.info.actions[record.action].upload_excludes):
+        _measure(skill, store, record, history, history.data_root)
+    return _result(store, record.job_id, history)
+
+
+def _result(store: JobStore, job_id: str, history: SearchHistory) -> RunResult:
+    record = store.load(job_id)
+    result = result_of(record, summary(history, record))
     return result.model_copy(update={"warnings": [*result.warnings, *history.notes]})
 
 

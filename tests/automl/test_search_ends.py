@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tao_skill.automl.history import SearchHistory
+from tao_skill.config.yaml_text import dump_yaml, load_yaml
 from tao_skill.errors import JobError, SpecError
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.record import JobRecord, JobStatus
@@ -147,3 +148,39 @@ def test_a_search_goes_on_with_a_larger_budget(tmp_path: Path, skill_dir: Path) 
     assert result.status == JobStatus.COMPLETE
     assert result.search is not None
     assert result.search["trials"] == 5
+
+
+def test_a_winner_that_was_not_measured_is_measured_by_resuming(tmp_path: Path, skill_dir: Path) -> None:
+    result = run(request(tmp_path, skill_dir))
+    record = store(tmp_path).load(result.job_id)
+    written = load_history(record)
+    assert written.final_evaluation is not None
+    written.final_evaluation = None  # as after a kill just then
+    save_history(tmp_path / "results" / result.job_id / "train", written)
+    again = resume_search(store(tmp_path), result.job_id)
+    assert again.search is not None
+    assert again.search["final_evaluation"] == {"status": "skipped", "reason": "the skill has no action evaluate"}
+    assert load_history(record).final_evaluation == again.search["final_evaluation"]
+    with pytest.raises(JobError, match="nothing to resume"):
+        resume_search(store(tmp_path), result.job_id)
+
+
+def test_whatever_keeps_a_winner_from_being_measured_the_search_is_complete(
+    tmp_path: Path, skill_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = skill_dir / "references" / "skill_info.yaml"
+    facts = load_yaml(info.read_text())
+    facts["actions"]["evaluate"] = facts["actions"]["train"]
+    info.write_text(dump_yaml(facts))
+    root = "https://somebody:password@127.0.0.1:9/data"
+
+    def fail(asked: RunRequest) -> None:
+        assert asked.data_root == root  # with what lets it in
+        raise OSError(f"{root} is away")
+
+    monkeypatch.setattr("tao_skill.run.final_evaluation.make_ready", fail)
+    result = run(request(tmp_path, skill_dir).model_copy(update={"data_root": root}))
+    assert result.status == JobStatus.COMPLETE
+    assert result.search is not None
+    final = result.search["final_evaluation"]
+    assert final == {"status": "skipped", "reason": "OSError: https://127.0.0.1:9/data is away"}
