@@ -92,3 +92,12 @@ def test_a_person_at_a_terminal_is_asked_first(folder: Path) -> None:
     assert "trial 2 (search): rate=" in said
     assert "--automl-policy off" in said
     assert not (folder / "results").exists()
+
+
+def test_a_report_needs_no_place_to_write(folder: Path) -> None:
+    _, made = tao_skill(folder, "automl", "run", "--skill-dir", "./tiny-skill", *FEW)
+    page = Path(made["search"]["page"])
+    page.unlink()
+    page.mkdir()  # as in a results root that is read-only
+    code, report = tao_skill(folder, "automl", "report", made["job_id"])
+    assert (code, len(report["history"]["trials"])) == (0, 3)
