@@ -93,8 +93,8 @@ def _recogniser(
     """Return the recogniser, where its weights are from, and warnings of what no file filled."""
     if checkpoint is None:
         recogniser, reports = start_recogniser(settings, spec.model, _UNTRAINED_SEED)
-        partial = [str(report) for report in reports if report.is_partial]
-        return recogniser, "pretrained weights, without training", partial
+        misfits = [str(report) for report in reports if not report.fits]
+        return recogniser, "pretrained weights, without training", misfits
     recogniser, notes = load_recogniser(checkpoint, settings, key)
     for note in notes:
         log.info("%s", note)

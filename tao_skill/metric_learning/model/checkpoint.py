@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tao_skill.errors import CheckpointError, Problem
 from tao_skill.metric_learning.files import replacing
-from tao_skill.metric_learning.model.pretrained import load_weights
+from tao_skill.metric_learning.model.pretrained import LoadReport, load_weights
 from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser, build_recogniser
 from tao_skill.metric_learning.model.weight_file import HEADER, read_file, tensors_in
 
@@ -103,13 +103,25 @@ def load_recogniser(checkpoint: Checkpoint, settings: ModelSettings, key: str) -
     Returns the recogniser in evaluation mode and notes on what was loaded.
 
     Raises:
-        CheckpointError: tensors are missing or of another shape: it is another model's checkpoint.
+        CheckpointError: tensors are missing, of another shape, or left over: it is another model's checkpoint.
     """
     recogniser = build_recogniser(settings)
     report = load_weights(recogniser, checkpoint.tensors, file=checkpoint.path, key=key, part="model")
-    if report.missing or report.mismatched:
+    if not report.fits:
         raise CheckpointError(
             f"{checkpoint.path} does not fit {settings.trunk_name} with feat_dim {settings.feat_dim}: {report}",
-            problems=[Problem(key, str(checkpoint.path), "a checkpoint of this model, or that one's model.* keys")],
+            problems=[
+                Problem(key, str(checkpoint.path), "a checkpoint of this model, or that one's model.* keys"),
+                *_other_trunk(report, settings),
+            ],
         )
     return recogniser.eval(), [str(report)]
+
+
+def _other_trunk(report: LoadReport, settings: ModelSettings) -> list[Problem]:
+    """Name the key of the trunk where the checkpoint only holds more than is needed, as that of a deeper one does."""
+    if not report.surplus or report.missing or report.mismatched:
+        return []
+    key = "model.timm_name" if settings.timm_name else "model.backbone"
+    more = f"the trunk of the checkpoint, which has {len(report.surplus)} tensors more, such as {report.surplus[0]}"
+    return [Problem(key, settings.trunk_name, more)]

@@ -1,6 +1,7 @@
 """Fits the weights of a file to a network, and reports what fitted."""
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ _WRAPPERS = ("", "recogniser.", "model.", "module.", "model.module.", "module.mo
 _PARTS = (("trunk.", "embedder."), ("0.", "1."))
 # A classifier's weight and bias may stand behind the trunk's tensors.
 _CLASSIFIER_TENSORS = 2
+# They stand at its end, in no numbered block.
+_OF_A_CLASSIFIER = re.compile(r"(?:[a-zA-Z_]+\.){1,2}(?:weight|bias)")
 # A file that fills less than this share of a part is of another model, though some names agree by chance.
 _LEAST_SHARE = 0.1
 
@@ -42,9 +45,19 @@ class LoadReport:
     adapted: list[str] = field(default_factory=list)
 
     @property
-    def is_partial(self) -> bool:
-        """Tell whether something of the part stays random, of which a user should be warned."""
-        return bool(self.missing or self.mismatched)
+    def surplus(self) -> list[str]:
+        """Return the tensors that the file has of this part beyond the network's, other than a classifier's.
+
+        A deeper trunk has all tensors of a shallower one, and more: what is computed with those alone is neither.
+        """
+        start = _PARTS[0] if self.part == "model" else ("",)
+        inside = [name for name in self.unexpected if name.startswith(start)]
+        return [name for name in inside if not _OF_A_CLASSIFIER.fullmatch(name.removeprefix("trunk."))]
+
+    @property
+    def fits(self) -> bool:
+        """Tell whether file and part agree; else a user should be warned: something stays random, or is left over."""
+        return not (self.missing or self.mismatched or self.surplus)
 
     def document(self) -> dict[str, Any]:
         """Return the whole report as plain data."""
@@ -92,7 +105,7 @@ def start_recogniser(settings: ModelSettings, model: Model, seed: int) -> tuple[
         embedder=model.pretrained_embedder_path,
     )
     for report in reports:
-        log.log(logging.WARNING if report.is_partial else logging.INFO, "%s", report)
+        log.log(logging.INFO if report.fits else logging.WARNING, "%s", report)
     return recogniser, reports
 
 

@@ -86,9 +86,9 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
             )  # fmt: skip
     if not processes.is_first:
         return {"warnings": []}
-    partial = [str(report) for report in start.loaded if report.is_partial]
+    misfits = [str(report) for report in start.loaded if not report.fits]
     more = [warning for warning in (unseen, module.collapse.warning) if warning]
-    results = _results(spec, record, folder, [*partial, *sets.warnings, *more])
+    results = _results(spec, record, folder, [*misfits, *sets.warnings, *more])
     return results | {"pretrained": [report.document() for report in start.loaded]}
 
 

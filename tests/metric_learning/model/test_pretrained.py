@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tao_skill.errors import CheckpointError
+from tao_skill.metric_learning.model.checkpoint import load_recogniser, read_checkpoint
 from tao_skill.metric_learning.model.pretrained import load_pretrained, load_weights
 from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser, build_recogniser
 
@@ -110,7 +111,7 @@ def test_published_trunk_loads_and_its_classifier_is_reported(fan: Recogniser, p
     report = load_weights(mine.trunk, tensors, file="x", key="k", part="trunk")
     assert (report.missing, report.unexpected) == ([], ["head.weight", "head.bias"])
     assert equal(mine.trunk.state_dict(), fan.trunk.state_dict())
-    assert not report.is_partial
+    assert report.fits
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -146,7 +147,7 @@ def test_head_of_another_length_is_reported_and_the_rest_loads(fan: Recogniser) 
     mine = build_recogniser(replace(FAN, feat_dim=5), seed=1)
     report = load_weights(mine, fan.state_dict(), file="x", key="k", part="model")
     assert list(report.mismatched) == ["embedder.embedding_fc.1.weight", "embedder.embedding_fc.1.bias"]
-    assert report.is_partial
+    assert not report.fits
     assert equal(mine.trunk.state_dict(), fan.trunk.state_dict())
 
 
@@ -186,3 +187,35 @@ def test_parts_win_over_the_whole(other: Recogniser, tmp_path: Path) -> None:
     assert [report.part for report in reports] == ["model", "embedder"]
     assert equal(mine.trunk.state_dict(), other.trunk.state_dict())
     assert equal(mine.embedder.state_dict(), third.embedder.state_dict())
+
+
+SHALLOW, DEEP = (replace(SETTINGS, timm_name=name) for name in ("resnet18", "resnet34"))
+
+
+@pytest.fixture(scope="module")
+def deep() -> Recogniser:
+    return build_recogniser(DEEP, seed=7)
+
+
+def test_checkpoint_of_a_deeper_network_is_refused(deep: Recogniser, tmp_path: Path) -> None:  # 8.12
+    file = tmp_path / "deep.pth"
+    torch.save({"state_dict": {f"model.{name}": value for name, value in deep.state_dict().items()}}, file)
+    checkpoint = read_checkpoint(file, "evaluate.checkpoint")
+    with pytest.raises(CheckpointError, match="does not fit resnet18") as raised:
+        load_recogniser(checkpoint, SHALLOW, "evaluate.checkpoint")
+    told = {problem.key: problem.expected for problem in raised.value.problems}
+    assert "trunk.layer1.2.conv1.weight" in told["model.timm_name"]
+    same, _ = load_recogniser(checkpoint, DEEP, "evaluate.checkpoint")
+    assert equal(same.state_dict(), deep.state_dict())
+
+
+@pytest.mark.parametrize("part", ["trunk", "model"])
+def test_pretrained_file_of_a_deeper_network_is_warned_of(deep: Recogniser, part: str) -> None:  # 8.12
+    mine = build_recogniser(SHALLOW, seed=1)
+    network = mine if part == "model" else mine.trunk
+    tensors = {**deep.state_dict(), "trunk.fc.weight": torch.zeros(9, 512), "trunk.fc.bias": torch.zeros(9)}
+    report = load_weights(network, tensors, file="x", key="k", part=part)
+    assert not report.missing
+    assert not report.mismatched
+    assert len(report.surplus) == len(deep.state_dict()) - len(mine.state_dict())
+    assert not report.fits
