@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 from tao_skill.config.wording import counted
-from tao_skill.metric_learning.data.decoded import recall, remember
+from tao_skill.metric_learning.data.decoded import doubtful, remember
 from tao_skill.metric_learning.data.findings import NAMED_AT_MOST, Findings
 from tao_skill.metric_learning.data.image_set import ImageSet, name_some
 
@@ -24,6 +25,8 @@ def find_undecodable(paths: Sequence[Path], workers: int, progress: Progress | N
 
     Threads are enough, because Pillow decodes without holding the interpreter's lock.
     """
+    if not paths:
+        return []
     from tao_skill.metric_learning.data.decode import undecodable_reason  # costs as much as a whole dry run
 
     def reasons(task: Sequence[Path]) -> list[str | None]:
@@ -62,14 +65,11 @@ def with_decodable_images(
 
 
 def _undecodable_of(sets: Sequence[ImageSet], workers: int, progress: Progress | None) -> dict[Path, str]:
-    known = [recall(images.paths) for images in sets]
-    new = [images for images, found in zip(sets, known, strict=True) if found is None]
-    paths = list(dict.fromkeys(path for images in new for path in images.paths))
-    bad = dict(find_undecodable(paths, workers, progress))
-    for images in new:
-        remember(images.paths, bad)
-    for found in known:
-        bad |= found or {}
+    doubts = [doubtful(images.paths) for images in sets]
+    bad = dict(find_undecodable(list(dict.fromkeys(chain.from_iterable(doubts))), workers, progress))
+    for images, looked_at in zip(sets, doubts, strict=True):
+        if not all(path in bad for path in looked_at):  # else nothing is known beyond what was
+            remember(images.paths, bad)
     return bad
 
 

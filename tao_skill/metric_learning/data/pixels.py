@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tao_skill.config.cache_folder import cache_directory
 from tao_skill.errors import StorageError
 from tao_skill.metric_learning.data.decode import decode_image
+from tao_skill.metric_learning.data.file_state import FileState, file_state
 from tao_skill.metric_learning.data.pack import Pack
 from tao_skill.metric_learning.data.pack_file import can_lock
 from tao_skill.metric_learning.data.pack_folder import PackFolder
@@ -71,9 +72,9 @@ class Files:
 class DecodedCache:
     """Decodes a file once, for all epochs and for all trainings on this machine that see the same data.
 
-    Each set of files that is expected has a pack in the folder, named after the files' identities (path, inode, size,
-    times) and the versions of the decoders. All packs together take at most ``limit`` bytes; what finds no room, or
-    can't be written or read, is decoded each time.
+    Each set of files that is expected has a pack in the folder, named after the files as they are (`file_state`) and
+    the versions of the decoders. All packs together take at most ``limit`` bytes; what finds no room, or can't be
+    written or read, is decoded each time.
     """
 
     def __init__(self, folder: Path, limit: int, channels: int) -> None:
@@ -85,11 +86,14 @@ class DecodedCache:
     def expect(self, paths: Sequence[Path]) -> None:
         """Open the pack of these files, or begin one; without a folder to write, files are decoded each time."""
         new = [path for path in paths if path not in self._places]
-        identities = [identity for path in new if (identity := _identity(path)) is not None]
-        if self._full or not identities or len(identities) < len(new):
+        try:
+            states = [file_state(path) for path in new]
+        except OSError:  # a link to nothing, say
+            return
+        if self._full or not states:
             return
         try:
-            pack = self._packs.open(self._key(identities), len(new), self._channels)
+            pack = self._packs.open(self._key(states), len(new), self._channels)
         except OSError as error:
             self._give_up(error)
             return
@@ -111,9 +115,9 @@ class DecodedCache:
         self._packs.close()
         self._places, self._full = {}, True
 
-    def _key(self, identities: list[tuple[str, int, int, int, int]]) -> str:
+    def _key(self, states: list[FileState]) -> str:
         decoders = [_DECODING, PIL.__version__, simplejpeg.__version__, self._channels]
-        return hashlib.sha256(json.dumps([decoders, identities]).encode()).hexdigest()[:32]
+        return hashlib.sha256(json.dumps([decoders, states]).encode()).hexdigest()[:32]
 
     def _recall(self, pack: Pack, number: int) -> Image8 | None:
         try:
@@ -137,11 +141,3 @@ class DecodedCache:
         if not self._full:
             log.warning("Decoded images can't be kept in %s (%s): they are decoded each time.", self._folder, error)
         self._full = True
-
-
-def _identity(path: Path) -> tuple[str, int, int, int, int] | None:
-    try:
-        facts = path.stat()
-    except OSError:
-        return None
-    return str(path.absolute()), facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
