@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from tao_skill.config.checkpoint_rules import monitor_is_measured, names_differ
 from tao_skill.config.deploy_rules import ENGINE_RULES, EXPORT_RULES
 from tao_skill.config.loss import LOSSES_WITH_WEIGHTS
 from tao_skill.config.model_files import ONNX_ENDINGS, ends_with
@@ -184,6 +185,8 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _memory_has_a_use,
         _something_learns,
         _steps_ascend,
+        monitor_is_measured,
+        names_differ,
         _blur_fits,
         _pixels_match_channels,
         _timm_has_weights,

@@ -65,7 +65,8 @@ class Checkpointer:
     filename: Annotated[
         str,
         parameter(
-            "Name pattern of the best checkpoints; `{epoch}`, `{step}` and metric names are filled in.",
+            "Name pattern of the best checkpoints; `{epoch}`, `{step}` and metric names are filled in, and one of the "
+            "first two has to be there.",
             title="Name pattern",
             min_length=1,
         ),
@@ -140,7 +141,9 @@ class Train(Devices):
         parameter("Folder of this action's files; empty means `<results_dir>/train`.", title="Results folder"),
     ] = ""
     checkpointer: Checkpointer = Field(
-        default_factory=Checkpointer, title="Checkpointer", description="Which best checkpoints are kept."
+        default_factory=Checkpointer,
+        title="Checkpointer",
+        description="Which best checkpoints are kept; of equally good ones those with the higher MAP@R.",
     )
     optim: Optim = Field(default_factory=Optim, title="Optimization", description="Optimizers, schedule and margins.")
     loss: Loss = Field(default_factory=Loss, title="Loss", description="What is minimised.")

@@ -81,6 +81,17 @@ def test_value_that_is_wrong_is_named_with_what_is_allowed(key: str, value: Any,
     assert expected in problems(**{key: value})[key.replace("__", ".")]
 
 
+def test_names_of_best_checkpoints_count_where_they_are_written() -> None:
+    assert problems(train__checkpointer__filename="best") == {}
+    found = problems(train__checkpointer__filename="best", train__checkpointer__enable_topk=True)
+    assert "{epoch}" in found["train.checkpointer.filename"]
+
+
+def test_a_metric_that_no_training_measures_is_named_with_the_nearest() -> None:
+    assert "nearest is train_loss" in problems(train__checkpointer__monitor="train_los")["train.checkpointer.monitor"]
+    assert problems(train__checkpointer__monitor="val MAP@R (macro)") == {}
+
+
 def test_batch_must_hold_whole_classes() -> None:  # R41
     assert "such as 16 or 20" in problems(train__batch_size=18)["train.batch_size"]
     assert problems(train__batch_size=18, dataset__num_instance=3) == {}

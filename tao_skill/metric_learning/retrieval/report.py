@@ -13,27 +13,14 @@ from typing import Any, Literal, TextIO
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tao_skill.config.metrics import TITLES
 from tao_skill.errors import InternalError, StorageError
 from tao_skill.metric_learning.files import replacing
 from tao_skill.metric_learning.retrieval.metrics import ClassMetrics, RetrievalMetrics, top_accuracy
 from tao_skill.metric_learning.retrieval.open_set import UNKNOWN
 from tao_skill.metric_learning.status import plain
 
-__all__ = ["metric_names", "public_names", "write_inference_results", "write_per_class_csv", "write_results_json"]
-
-_TITLES = {
-    "mean_average_precision": "Mean Average Precision",
-    "mean_reciprocal_rank": "Mean Reciprocal Rank",
-    "r_precision": "r-Precision",
-    "precision_at_1": "Precision at Rank 1",
-    "map_at_r": "MAP@R",
-}
-
-
-def public_names(prefix: Literal["val", "test"]) -> list[str]:
-    """Return the public names of all metrics that every measurement has."""
-    averages = [f"{prefix} {title}{kind}" for kind in ("", " (macro)") for title in _TITLES.values()]
-    return [f"{prefix}_AMI", f"{prefix}_NMI", *averages]
+__all__ = ["metric_names", "write_inference_results", "write_per_class_csv", "write_results_json"]
 
 
 def metric_names(
@@ -51,10 +38,10 @@ def metric_names(
         clusters: AMI and NMI, from `cluster_metrics`.
     """
     named = {f"{prefix}_{name}": clusters[name] for name in ("AMI", "NMI")} if clusters is not None else {}
-    titles = dict(_TITLES)
+    titles = dict(TITLES)
     for k in metrics.topk:
         titles |= {top_accuracy(k): f"Top-{k} Accuracy", f"precision_at_{k}": f"Precision at {k}"}
-    titles |= _TITLES  # the precision at 1 has its name already
+    titles |= TITLES  # the precision at 1 has its name already
     named |= {f"{prefix} {title}": metrics.micro[name] for name, title in titles.items()}
     return named | {f"{prefix} {title} (macro)": metrics.macro[name] for name, title in titles.items()}
 

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from tao_skill.config.metrics import MONITOR
 from tao_skill.metric_learning.data.transforms import EvalTransform
 from tao_skill.metric_learning.device import Precision
 from tao_skill.metric_learning.engines.torch_network import Network
@@ -18,7 +19,7 @@ from tao_skill.metric_learning.measure import RetrievalTask, embed_task, measure
 from tao_skill.metric_learning.model.recogniser import Recogniser
 from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.status import StatusLog
-from tao_skill.metric_learning.training.checkpointing import MONITOR, START_EPOCH, Candidate, Checkpointing
+from tao_skill.metric_learning.training.checkpointing import START_EPOCH, Candidate, Checkpointing
 from tao_skill.metric_learning.training.data import SharedEmbedding, TrainingData
 from tao_skill.metric_learning.training.module import TrainingModule
 from tao_skill.metric_learning.training.processes import Processes

@@ -1,44 +1,33 @@
 """Writes checkpoints as training goes: at intervals, the best, and the last."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint
 
+from tao_skill.config.checkpoint_names import BEST_NAME, best_name, periodic_name
+from tao_skill.config.metrics import MONITOR
 from tao_skill.config.train import Train
-from tao_skill.errors import Problem, SpecError
 from tao_skill.metric_learning.model.checkpoint import HEADER, TRAINING, header, save_atomically
 from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser
 from tao_skill.metric_learning.retrieval.metrics import RetrievalMetrics
 from tao_skill.metric_learning.retrieval.open_set import choose_rejection
-from tao_skill.metric_learning.retrieval.report import public_names, write_per_class_csv
-from tao_skill.metric_learning.training.module import EPOCH_MEANS, TrainingModule
+from tao_skill.metric_learning.retrieval.report import write_per_class_csv
+from tao_skill.metric_learning.training.module import TrainingModule
 from tao_skill.metric_learning.training.record import CheckpointEntry, CheckpointRecord
 
-__all__ = ["BEST_NAME", "MONITOR", "START_EPOCH", "Candidate", "Checkpointing", "new_record"]
+__all__ = ["START_EPOCH", "Candidate", "Checkpointing", "new_record"]
 
-MONITOR = "val Precision at Rank 1"  # R25
-BEST_NAME = "model_best.pth"
 # The epoch of the model that training starts from: before the first, which is 0.
 START_EPOCH = -1
 
 
 def new_record(folder: Path, train: Train, model: ModelSettings, transform: dict[str, Any]) -> CheckpointRecord:
-    """Return an empty record with the metric that a spec says ranks checkpoints.
-
-    Raises:
-        SpecError: training measures no such metric.
-    """
+    """Return an empty record with the metric that a spec says ranks checkpoints."""
     monitor = train.checkpointer.monitor or MONITOR
-    known = [*EPOCH_MEANS, *public_names("val")]
-    if monitor not in known:
-        near = difflib.get_close_matches(monitor, known, n=1)
-        expected = f"one of {', '.join(known)}" + (f"; the nearest is {near[0]}" if near else "")
-        raise SpecError("There is no such metric.", problems=[Problem("train.checkpointer.monitor", monitor, expected)])
     mode = train.checkpointer.mode or ("min" if "loss" in monitor.lower() else "max")
     return CheckpointRecord(folder=folder, monitor=monitor, mode=mode, model=model.document(), transform=transform)
 
@@ -76,13 +65,8 @@ class Checkpointing(Checkpoint):
         self.chosen = self.best_of(judged) if judged else self.trained
 
     def best_of(self, candidates: Sequence[Candidate]) -> Candidate:
-        """Return the candidate with the best monitored metric, the first of several."""
-        value, best = candidates[0].metrics.get(self.record.monitor), candidates[0]
-        for one in candidates[1:]:
-            other = one.metrics.get(self.record.monitor)
-            if value is not None and other is not None and self.record.better(other, value):
-                value, best = other, one
-        return best
+        """Return the candidate that is worth most, the first of several."""
+        return max(candidates, key=lambda one: self.record.worth(one.metrics))
 
     def keep_start(self, module: TrainingModule, start: Candidate) -> None:
         """Take the model that training starts from as the best so far: it may be hard to beat."""
@@ -119,7 +103,7 @@ class Checkpointing(Checkpoint):
         self.take({}, [])
 
     def _write_periodic(self, module: TrainingModule, epoch_is_done: bool) -> None:
-        name = f"model_epoch_{module.epoch:03d}_step_{module.step:05d}.pth"
+        name = periodic_name(module.epoch, module.step)
         self._write(module, name, self.trained, module.epoch, {TRAINING: module.training_state(epoch_is_done)})
         older = [entry.file for entry in self.record.checkpoints if entry.kind == "periodic" and entry.file != name]
         self._note(module, name, "periodic", module.epoch, self.trained)
@@ -144,10 +128,9 @@ class Checkpointing(Checkpoint):
         return rejection.document() if rejection is not None else None
 
     def _keep_best(self, module: TrainingModule, epoch: int) -> None:
-        value = self.chosen.metrics.get(self.record.monitor)
-        if value is None:
+        if self.record.monitor not in self.chosen.metrics:
             return
-        if self.record.better(value, self.record.best_value):
+        if self.record.worth(self.chosen.metrics) > self.record.best_worth:
             self._write(module, BEST_NAME, self.chosen, epoch)
             self.record.best = BEST_NAME
             self._note(module, BEST_NAME, "best", epoch, self.chosen)
@@ -165,23 +148,21 @@ class Checkpointing(Checkpoint):
             path.unlink(missing_ok=True)
 
     def _keep_top_k(self, module: TrainingModule, epoch: int) -> None:
-        settings = self.train.checkpointer
-        folder = Path(settings.dirpath) if settings.dirpath else self.record.folder
-        named = ModelCheckpoint(
-            dirpath=folder, filename=settings.filename, auto_insert_metric_name=settings.auto_insert_metric_name
-        )
-        named.FILE_EXTENSION = ".pth"
+        """Write the checkpoint under its own name if it ranks among the best few, the older of equals before it."""
+        settings, record = self.train.checkpointer, self.record
         values: dict[str, Any] = {**self.chosen.metrics, "epoch": epoch, "step": module.step}
-        path = Path(named.format_checkpoint_name(values))
-        name = path.name if folder == self.record.folder else str(path)
-        self._write(module, name, self.chosen, epoch)
-        self._note(module, name, "top", epoch, self.chosen)
-        ranked = sorted(
-            (entry for entry in self.record.checkpoints if entry.kind == "top"),
-            key=lambda entry: entry.metrics.get(self.record.monitor, float("-inf")),
-            reverse=self.record.mode == "max",
-        )
-        self.record.forget([entry.file for entry in ranked[settings.save_top_k :]])
+        name = best_name(settings.filename, values, with_fields=settings.auto_insert_metric_name)
+        folder = Path(settings.dirpath or record.folder).expanduser().resolve()
+        if folder != record.folder.resolve():
+            name = str(folder / name)
+        record.forget([name])  # of the same epoch, before the training was resumed
+        others = [entry for entry in record.checkpoints if entry.kind == "top"]
+        ranked = sorted(others, key=lambda entry: record.worth(entry.metrics), reverse=True)
+        place = sum(record.worth(entry.metrics) >= record.worth(self.chosen.metrics) for entry in ranked)
+        if place < settings.save_top_k:
+            self._write(module, name, self.chosen, epoch)
+            self._note(module, name, "top", epoch, self.chosen)
+            record.forget([entry.file for entry in ranked[settings.save_top_k - 1 :]])
 
     def _write(
         self, module: TrainingModule, name: str, candidate: Candidate, epoch: int, more: dict[str, Any] | None = None

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,7 @@ from tao_skill.metric_learning.training.tracking import Tracking
 __all__ = ["train"]
 
 log = logging.getLogger(__name__)
-NOT_BEATEN = (
-    "No epoch beat the model that training started from, which is kept as the best: try lower learning rates, "
-    "a longer warm-up, or larger batches."
-)
+_NOT_BEATEN = "No epoch beat the model that training started from, which is kept as the best: "
 # Its notes on devices and products belong to nobody who reads this program's output.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
@@ -189,6 +187,7 @@ def _nothing_left(spec: TrainSpec, start_epoch: int) -> SpecError:
 def _results(spec: TrainSpec, record: CheckpointRecord, folder: Path, warnings: list[str]) -> dict[str, Any]:
     chosen = record.best or record.latest
     entry = next(entry for entry in record.checkpoints if entry.file == chosen)
+    not_beaten = [_not_beaten(record, entry.metrics)] if entry.epoch == START_EPOCH else []
     return {
         "model_name": spec.model_name,
         "checkpoint": str(folder / chosen),
@@ -196,5 +195,12 @@ def _results(spec: TrainSpec, record: CheckpointRecord, folder: Path, warnings: 
         "rejection": entry.rejection,
         "best_epoch": entry.epoch,
         "num_epochs": max(each.epoch for each in record.checkpoints) + 1,
-        "warnings": [*warnings, *([NOT_BEATEN] if entry.epoch == START_EPOCH else [])],
+        "warnings": [*warnings, *not_beaten],
     }
+
+
+def _not_beaten(record: CheckpointRecord, start: Mapping[str, float]) -> str:
+    """Word a warning of a training that found nothing better than it started from, with these metrics."""
+    if record.mode == "max" and start.get(record.monitor, 0.0) >= 1:
+        return f"{_NOT_BEATEN}its {record.monitor} is 1 already; validate with more classes, or with ones more alike."
+    return f"{_NOT_BEATEN}try lower learning rates, a longer warm-up, or larger batches."

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel
 
 from tao_skill.config.actions import TrainSpec
+from tao_skill.config.metrics import EPOCH_MEANS
 from tao_skill.errors import JobError, Problem
 from tao_skill.metric_learning.model.pretrained import starts_pretrained
 from tao_skill.metric_learning.model.recogniser import Recogniser
@@ -25,12 +26,10 @@ from tao_skill.metric_learning.training.optimizers import (
 from tao_skill.metric_learning.training.resumed import check_position, resume_criterion
 from tao_skill.metric_learning.training.schedule import rate_factor
 
-__all__ = ["EPOCH_MEANS", "TrainingModule"]
+__all__ = ["TrainingModule"]
 
 PARTS = ("trunk", "embedder")
 LOSS = "loss"
-# The names of what is reported of an epoch's steps.
-EPOCH_MEANS = ("train_loss", "embedding_spread")
 Batch = tuple[Tensor, Tensor, Tensor]
 # Keeps the random numbers of steps apart from those of sampling and augmentation.
 _STEP_STREAM = 7_919

@@ -1,6 +1,8 @@
 """checkpoints.json: what training wrote, so that nobody has to guess from file names."""
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ __all__ = ["RECORD_NAME", "CheckpointEntry", "CheckpointRecord"]
 
 RECORD_NAME = "checkpoints.json"
 SCHEMA_VERSION = 1
+_TIE_BREAKER = "val MAP@R"
 
 
 @dataclass(frozen=True)
@@ -58,15 +61,20 @@ class CheckpointRecord:
         for file in files:
             (self.folder / file).unlink(missing_ok=True)
 
-    def better(self, value: float, than: float) -> bool:
-        """Tell whether a value of the monitored metric beats another."""
-        return value > than if self.mode == "max" else value < than
+    def worth(self, metrics: Mapping[str, float]) -> tuple[float, float]:
+        """Return what ranks checkpoints, larger is better: the monitored metric, then MAP@R; -inf for what is missing.
+
+        MAP@R still tells rankings apart where nearly every nearest reference is right.
+        """
+        sign = 1 if self.mode == "max" else -1
+        monitored = sign * metrics[self.monitor] if self.monitor in metrics else -math.inf
+        return monitored, metrics.get(_TIE_BREAKER, -math.inf)
 
     @property
-    def best_value(self) -> float:
-        """Return the monitored metric of the best checkpoint, or the worst value there is."""
-        values = [entry.metrics[self.monitor] for entry in self.checkpoints if entry.file == self.best]
-        return values[0] if values else float("-inf" if self.mode == "max" else "inf")
+    def best_worth(self) -> tuple[float, float]:
+        """Return what the best checkpoint is worth; without one, less than anything."""
+        worths = [self.worth(entry.metrics) for entry in self.checkpoints if entry.file == self.best]
+        return worths[0] if worths else (-math.inf, -math.inf)
 
     def document(self) -> dict[str, Any]:
         """Return the record as plain data."""

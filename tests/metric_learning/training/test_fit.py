@@ -258,6 +258,15 @@ def test_best_checkpoints_are_kept_under_their_pattern(spec: dict[str, Any], tmp
     assert {entry["file"] for entry in record(tmp_path)["checkpoints"]} == names
 
 
+def test_only_what_ranks_among_the_best_is_written(spec: dict[str, Any], tmp_path: Path) -> None:
+    top = {"enable_topk": True, "save_top_k": 2, "monitor": "embedding_spread", "mode": "min", "filename": "{epoch}"}
+    train(spec, tmp_path, train__num_epochs=4, **{f"train__checkpointer__{name}": value for name, value in top.items()})
+    spread = {line["epoch"]: line["kpi"]["embedding_spread"] for line in epochs(tmp_path)}
+    kept = {entry["epoch"] for entry in record(tmp_path)["checkpoints"] if entry["kind"] == "top"}
+    assert kept == set(sorted(spread, key=lambda epoch: spread[epoch])[:2])
+    assert {path.stem for path in (tmp_path / "train").glob("?.pth")} == set(map(str, kept))
+
+
 def test_resume_from_other_model_or_plain_weights_is_refused(spec: dict[str, Any], tmp_path: Path) -> None:
     result = train(spec, tmp_path / "a", train__num_epochs=1)
     folder = tmp_path / "a" / "train"

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from tao_skill.config.build import build_spec
 from tao_skill.config.keys import nest
+from tao_skill.config.metrics import MONITOR
 from tao_skill.metric_learning.actions import run_action
 from tao_skill.metric_learning.data.folders import read_class_folders
 from tao_skill.metric_learning.data.transforms import EvalTransform
 from tao_skill.metric_learning.embed import embed_images
 from tao_skill.metric_learning.engines.torch_network import Network
 from tao_skill.metric_learning.model.recogniser import BRANCH_SCALE, ModelSettings, build_recogniser
-from tao_skill.metric_learning.training.checkpointing import MONITOR, Candidate, Checkpointing
+from tao_skill.metric_learning.training.checkpointing import Candidate, Checkpointing
 from tao_skill.metric_learning.training.discriminant import discriminant_projection
 from tao_skill.metric_learning.training.record import CheckpointRecord
 from tao_skill.metric_learning.training.refit import Refit
