@@ -60,6 +60,8 @@ def _idle_in_training(spec: Any) -> Iterator[tuple[str, str]]:
             yield f"model.pretrained_{name}_path", "train.resume_training_checkpoint_path wins"
         if spec.model.timm_pretrained:
             yield "model.timm_pretrained", "train.resume_training_checkpoint_path wins"
+        for name in ("seed", "batch_statistics", "embedder_start"):
+            yield f"train.{name}", "train.resume_training_checkpoint_path goes on as its checkpoint began"
     yield from _idle_augmentation(data)
 
 

@@ -162,6 +162,7 @@ def test_timms_weights_are_for_timms_models() -> None:
         ({"model__timm_pretrained": True, "model__pretrained_trunk_path": "/a.pth"}, "model.timm_pretrained"),
         ({"train__checkpointer__save_top_k": 3}, "train.checkpointer.save_top_k"),
         ({"train__train_trunk": False, "train__optim__trunk__base_lr": 0.1}, "train.optim.trunk.base_lr"),
+        ({"train__resume_training_checkpoint_path": "/a.pth", "train__seed": 7}, "train.seed"),
         ({"encryption_key": "secret"}, "encryption_key"),
         ({"train__optim__gamma": 0.5}, "train.optim.gamma"),
         ({"train__loss__name": "supcon", "train__smooth_loss": False}, "train.smooth_loss"),

@@ -56,10 +56,12 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
         make_quick(start.recogniser)
         keep_freed_memory()
     criterion = _criterion(spec, sets.train, start.seed, processes)
-    module = TrainingModule(start.recogniser, criterion, spec, start.seed, processes.count)
+    module = TrainingModule(
+        start.recogniser, criterion, spec, start.seed, processes=processes.count, num_images=len(sets.train)
+    )
     record = new_record(folder, spec.train, ModelSettings.of(spec.model), _transform_document(spec))
     if start.checkpoint is not None:
-        module.resume(start.checkpoint.training)
+        module.resume(start.checkpoint, sets.train.classes)
         record.take_over()
     data = TrainingData(spec, sets, module, processes)
     module.steps_per_epoch = len(data.sampler)

@@ -1,6 +1,6 @@
 """The Lightning module: one training step, and what is set at the start of each epoch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 from tao_skill.config.actions import TrainSpec
 from tao_skill.config.metrics import EPOCH_MEANS
 from tao_skill.errors import JobError, Problem
+from tao_skill.metric_learning.model.checkpoint import Checkpoint
 from tao_skill.metric_learning.model.pretrained import starts_pretrained
 from tao_skill.metric_learning.model.recogniser import Recogniser
 from tao_skill.metric_learning.training.average import automatic_decay, average_of
@@ -23,7 +24,7 @@ from tao_skill.metric_learning.training.optimizers import (
     restore_optimizer,
     set_rates,
 )
-from tao_skill.metric_learning.training.resumed import check_position, resume_criterion
+from tao_skill.metric_learning.training.resumed import check_resumable, optimizer_states, resume_criterion
 from tao_skill.metric_learning.training.schedule import rate_factor
 
 __all__ = ["TrainingModule"]
@@ -47,10 +48,18 @@ class TrainingModule(pl.LightningModule):
     Processes that train together compare the embeddings of all their images: each computes the loss of all, and its
     gradients flow back to the process that each embedding is from. So N processes with batches of B learn what one
     process learns from batches of N·B.
+
+    ``num_images`` is the size of the training set, which a training that is resumed within an epoch must find again.
     """
 
     def __init__(
-        self, recogniser: Recogniser, criterion: Criterion, spec: TrainSpec, seed: int, processes: int = 1
+        self,
+        recogniser: Recogniser,
+        criterion: Criterion,
+        spec: TrainSpec,
+        seed: int,
+        processes: int = 1,
+        num_images: int = 0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -65,15 +74,20 @@ class TrainingModule(pl.LightningModule):
         self.average: AveragedModel | None = None
         self._average_state: dict[str, Any] | None = None
         self._scaler_state: dict[str, Any] | None = None
-        self._optimizer_states: list[dict[str, Any]] = []
+        self._optimizer_states: dict[str, Any] = {}
         self._gradients: list[Tensor | None] = []
         self.rates: dict[str, float] = {}
         self.epoch_sums = EpochSums()
         self.collapse = CollapseWatch(spec)
         train = spec.train
         # What belongs to one step: the batches of all processes together.
-        self.images_per_step = train.batch_size * processes
-        classes = self.classes_per_step = self.images_per_step // spec.dataset.num_instance
+        images_per_step = train.batch_size * processes
+        classes = self.classes_per_step = images_per_step // spec.dataset.num_instance
+        self.order = {
+            "images_per_step": images_per_step,
+            "num_instance": spec.dataset.num_instance,
+            "num_images": num_images,
+        }
         self.accumulated = train.accumulate_batches or (1 if classes >= 2 else CLASSES_OF_AN_UPDATE)
         self.frozen_statistics = train.batch_statistics == "frozen" or (
             # Statistics of one class take away what tells it from the others; those of a pretrained trunk are part of
@@ -133,10 +147,12 @@ class TrainingModule(pl.LightningModule):
         """Give back the optimizers' states and the gradients of when the training was interrupted."""
         if (scaler := self._scaler()) is not None and self._scaler_state is not None:
             scaler.load_state_dict(self._scaler_state)
-        for optimizer, state in zip(self.trainer.optimizers, self._optimizer_states, strict=bool(self._gradients)):
-            restore_optimizer(optimizer, state)
+        for name, optimizer in zip(self.learning, self.trainer.optimizers, strict=True):
+            if name in self._optimizer_states:
+                restore_optimizer(optimizer, self._optimizer_states[name])
         for parameter, gradient in zip(self._learned(), self._gradients, strict=bool(self._gradients)):
-            parameter.grad = None if gradient is None else gradient.to(parameter.device)
+            if gradient is not None and parameter.requires_grad:
+                parameter.grad = gradient.to(parameter.device)
 
     def on_train_epoch_start(self) -> None:
         """Put the parts that learn in training mode, and set the epoch's learning rates."""
@@ -191,7 +207,7 @@ class TrainingModule(pl.LightningModule):
             "epoch_step": 0 if epoch_is_done else self.epoch_step,
             "step": self.step,
             "seed": self.seed,
-            "images_per_step": self.images_per_step,
+            **self.order,
             "epoch_sums": self.epoch_sums.state(),
             "collapse": self.collapse.state(),
             "frozen_statistics": self.frozen_statistics,
@@ -200,12 +216,19 @@ class TrainingModule(pl.LightningModule):
             "average": self._average(),
             "scaler": scaler.state_dict() if (scaler := self._scaler()) is not None else None,
             "gradients": [parameter.grad for parameter in self._learned()],
+            "optimizer": self.spec.train.optim.name,
+            "learning": list(self.learning),
             "optimizers": [optimizer.state_dict() for optimizer in self.trainer.optimizers],
         }
 
-    def resume(self, state: Mapping[str, Any]) -> None:
-        """Take back what training_state returned, before the trainer starts."""
-        check_position(state, self.images_per_step, self.spec.train)
+    def resume(self, checkpoint: Checkpoint, classes: Sequence[str]) -> None:
+        """Take back what training_state returned, before the trainer starts; ``classes`` are those that are trained now.
+
+        Raises:
+            CheckpointError: the state does not fit.
+        """
+        check_resumable(checkpoint, self.spec.train, self.order, classes)
+        state = checkpoint.training
         self.start_epoch, self.epoch_step, self.step = state["epoch"], state["epoch_step"], state["step"]
         self.seed = state["seed"]
         self.frozen_statistics = state["frozen_statistics"]
@@ -214,7 +237,7 @@ class TrainingModule(pl.LightningModule):
         resume_criterion(self.criterion, state, self.spec.train)
         self._average_state = state.get("average")
         self._scaler_state = state.get("scaler")
-        self._optimizer_states = list(state["optimizers"])
+        self._optimizer_states = optimizer_states(state, self.learning)
         self._gradients = list(state["gradients"])
 
     def end_epoch(self) -> tuple[dict[str, float], bool]:

@@ -1,45 +1,99 @@
 """Take back the state of an interrupted training, where it fits the one that goes on with it."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tao_skill.config.loss import LOSSES_WITH_WEIGHTS
 from tao_skill.config.train import Train
 from tao_skill.errors import CheckpointError, Problem
+from tao_skill.metric_learning.data.image_set import name_some
+from tao_skill.metric_learning.model.checkpoint import Checkpoint
 from tao_skill.metric_learning.training.criterion import Criterion
 
-__all__ = ["check_position", "resume_criterion"]
+__all__ = ["check_resumable", "optimizer_states", "resume_criterion"]
+
+log = logging.getLogger(__name__)
+# What the order of an epoch's images follows from, beside the seed: by its name in the state, the key that decides it.
+_ORDER = {
+    "images_per_step": ("train.batch_size", "such that all processes together draw {} images a step"),
+    "num_instance": ("dataset.num_instance", "{}"),
+    "num_images": ("dataset.train_dataset", "its {} images"),
+}
 
 
-def check_position(state: Mapping[str, Any], images_per_step: int, train: Train) -> None:
-    """Refuse a state from within an epoch that was drawn in steps of another size.
+def check_resumable(checkpoint: Checkpoint, train: Train, order: Mapping[str, int], classes: Sequence[str]) -> None:
+    """Refuse a checkpoint whose state would not fit the training that is to go on with it.
+
+    ``order`` holds, as the state does, what the order of an epoch's images follows from: ``images_per_step`` of all
+    processes, ``num_instance``, ``num_images``. ``classes`` are the names of the training's classes.
 
     Raises:
-        CheckpointError: it was; ``images_per_step`` counts those of all processes.
+        CheckpointError: with everything that differs.
     """
-    then = state["images_per_step"]
-    if state["epoch_step"] and then != images_per_step:
-        expected = f"such that all processes together draw {then} images a step, or a checkpoint of a whole epoch"
+    state = checkpoint.training
+    found = {
+        "loss": _another("train.loss.name", train.loss.name, state.get("loss", "triplet")),
+        "optimizer": _another("train.optim.name", train.optim.name, state.get("optimizer", train.optim.name)),
+        "set of classes": _other_classes(train.loss.name, classes, checkpoint.recognition.get("class_names")),
+        "order of images within its epoch": _other_order(state, order) if state["epoch_step"] else [],
+    }
+    differing = [what for what, problems in found.items() if problems]
+    if differing:
         raise CheckpointError(
-            "The checkpoint to resume is from within an epoch, which was drawn in steps of another size.",
-            problems=[Problem("train.batch_size", train.batch_size, expected)],
+            f"The checkpoint to resume is of a training with another {' and another '.join(differing)}.",
+            problems=[problem for problems in found.values() for problem in problems],
         )
+
+
+def _another(key: str, now: str, then: str) -> list[Problem]:
+    return [] if now == then else [Problem(key, now, f"{then}, as in the checkpoint")]
+
+
+def _other_classes(loss: str, now: Sequence[str], then: Sequence[str] | None) -> list[Problem]:
+    """Compare the classes where the loss has learned a vector of each, in their order."""
+    if loss not in LOSSES_WITH_WEIGHTS or then is None or list(now) == list(then):
+        return []
+    new, gone = sorted(set(now) - set(then)), sorted(set(then) - set(now))
+    changes = [f"{word} {name_some(names, 3)}" for word, names in (("without", new), ("with", gone)) if names]
+    expected = (
+        f"the {len(then)} classes of the checkpoint ({' and '.join(changes)}): {loss} has learned a vector of each"
+    )
+    return [Problem("dataset.train_dataset", f"{len(now)} classes", expected)]
+
+
+def _other_order(state: Mapping[str, Any], now: Mapping[str, int]) -> list[Problem]:
+    differing = [name for name in _ORDER if state.get(name, now[name]) != now[name]]
+    return [
+        Problem(_ORDER[name][0], now[name], f"{_ORDER[name][1].format(state[name])}, or a checkpoint of a whole epoch")
+        for name in differing
+    ]
+
+
+def optimizer_states(state: Mapping[str, Any], learning: Sequence[str]) -> dict[str, Any]:
+    """Return the optimizers' states by the names of the parts that learn; a part that learned nothing has none."""
+    states = dict(zip(state.get("learning", learning), state["optimizers"], strict=True))
+    for name in learning:
+        if name not in states:
+            log.warning("The optimizer of the %s begins anew: in the training that is resumed it did not learn.", name)
+    return {name: states[name] for name in learning if name in states}
 
 
 def resume_criterion(criterion: Criterion, state: Mapping[str, Any], train: Train) -> None:
     """Give a criterion the memory and the weights that it had.
 
     Raises:
-        CheckpointError: they are of another loss, or of other sizes.
+        CheckpointError: they are of other sizes.
     """
-    now, then = train.loss.name, state.get("loss", "triplet")
-    if now != then:
-        problem = Problem("train.loss.name", now, f"{then}, as in the checkpoint")
-        raise CheckpointError("The checkpoint to resume is of a training with another loss.", problems=[problem])
     try:
         criterion.load_state_dict(state["criterion"])
     except RuntimeError as error:
-        expected = "the sizes of the training that is resumed: of the memory, of embeddings, and so many classes"
-        problem = Problem("train.cross_batch_memory_size", train.cross_batch_memory_size, expected)
+        if criterion.has_weights:
+            name = f"train.loss.{train.loss.name}"
+            problem = Problem(name, "", "as many vectors of each class as in the training that is resumed")
+        else:
+            expected = "the size of the memory in the training that is resumed"
+            problem = Problem("train.cross_batch_memory_size", train.cross_batch_memory_size, expected)
         raise CheckpointError(
             f"The state of the loss does not fit the checkpoint to resume: {error}", problems=[problem]
         ) from error

@@ -63,23 +63,26 @@ def load_start(spec: TrainSpec) -> Start:
     path = spec.train.resume_training_checkpoint_path
     settings = ModelSettings.of(spec.model)
     if is_given(path):
-        return _resumed(str(path), settings)
+        return _resumed(str(path), spec, settings)
     # A seed of -1 asks for a new one each time; it is kept in the checkpoints.
     seed = spec.train.seed if spec.train.seed >= 0 else random.SystemRandom().randrange(2**32)
     recogniser, loaded = start_recogniser(settings, spec.model, seed)
     return Start(recogniser.to(memory_format=torch.channels_last), seed, None, loaded)
 
 
-def _resumed(path: str, settings: ModelSettings) -> Start:
+def _resumed(path: str, spec: TrainSpec, settings: ModelSettings) -> Start:
     checkpoint = read_checkpoint(path, _RESUME_KEY)
     if not checkpoint.training:
         problem = Problem(_RESUME_KEY, path, "a periodic checkpoint of this project: it holds the optimizers' state")
         raise CheckpointError(f"{path} holds weights, but no training to resume.", problems=[problem])
-    wanted = settings.document()
+    wanted = {f"model.{name}": value for name, value in settings.document().items()}
+    wanted |= {f"dataset.{name}": list(getattr(spec.dataset, name)) for name in checkpoint.transform}
+    had = {f"model.{name}": value for name, value in checkpoint.model.items()}
+    had |= {f"dataset.{name}": list(value) for name, value in checkpoint.transform.items()}
     problems = [
-        Problem(f"model.{name}", wanted[name], f"{value!r}, as in {checkpoint.path}")
-        for name, value in checkpoint.model.items()
-        if wanted.get(name) != value
+        Problem(key, wanted.get(key), f"{value!r}, as in {checkpoint.path}")
+        for key, value in had.items()
+        if wanted.get(key) != value
     ]
     if problems:
         raise CheckpointError("The checkpoint to resume is of another model.", problems=problems)
