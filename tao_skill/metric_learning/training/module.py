@@ -58,6 +58,7 @@ class TrainingModule(pl.LightningModule):
         criterion: Criterion,
         spec: TrainSpec,
         seed: int,
+        *,
         processes: int = 1,
         num_images: int = 0,
     ) -> None:
@@ -180,7 +181,7 @@ class TrainingModule(pl.LightningModule):
             loss = self.criterion(embeddings, labels)
         if not torch.isfinite(loss):
             raise self._diverged(float(loss.detach()))
-        self.manual_backward(loss / self.accumulated)
+        self.manual_backward(loss / self._batches_of_update())
         self.step += 1
         self.epoch_step += 1
         if self.epoch_step % self.accumulated == 0 or self.epoch_step == self.trainer.num_training_batches:
@@ -222,7 +223,7 @@ class TrainingModule(pl.LightningModule):
         }
 
     def resume(self, checkpoint: Checkpoint, classes: Sequence[str]) -> None:
-        """Take back what training_state returned, before the trainer starts; ``classes`` are those that are trained now.
+        """Take back what training_state returned, before the trainer starts; ``classes`` are those of its images.
 
         Raises:
             CheckpointError: the state does not fit.
@@ -258,6 +259,11 @@ class TrainingModule(pl.LightningModule):
     def _optimizers(self) -> list[Any]:
         optimizers = self.optimizers()
         return optimizers if isinstance(optimizers, list) else [optimizers]
+
+    def _batches_of_update(self) -> int:
+        """Return how many batches share the next update of the weights: an epoch may end with fewer."""
+        first = self.epoch_step - self.epoch_step % self.accumulated
+        return min(self.accumulated, int(self.trainer.num_training_batches) - first)
 
     def _diverged(self, loss: float) -> JobError:
         optim = self.spec.train.optim
