@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tao_skill.config.wording import counted
 from tao_skill.errors import InternalError
 from tao_skill.metric_learning.data.findings import NAMED_AT_MOST, Findings
-from tao_skill.metric_learning.data.image_set import ImageSet, image_set, name_some, share_classes
+from tao_skill.metric_learning.data.image_set import ImageSet, name_some, share_classes
 
 if TYPE_CHECKING:
     from tao_skill.metric_learning.data.bad_images import Progress
@@ -94,7 +94,7 @@ def check_retrieval_sets(
     topk: int,
     on_bad_image: str,
     workers: int,
-    images: Sequence[Path] = (),
+    images: ImageSet | None = None,
     action: str = "evaluate",
     embedded: bool = False,
     decode: bool = True,
@@ -108,13 +108,12 @@ def check_retrieval_sets(
     Raises:
         DataError: with all problems of all sets.
     """
-    findings = _with_warnings_of([reference, query], findings)
-    asked = _loose_set(images)
+    findings = _with_warnings_of([reference, query, images], findings)
     if decode:
         from tao_skill.metric_learning.data.bad_images import with_decodable_images
 
-        sets = [None if embedded else reference, query, asked]
-        read, query, asked = with_decodable_images(sets, on_bad_image, workers, progress, findings)
+        sets = [None if embedded else reference, query, images]
+        read, query, images = with_decodable_images(sets, on_bad_image, workers, progress, findings)
         reference = reference if embedded else read
     if reference is not None and topk > len(reference):
         findings.problem(f"{action}.topk", topk, f"at most {len(reference)}, the number of reference images")
@@ -122,7 +121,7 @@ def check_retrieval_sets(
     findings.raise_if_any()
     if reference is None:
         raise InternalError("retrieval sets were checked without a reference set")
-    return CheckedRetrieval(reference, query, asked.paths if asked else [], findings.warnings)
+    return CheckedRetrieval(reference, query, images.paths if images else [], findings.warnings)
 
 
 def _with_warnings_of(sets: Sequence[ImageSet | None], findings: Findings | None) -> Findings:
@@ -130,13 +129,6 @@ def _with_warnings_of(sets: Sequence[ImageSet | None], findings: Findings | None
     for images in sets:
         findings.warnings += images.warnings if images is not None else []
     return findings
-
-
-def _loose_set(images: Sequence[Path]) -> ImageSet | None:
-    if not images:
-        return None
-    root = Path(os.path.commonpath([path.parent for path in images]))
-    return image_set(root, "inference.input_path", [("", path) for path in images])
 
 
 def _check_batches(train: ImageSet, batch_size: int, num_instance: int, world_size: int, findings: Findings) -> None:

@@ -85,35 +85,36 @@ def scan_class_folders(root: str | Path | None, key: str, class_map: Mapping[str
     return Scan(image_set(folder, key, named, left_out.warnings(key, folder, empty)), [], frozenset(images))
 
 
-def read_image_folder(root: str | Path | None, key: str) -> list[Path]:
-    """Return all images of a folder, flat or nested, sorted.
+def read_image_folder(root: str | Path | None, key: str) -> ImageSet:
+    """Return all images of a folder, flat or nested, sorted, with warnings of what is left out; none has a class.
 
     Raises:
         DataError: no path, no such folder, a file, no image.
     """
     folder, problems = _existing_folder(root, key, "a folder of images")
     paths: list[Path] = []
+    left_out = LeftOut()
     if folder is not None:
         try:
-            paths = images_below(folder, LeftOut())
+            paths = images_below(folder, left_out)
         except OSError as error:
             problems = [_unreadable(key, folder, error)]
         problems += [_not_utf8(path) for path in paths if not _is_utf8(path)]
         if not paths and not problems:
             problems = [Problem(key, str(folder), f"at least one image ({' '.join(sorted(IMAGE_SUFFIXES))})")]
-    if problems:
+    if folder is None or problems:
         raise DataError(f"{key} can't be used", problems=problems, next_step=f"correct {key}")
-    return paths
+    return image_set(folder, key, [("", path) for path in paths], left_out.warnings(key, folder, []))
 
 
-def read_image_file(path: str | Path | None, key: str) -> list[Path]:
-    """Return the one image that ``key`` names, as a list.
+def read_image_file(path: str | Path | None, key: str) -> ImageSet:
+    """Return the one image that ``key`` names, as a set without classes.
 
     Raises:
         DataError: no path, no such file, a folder.
     """
     if path is not None and is_given(str(path)) and Path(path).is_file():
-        return [Path(path)]
+        return image_set(Path(path).parent, key, [("", Path(path))])
     raise DataError(
         f"{key} can't be used",
         problems=[Problem(key, None if path is None else str(path), _an_image(path))],

@@ -135,7 +135,7 @@ def load_inference_sets(
     findings = Findings()
     sets = _scan({_REFERENCE: reference}, class_map, findings)
     read = read_image_file if input_type == "image" else read_image_folder
-    images: list[Path] = []
+    images: ImageSet | None = None
     try:
         images = read(input_path, "inference.input_path")
     except DataError as error:

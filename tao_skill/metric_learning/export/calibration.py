@@ -32,7 +32,7 @@ def choose_images(settings: Calibration) -> list[Path]:
     paths: list[Path] = []
     for folder in settings.cal_image_dir:
         try:
-            paths += read_image_folder(folder, f"{_SECTION}.cal_image_dir")
+            paths += read_image_folder(folder, f"{_SECTION}.cal_image_dir").paths
         except DataError as error:
             problems += error.problems
     needed = settings.cal_batch_size * settings.cal_batches

@@ -30,7 +30,7 @@ def sample_batch(folder: str | None, count: int, transform: EvalTransform) -> Te
         DataError: the folder holds no images, or one that can't be decoded.
     """
     if is_given(folder):
-        paths = spread(read_image_folder(str(folder), "export.sample_images"), count)
+        paths = spread(read_image_folder(str(folder), "export.sample_images").paths, count)
         return next(iter(filled_batches(paths, transform, count)))
     return torch.stack([transform.tensor(part) for part in _photograph_parts(count)]).contiguous()
 

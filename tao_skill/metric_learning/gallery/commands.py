@@ -179,7 +179,9 @@ def _files(path: Path, findings: Findings) -> list[Path]:
     if not path.is_dir():
         return [path]
     try:
-        return read_image_folder(path, "--images")
+        found = read_image_folder(path, "--images")
     except DataError as error:
         findings.problems += error.problems
         return []
+    findings.warnings += found.warnings
+    return found.paths

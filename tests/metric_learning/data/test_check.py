@@ -12,7 +12,7 @@ from tao_skill.errors import DataError
 from tao_skill.metric_learning.data.bad_images import find_undecodable
 from tao_skill.metric_learning.data.check import check_retrieval_sets, check_training_sets
 from tao_skill.metric_learning.data.folders import read_class_folders
-from tao_skill.metric_learning.data.image_set import ImageSet
+from tao_skill.metric_learning.data.image_set import ImageSet, image_set
 
 Tree = Callable[..., Path]
 REFERENCE, QUERY = "dataset.val_dataset.reference", "dataset.val_dataset.query"
@@ -177,7 +177,7 @@ def test_topk_beyond_the_gallery(read: Callable[..., ImageSet]) -> None:
     reference, query = read({"a": 2}, REFERENCE), read({"a": 1}, QUERY)
     retrieval_check(reference, query, topk=2)
     assert "at most 2" in problems(retrieval_check, reference, query, topk=3)["evaluate.topk"]
-    found = problems(retrieval_check, reference, None, topk=3, images=query.paths, action="inference")
+    found = problems(retrieval_check, reference, None, topk=3, images=query, action="inference")
     assert "at most 2" in found["inference.topk"]
 
 
@@ -186,13 +186,12 @@ def test_inference_images_are_checked_too(read: Callable[..., ImageSet], tmp_pat
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     Image.new("RGB", (4, 4)).save(good)
     bad.write_bytes(b"x")
-    assert str(bad) in problems(retrieval_check, reference, None, images=[bad, good])
-    checked = retrieval_check(reference, None, images=[bad, good], on_bad_image="skip")
+    both = image_set(tmp_path, "inference.input_path", [("", bad), ("", good)])
+    assert str(bad) in problems(retrieval_check, reference, None, images=both)
+    checked = retrieval_check(reference, None, images=both, on_bad_image="skip")
     assert checked.images == [good]
-    assert (
-        "none decodes"
-        in problems(retrieval_check, reference, None, images=[bad], on_bad_image="skip")["inference.input_path"]
-    )
+    found = problems(retrieval_check, reference, None, images=both.without([good]), on_bad_image="skip")
+    assert "none decodes" in found["inference.input_path"]
 
 
 def test_query_and_reference_in_one_folder_is_a_warning(read: Callable[..., ImageSet]) -> None:

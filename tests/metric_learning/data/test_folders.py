@@ -181,8 +181,13 @@ def test_image_folder_may_be_flat_nested_or_a_class_tree(make_tree: Tree) -> Non
     root = make_tree("images", {"b": 1, "a/x": 1})
     (root / "a" / "up").symlink_to(root)
     (root / "b" / "notes.txt").write_text("x")
-    assert read_image_folder(root, "inference.input_path") == [root / "a/x/0.png", root / "b/0.png"]
-    assert read_image_folder(root / "b", "inference.input_path") == [root / "b/0.png"]
+    found = read_image_folder(root, "inference.input_path")
+    assert found.paths == [root / "a/x/0.png", root / "b/0.png"]
+    assert found.warnings == [
+        "inference.input_path: 1 file that is no image was ignored: b/notes.txt",
+        "inference.input_path: 1 link back into the data set was not followed: a/up",
+    ]
+    assert read_image_folder(root / "b", "inference.input_path").paths == [root / "b/0.png"]
 
 
 def test_image_folder_and_file_say_what_they_expected(make_tree: Tree) -> None:
@@ -191,7 +196,7 @@ def test_image_folder_and_file_say_what_they_expected(make_tree: Tree) -> None:
     for bad in (None, "", root / "absent", root / "a" / "0.png", root / "none"):
         with pytest.raises(DataError, match=key):
             read_image_folder(bad, key)
-    assert read_image_file(root / "a" / "0.png", key) == [root / "a" / "0.png"]
+    assert read_image_file(root / "a" / "0.png", key).paths == [root / "a" / "0.png"]
     for bad in (None, "", root / "absent.png", root):
         with pytest.raises(DataError, match=key):
             read_image_file(bad, key)

@@ -66,6 +66,9 @@ def test_inference_takes_folders_of_either_kind(make_tree: Tree, input_type: str
     reference, tree = make_tree("r", {"a": 1}), make_tree("in", {"x": 1, "y": 2})
     assert len(load_inference_sets(reference, tree, input_type, topk=1).images) == 3
     assert len(load_inference_sets(reference, tree / "y", input_type, topk=1).images) == 2
+    (tree / "x" / "1.heic").touch()
+    (warning,) = load_inference_sets(reference, tree, input_type, topk=1).warnings
+    assert "1 file that is no image was ignored: x/1.heic" in warning
 
 
 def test_inference_takes_one_image_and_reports_both_sides(make_tree: Tree) -> None:  # 8.11
