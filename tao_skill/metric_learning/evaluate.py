@@ -66,7 +66,7 @@ def evaluate(given: Mapping[str, Any], folder: Path, status: StatusLog) -> dict[
         write_match_page(folder / PAGE, queries, settings.picture_queries, title, digests)
     return {
         "model_name": spec.model_name,
-        "warnings": [*model.warnings, *sets.warnings],
+        "warnings": [*model.warnings, *sets.warnings, *threshold.warnings(sets.reference.classes)],
         "checkpoint": model.source,
         "engine": model.embedder.engine,
         "fingerprint": model.embedder.facts.fingerprint,

@@ -151,6 +151,16 @@ def test_the_rejection_distance_travels_from_validation_to_results(
     assert found["num_unknown"] == round(12 * (1 - stored["known_accept_rate"]))
 
 
+def test_evaluation_says_so_where_nothing_is_called_unknown(
+    evaluation: dict[str, Any], trained: Path, tmp_path: Path
+) -> None:
+    given = {key: value for key, value in evaluation.items() if key != "evaluate.checkpoint"}
+    weights = {"model.pretrained_model_path": str(trained)}
+    result = run("evaluate", SMALL | given | weights, tmp_path)
+    assert any("Nothing is called unknown" in warning for warning in result["warnings"])
+    assert not any("unknown" in warning for warning in run("evaluate", evaluation, tmp_path)["warnings"])
+
+
 def test_beyond_the_distance_images_are_unknown(recognition: dict[str, Any], tmp_path: Path) -> None:
     none = run("inference", recognition | {"inference.reject_distance": 4.0}, tmp_path / "none")
     assert none["num_unknown"] == 0
