@@ -94,8 +94,15 @@ def _save(folder: Path, task: RetrievalTask, found: Embedded, fingerprint: str) 
 def _shown(task: RetrievalTask, found: Embedded, threshold: Threshold) -> list[Shown]:
     distances, indices = top_k(found.query, found.reference, min(MATCHES, len(task.reference)))
     names, paths = task.reference.names(), task.reference.paths
+    known = set(names)
     return [
-        shown(path, truth, [(names[row], far, paths[row]) for row, far in zip(rows, fars, strict=True)], threshold)
+        shown(
+            path,
+            truth,
+            [(names[row], far, paths[row]) for row, far in zip(rows, fars, strict=True)],
+            threshold,
+            is_known=truth in known,
+        )
         for path, truth, rows, fars in zip(
             task.query.paths, task.query.names(), indices.tolist(), distances.tolist(), strict=True
         )

@@ -28,10 +28,10 @@ MATCHES = 5
 _PIXELS = 96
 _ORDER = {"wrong": 0, "unknown": 1, "new": 2, "right": 3}
 _MEANING = {
-    "wrong": "the nearest reference is of another class",
+    "wrong": "the nearest reference is of another class, or what isn't in the reference was recognised",
     "unknown": "rejected: nothing is near enough",
     "new": "recognised; which class is right isn't known",
-    "right": "the nearest reference is of the right class",
+    "right": "the nearest reference is of the right class, or what isn't in the reference was rejected",
 }
 
 
@@ -45,12 +45,22 @@ class Shown:
     state: Literal["wrong", "unknown", "new", "right"]
 
 
-def shown(path: Path, truth: str | None, matches: Sequence[tuple[str, float, Path]], threshold: Threshold) -> Shown:
-    """Return a query with what became of it."""
+def shown(
+    path: Path,
+    truth: str | None,
+    matches: Sequence[tuple[str, float, Path]],
+    threshold: Threshold,
+    *,
+    is_known: bool = True,
+) -> Shown:
+    """Return a query with what became of it; ``is_known`` tells whether its class is in the reference."""
     label, distance, _ = matches[0]
+    accepted = threshold.accepts(distance)
+    if truth is not None and not is_known:
+        return Shown(path, truth, matches, "wrong" if accepted else "right")
     if truth is not None and label != truth:
         return Shown(path, truth, matches, "wrong")
-    if not threshold.accepts(distance):
+    if not accepted:
         return Shown(path, truth, matches, "unknown")
     return Shown(path, truth, matches, "new" if truth is None else "right")
 

@@ -30,6 +30,17 @@ def test_what_became_of_a_query(picture: Path) -> None:
     assert state(None, "cat", 0.2) == "new"
 
 
+def test_of_what_the_reference_lacks_only_the_recognised_is_wrong(picture: Path) -> None:
+    """Queries that open-set evaluation rightly rejects would come first, as its worst mistakes."""
+
+    def state(distance: float, threshold: Threshold = AT_HALF) -> str:
+        return shown(picture, "cat", [("dog", distance, picture)], threshold, is_known=False).state
+
+    assert state(0.5) == "wrong"
+    assert state(0.6) == "right"
+    assert state(0.6, Threshold(None, "none")) == "wrong"
+
+
 def test_wrong_ones_come_first_the_surest_before_the_others(picture: Path, tmp_path: Path) -> None:
     asked = [("cat", "cat", 0.1), ("cat", "cat", 0.4), ("cat", "dog", 0.6), ("cat", "fox", 0.2), ("cat", "cat", 0.8)]
     queries = [shown(picture, truth, [(label, far, picture)], AT_HALF) for truth, label, far in asked]
