@@ -27,7 +27,8 @@ _FILES_PER_TASK = 32
 class FileFacts:
     """What is known of one image file; ``reason`` says why it can't be decoded, and then there is no thumbnail.
 
-    ``thumbnail`` is uint8 ``(16, 16, 3)``. ``sha256`` is empty for a file that can't be read.
+    ``thumbnail`` is uint8 ``(16, 16, 3)``. ``sha256`` is empty for a file that can't be read. ``brightest`` is that of
+    a glance.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class FileFacts:
     format: str = ""
     thumbnail: NDArray[np.uint8] | None = None
     reason: str | None = None
+    brightest: float = 1.0
 
 
 def fingerprints(paths: Sequence[Path], workers: int, progress: Progress | None = None) -> list[FileFacts]:
@@ -77,4 +79,5 @@ def _facts(path: Path) -> FileFacts:
     if isinstance(seen, str):
         return FileFacts(path, digest, size, reason=seen)
     image = Image.fromarray(seen.small).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    return FileFacts(path, digest, size, seen.width, seen.height, seen.format, np.asarray(image, dtype=np.uint8))
+    thumbnail = np.asarray(image, dtype=np.uint8)
+    return FileFacts(path, digest, size, seen.width, seen.height, seen.format, thumbnail, brightest=seen.brightest)

@@ -29,7 +29,7 @@ __all__ = ["DecodedCache", "Files", "PixelSource", "decoded_once"]
 Image8 = NDArray[np.uint8]
 log = logging.getLogger(__name__)
 
-_DECODING = 1  # changes whenever the same file is decoded to other pixels
+_DECODING = 2  # changes whenever the same file is decoded to other pixels
 
 
 class PixelSource(Protocol):

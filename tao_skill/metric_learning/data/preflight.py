@@ -25,6 +25,8 @@ __all__ = ["DataSet", "check_data"]
 Role = Literal["train", "reference", "query"]
 SMALL_SIDE = 32
 """Images with a shorter side, in pixels, are named: they hold little to recognise."""
+FEW_SHADES = 1 / 8
+"""Images of more than 8 bits whose brightest pixel is a smaller share of white are named: 32 shades are left."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,13 @@ def _judge(one: _Looked, findings: Findings) -> None:
         findings.warnings.append(
             f"{name}: {counted(len(small), 'image has', 'images have')} a side shorter than {SMALL_SIDE} pixels: "
             f"{name_some(small, 3)}"
+        )
+    shadeless = [facts.path for facts in one.facts if not FEW_SHADES <= facts.brightest <= 1.0]
+    if shadeless:
+        findings.warnings.append(
+            f"{name}: {counted(len(shadeless), 'deep gray image fills', 'deep gray images fill')} little of the range "
+            f"of gray values, or goes beyond: few shades are left in 8 bits, so scale the values of such files: "
+            f"{name_some(shadeless, 3)}"
         )
 
 

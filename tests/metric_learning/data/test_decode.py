@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from tao_skill.errors import DataError
-from tao_skill.metric_learning.data.decode import decode_image, undecodable_reason
+from tao_skill.metric_learning.data.decode import Glance, decode_image, glance, undecodable_reason
 
 Picture = Callable[..., NDArray[np.uint8]]
 
@@ -56,6 +57,37 @@ def test_16_bit_gray_keeps_its_upper_bits(tmp_path: Path, suffix: str) -> None:
     assert decode_image(tmp_path / f"x{suffix}").shape == (1, 5, 3)
 
 
+def tiff(values: NDArray[np.uint16], bits: int) -> bytes:
+    """Return a TIFF of one row of gray values of so many bits, most significant bit first, which Pillow can't write."""
+    packed = "".join(f"{value:0{bits}b}" for value in values.ravel())
+    packed += "0" * (-len(packed) % 8)
+    pixels = int(packed, 2).to_bytes(len(packed) // 8)
+    tags = {256: len(values), 257: 1, 258: bits, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: len(pixels)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    begin = struct.pack("<2sHI", b"II", 42, 8 + len(pixels))
+    return begin + pixels + struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+
+
+def test_gray_of_as_many_bits_as_a_tiff_says(tmp_path: Path) -> None:
+    """12 bits in 16 were cut to 16 shades."""
+    (tmp_path / "x.tif").write_bytes(tiff(np.array([0, 15, 16, 2048, 4095], dtype=np.uint16), 12))
+    assert decode_image(tmp_path / "x.tif", 1)[0, :, 0].tolist() == [0, 0, 1, 128, 255]
+    seen = glance(tmp_path / "x.tif")
+    assert isinstance(seen, Glance)
+    assert seen.brightest == 1.0
+
+
+@pytest.mark.parametrize(("kind", "most", "share"), [("uint16", 4095, 1 / 16), ("int32", 255, 1 / 257),
+                                                     ("float32", 4080.0, 16.0), ("float32", 0.5, 0.5)])  # fmt: skip
+def test_a_glance_tells_how_much_of_the_range_deep_gray_fills(
+    tmp_path: Path, kind: str, most: float, share: float
+) -> None:
+    Image.fromarray(np.array([[0, most]], dtype=kind)).save(tmp_path / "x.tif")
+    seen = glance(tmp_path / "x.tif")
+    assert isinstance(seen, Glance)
+    assert seen.brightest == pytest.approx(share, rel=1e-3)
+
+
 def test_float_cmyk_and_one_bit_images(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0.0, 0.5, 1.0]], dtype=np.float32)).save(tmp_path / "unit.tif")
     assert decode_image(tmp_path / "unit.tif", 1)[0, :, 0].tolist() == [0, 127, 255]
@@ -90,6 +122,39 @@ def test_damaged_exif_data_does_not_make_an_image_bad(tmp_path: Path, picture: P
     Image.fromarray(picture(3)).save(tmp_path / "x.jpg", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff")
     with pytest.warns(UserWarning, match="EXIF"):  # Pillow's, which goes to stderr in a run
         assert decode_image(tmp_path / "x.jpg").shape == (10, 12, 3)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_an_orientation_counts_beside_tags_that_are_odd(
+    tmp_path: Path, picture: Picture, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow's own function writes the other tags anew, and where that failed the picture stayed lying."""
+    path = tmp_path / f"x{suffix}"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture(2, width=16, height=8)).save(path, exif=exif)
+
+    def refuse(*_: object) -> bytes:
+        raise ValueError("a tag that can't be written")
+
+    monkeypatch.setattr(Image.Exif, "tobytes", refuse)
+    assert decode_image(path).shape == (16, 8, 3)
+
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:Description tiff:Orientation="6"/></x:xmpmeta>'
+
+
+def test_an_orientation_counts_in_xmp_and_behind_other_headers(tmp_path: Path, picture: Picture) -> None:
+    pixels = picture(2, width=16, height=8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "xmp.jpg", xmp=XMP)
+    assert decode_image(tmp_path / "xmp.jpg").shape == (16, 8, 3)
+    Image.fromarray(pixels).save(tmp_path / "far.jpg", exif=exif)
+    whole = (tmp_path / "far.jpg").read_bytes()
+    comments = (b"\xff\xfe" + (60_002).to_bytes(2) + bytes(60_000)) * 2
+    (tmp_path / "far.jpg").write_bytes(whole[:2] + comments + whole[2:])
+    assert decode_image(tmp_path / "far.jpg").shape == (16, 8, 3)
 
 
 def damaged_files(folder: Path, pixels: NDArray[np.uint8]) -> dict[Path, str]:

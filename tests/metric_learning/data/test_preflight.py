@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -65,6 +66,15 @@ def test_damage_one_image_classes_and_small_images(make_tree: Tree, look: Callab
     assert any("2 of 3 classes have one image: b, c" in one for one in report["warnings"])
     assert any("shorter than 32 pixels" in one for one in report["warnings"])
     assert report["sets"][0]["undecodable"] == 2
+
+
+def test_gray_of_which_few_shades_are_left_is_told(make_tree: Tree, look: Callable[..., dict[str, Any]]) -> None:
+    root = big(make_tree("train", SOUND))
+    for name, most in (("0", 4095), ("1", 40_000)):
+        Image.fromarray(np.full((48, 64), most, dtype=np.uint16)).save(root / "apple" / f"{name}.png")
+    (warning,) = look()["warnings"]
+    assert "1 deep gray image fills little" in warning
+    assert str(root / "apple" / "0.png") in warning
 
 
 # R56
