@@ -138,16 +138,33 @@ def _check_batches(train: ImageSet, batch_size: int, num_instance: int, world_si
         findings.problem(train.key, f"one class: {train.classes[0]}", f"at least two classes to tell apart{hint}")
     if num_instance < 1 or batch_size < 1 or batch_size % num_instance:
         findings.problem(key, batch_size, f"a multiple of dataset.num_instance = {num_instance}")
-    if num_instance >= 1 and batch_size // num_instance * world_size > num_classes:
+    if num_instance >= 1:
+        _check_size_of_batches(train, batch_size, num_instance, world_size, findings)
+    _warn_of_small_classes(train, num_instance, findings)
+
+
+def _check_size_of_batches(
+    train: ImageSet, batch_size: int, num_instance: int, world_size: int, findings: Findings
+) -> None:
+    """Look whether there are enough classes and images; what is proposed holds whole classes."""
+    num_classes, key = len(train.classes), "train.batch_size"
+    classes, images = counted(num_classes, "class", "classes"), counted(len(train), "image")
+    each = f" in each of {world_size} processes" if world_size > 1 else ""
+    if num_classes < world_size:
+        expected = f"at least {world_size} classes, one for each process that trains, or fewer processes"
+        findings.problem(train.key, classes, expected)
+    elif batch_size // num_instance * world_size > num_classes:
         most = num_instance * (num_classes // world_size)
-        each = f" in each of {world_size} processes" if world_size > 1 else ""
-        classes = counted(num_classes, "class", "classes")
         expected = f"at most {most}{each}: {classes} with dataset.num_instance = {counted(num_instance, 'image')} each"
         findings.problem(key, batch_size, expected)
     if batch_size * world_size > len(train):
-        expected = f"at most {len(train) // world_size}, since the training set has {counted(len(train), 'image')}"
-        findings.problem(key, batch_size, expected)
-    _warn_of_small_classes(train, num_instance, findings)
+        most = len(train) // world_size
+        if most >= num_instance:
+            whole = most - most % num_instance
+            findings.problem(key, batch_size, f"at most {whole}{each}, since the training set has {images}")
+        elif most:
+            expected = f"at most {most}, since the training set has {images}{' for all processes' if each else ''}"
+            findings.problem("dataset.num_instance", num_instance, expected)
 
 
 def _warn_of_small_classes(train: ImageSet, num_instance: int, findings: Findings) -> None:

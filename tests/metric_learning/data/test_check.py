@@ -65,6 +65,23 @@ def test_batches_that_cannot_be_drawn(  # R41
     assert expected in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("images", "world_size", "asked"),
+    [
+        (3, 1, {"train.batch_size": "at most 4,"}),  # 6 images: 6 would be no multiple of 4
+        (1, 1, {"dataset.num_instance": "at most 2,"}),
+        (3, 3, {"dataset.train_dataset": "at least 3 classes", "dataset.num_instance": "at most 2,"}),
+    ],
+)
+def test_what_is_proposed_for_batches_can_be_drawn(
+    read: Callable[..., ImageSet], images: int, world_size: int, asked: dict[str, str]
+) -> None:
+    train = read({"a": images, "b": images})
+    found = problems(train_check, train, batch_size=8, num_instance=4, world_size=world_size)
+    assert found.keys() == asked.keys()
+    assert all(expected in found[key] for key, expected in asked.items())
+
+
 def test_batch_larger_than_the_data_set(read: Callable[..., ImageSet]) -> None:
     found = problems(train_check, read({"a": 1, "b": 1, "c": 1}), batch_size=6)
     assert "the training set has 3 images" in found["train.batch_size"]
