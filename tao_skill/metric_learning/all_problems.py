@@ -16,11 +16,11 @@ def all_problems(action: str, spec: Any) -> Iterator[None]:
     """Look at the data of a typed spec as well, where loading the model within fails.
 
     Raises:
-        UsageError: of the kind that was raised within, with the problems of both.
+        UsageError, NotAvailableError: of the kind that was raised within, with the problems of both.
     """
     try:
         yield
-    except UsageError as error:
+    except (UsageError, NotAvailableError) as error:
         told = {problem.key for problem in error.problems}
         found = look_at_data(action, spec, decode=True).problems
         more = [problem for problem in found if problem.key not in told]

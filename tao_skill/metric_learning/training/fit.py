@@ -50,8 +50,8 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
     processes = find_processes(spec.train)
     with all_problems("train", spec):
         start = load_start(spec)
+        precision = choose_precision(spec.train.precision, processes.device, start.recogniser)
     sets = _load_sets(spec, processes)
-    precision = choose_precision(spec.train.precision, processes.device, start.recogniser)
     if processes.device.accelerator == "cpu":
         make_quick(start.recogniser)
         keep_freed_memory()

@@ -16,7 +16,7 @@ import torch
 from tao_skill.config.keys import nest
 from tao_skill.config.optim import Optim
 from tao_skill.config.yaml_text import dump_yaml
-from tao_skill.errors import CheckpointError, JobError, SpecError
+from tao_skill.errors import CheckpointError, JobError, NotAvailableError, SpecError
 from tao_skill.metric_learning.actions import run_action
 from tao_skill.metric_learning.training.module import TrainingModule
 from tao_skill.metric_learning.training.schedule import rate_factor
@@ -342,6 +342,14 @@ def test_unknown_metric_is_refused_with_the_nearest(spec: dict[str, Any], tmp_pa
     with pytest.raises(SpecError) as raised:
         train(spec, tmp_path, train__checkpointer__monitor="val Precision at Rank 2")
     assert "nearest is val Precision at Rank 1" in raised.value.problems[0].expected
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")
+def test_a_precision_that_the_machine_lacks_is_told_with_all_else(spec: dict[str, Any], tmp_path: Path) -> None:
+    """It was told alone, after all images had been decoded."""
+    with pytest.raises(NotAvailableError) as raised:
+        train(spec, tmp_path, train__precision="fp16", dataset__train_dataset=str(tmp_path / "nowhere"))
+    assert {problem.key for problem in raised.value.problems} == {"train.precision", "dataset.train_dataset"}
 
 
 def test_interrupted_training_says_so(spec: dict[str, Any], tmp_path: Path) -> None:
