@@ -25,6 +25,7 @@ from tao_skill.metric_learning.data.walk import (
     images_below,
     images_by_class_folder,
     nfc,
+    shared_class_folders,
 )
 
 __all__ = [
@@ -72,12 +73,15 @@ def scan_class_folders(root: str | Path | None, key: str, class_map: Mapping[str
         return Scan(None, problems)
     left_out = LeftOut()
     try:
-        images = images_by_class_folder(folder, class_folders(folder, left_out), left_out)
+        folders = class_folders(folder, left_out)
+        images = images_by_class_folder(folder, folders, left_out)
+        shared = shared_class_folders(folders)
     except OSError as error:
         return Scan(None, [_unreadable(key, folder, error)])
     empty = [name for name, paths in images.items() if not paths]
     named = [((class_map or {}).get(name, name), path) for name, paths in images.items() for path in paths]
     problems = [_not_utf8(path) for _, path in named if not _is_utf8(path)]
+    problems += [_same_images(key, one, other) for one, other in shared]
     if not named:
         problems.append(_nothing_found(folder, key, empty, left_out))
     if problems:
@@ -182,5 +186,6 @@ def _is_utf8(path: Path) -> bool:
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _suffixes() -> str:
-    return " ".join(sorted(IMAGE_SUFFIXES))
+def _same_images(key: str, folder: Path, other: Path) -> Problem:
+    expected = f"a class folder with images of its own: this is a link to those of {other.name}; see dataset.class_map"
+    return Problem(key, str(folder), expected)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tao_skill.config.wording import counted
 from tao_skill.metric_learning.data.image_set import name_some
 
-__all__ = ["IMAGE_SUFFIXES", "LeftOut", "class_folders", "images_below", "images_by_class_folder", "nfc"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "LeftOut",
+    "class_folders",
+    "images_below",
+    "images_by_class_folder",
+    "nfc",
+    "shared_class_folders",
+]
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -67,8 +75,23 @@ def images_by_class_folder(root: Path, folders: Sequence[Path], left_out: LeftOu
     images: dict[str, list[Path]] = {}
     for folder in folders:
         other_classes = set(own.values()) - {own[folder]}
-        images.setdefault(nfc(folder.name), []).extend(_images(folder, _outer(root) | other_classes, left_out))
+        found = _images(folder, _outer(root), left_out, other_classes)
+        images.setdefault(nfc(folder.name), []).extend(found)
     return images
+
+
+def shared_class_folders(folders: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Return the class folders that are links to another class folder or into one, each with that one."""
+    first: dict[tuple[int, int], Path] = {}
+    for folder in folders:
+        first.setdefault(_identity(folder), folder)
+    shared = []
+    for folder in folders:
+        lineage = _lineage(folder) if folder.is_symlink() else []
+        other = next((first[one] for one in lineage if first.get(one, folder) != folder), None)
+        if other is not None:
+            shared.append((folder, other))
+    return shared
 
 
 def images_below(root: Path, left_out: LeftOut) -> list[Path]:
@@ -76,14 +99,16 @@ def images_below(root: Path, left_out: LeftOut) -> list[Path]:
     return sorted(_images(root, _outer(root) - {_identity(root)}, left_out))
 
 
-def _images(folder: Path, blocked: set[tuple[int, int]], left_out: LeftOut) -> list[Path]:
-    """Return the images below a folder, entering each real folder once and the blocked ones never."""
+def _images(
+    folder: Path, blocked: set[tuple[int, int]], left_out: LeftOut, others: Set[tuple[int, int]] = frozenset()
+) -> list[Path]:
+    """Return the images below a folder: each real folder is entered once, blocked ones and links into others never."""
     images: list[Path] = []
-    seen, waiting = set(blocked), [folder]
+    seen, waiting = blocked | others, [folder]
     while waiting:
         current = waiting.pop()
         identity = _identity(current)
-        if identity in seen:
+        if identity in seen or (others and current.is_symlink() and not others.isdisjoint(_lineage(current))):
             left_out.loops.append(current)
             continue
         seen.add(identity)
@@ -118,8 +143,13 @@ def _kind(entry: os.DirEntry[str]) -> str:
 
 
 def _outer(root: Path) -> set[tuple[int, int]]:
-    real = root.resolve()
-    return {_identity(folder) for folder in (real, *real.parents)}
+    return set(_lineage(root))
+
+
+def _lineage(folder: Path) -> list[tuple[int, int]]:
+    """Return the identities of a folder, where links lead, and of its parents there, from the inside out."""
+    real = folder.resolve()
+    return [_identity(one) for one in (real, *real.parents)]
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -113,6 +113,22 @@ def test_link_loops_end_and_links_to_other_classes_are_not_followed(make_tree: T
     assert "not followed" in "\n".join(images.warnings)
 
 
+def test_no_image_gets_two_labels_by_a_link(make_tree: Tree) -> None:
+    root = make_tree("train", {"a": 1, "b/inner": 2, "c": 1})
+    (root / "a" / "other").symlink_to(root / "b" / "inner")
+    (root / "a" / "own").mkdir()
+    (root / "a" / "again").symlink_to(root / "a" / "own")
+    images = read_class_folders(root, KEY)
+    assert images.images_per_class() == [1, 2, 1]
+    assert "a/other" in "\n".join(images.warnings)
+    (root / "same").symlink_to("c")
+    (root / "within").symlink_to(root / "b" / "inner")
+    same, within = problems_of(root)
+    assert "same" in same
+    assert "those of c" in same
+    assert "those of b" in within
+
+
 def test_class_folders_and_images_may_be_links(make_tree: Tree) -> None:
     store = make_tree("store", {"x": 2})
     root = make_tree("train", {"b": 1})
