@@ -17,7 +17,7 @@ from tao_skill.metric_learning.retrieval.metrics import RetrievalMetrics
 from tao_skill.metric_learning.retrieval.open_set import choose_rejection
 from tao_skill.metric_learning.retrieval.report import write_per_class_csv
 from tao_skill.metric_learning.training.module import TrainingModule
-from tao_skill.metric_learning.training.record import CheckpointEntry, CheckpointRecord
+from tao_skill.metric_learning.training.record import PER_CLASS_NAME, CheckpointEntry, CheckpointRecord
 
 __all__ = ["START_EPOCH", "Candidate", "Checkpointing", "new_record"]
 
@@ -104,7 +104,8 @@ class Checkpointing(Checkpoint):
 
     def _write_periodic(self, module: TrainingModule, epoch_is_done: bool) -> None:
         name = periodic_name(module.epoch, module.step)
-        self._write(module, name, self.trained, module.epoch, {TRAINING: module.training_state(epoch_is_done)})
+        state = module.training_state(epoch_is_done) | {"best": self.record.best_found()}
+        self._write(module, name, self.trained, module.epoch, {TRAINING: state})
         older = [entry.file for entry in self.record.checkpoints if entry.kind == "periodic" and entry.file != name]
         self._note(module, name, "periodic", module.epoch, self.trained)
         if self.train.checkpointer.replace_periodic:
@@ -140,7 +141,7 @@ class Checkpointing(Checkpoint):
 
     def _write_per_class(self) -> None:
         """Keep the table of classes that belongs to the best checkpoint, and no other."""
-        path = self.record.folder / "per_class.csv"
+        path = self.record.folder / PER_CLASS_NAME
         per_class = self.chosen.retrieval.per_class if self.chosen.retrieval is not None else []
         if per_class and self.train.report_accuracy_per_class:
             write_per_class_csv(path, per_class)

@@ -18,6 +18,7 @@ from tao_skill.metric_learning.data.image_set import ImageSet
 from tao_skill.metric_learning.data.transforms import EvalTransform
 from tao_skill.metric_learning.device import Precision, choose_precision
 from tao_skill.metric_learning.freed_memory import keep_freed_memory
+from tao_skill.metric_learning.model.checkpoint import Checkpoint
 from tao_skill.metric_learning.model.recogniser import ModelSettings
 from tao_skill.metric_learning.progress import Progress
 from tao_skill.metric_learning.quick_layers import make_quick
@@ -65,7 +66,7 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
         record.take_over()
     data = TrainingData(spec, sets, module, processes)
     module.steps_per_epoch = len(data.sampler)
-    unseen = unseen_warning(sets.train, data.sampler, spec.train.num_epochs)
+    lost, unseen = "", unseen_warning(sets.train, data.sampler, spec.train.num_epochs)
     if unseen:
         log.warning("%s", unseen)
     if module.start_epoch == spec.train.num_epochs and (record.best or record.latest):
@@ -74,6 +75,7 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
     elif module.start_epoch >= spec.train.num_epochs:
         raise _nothing_left(spec, module.start_epoch)
     else:
+        lost = _bring_best(record, start.checkpoint) if processes.is_first else ""
         classes = len(sets.train.classes)
         log.info("%d images of %d classes, on %s in %s.", len(sets.train), classes, processes, precision)
         with all_pixels(spec, sets) as data.pixels, Tracking(spec, folder) as tracking:
@@ -87,9 +89,17 @@ def train(spec: TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
     if not processes.is_first:
         return {"warnings": []}
     misfits = [str(report) for report in start.loaded if not report.fits]
-    more = [warning for warning in (unseen, module.collapse.warning) if warning]
+    more = [warning for warning in (lost, unseen, module.collapse.warning) if warning]
     results = _results(spec, record, folder, [*misfits, *sets.warnings, *more])
     return results | {"pretrained": [report.document() for report in start.loaded]}
+
+
+def _bring_best(record: CheckpointRecord, resumed: Checkpoint | None) -> str:
+    """Let a training that goes on in a new folder keep the best of what it goes on with; return a warning, if any."""
+    lost = record.bring_best(resumed.path.parent, resumed.training.get("best")) if resumed is not None else ""
+    if lost:
+        log.warning("%s", lost)
+    return lost
 
 
 def _load_sets(spec: TrainSpec, processes: Processes) -> CheckedSets:

@@ -2,17 +2,21 @@
 
 import json
 import math
+import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tao_skill.errors import CheckpointError, Problem
 from tao_skill.metric_learning.files import replacing
 
-__all__ = ["RECORD_NAME", "CheckpointEntry", "CheckpointRecord"]
+__all__ = ["PER_CLASS_NAME", "RECORD_NAME", "CheckpointEntry", "CheckpointRecord"]
 
 RECORD_NAME = "checkpoints.json"
+# The table of classes that belongs to the best checkpoint.
+PER_CLASS_NAME = "per_class.csv"
 SCHEMA_VERSION = 1
 _TIE_BREAKER = "val MAP@R"
 
@@ -71,10 +75,19 @@ class CheckpointRecord:
         return monitored, metrics.get(_TIE_BREAKER, -math.inf)
 
     @property
+    def best_entry(self) -> CheckpointEntry | None:
+        """Return the best checkpoint, if there is one."""
+        return next((entry for entry in self.checkpoints if entry.file == self.best), None)
+
+    @property
     def best_worth(self) -> tuple[float, float]:
         """Return what the best checkpoint is worth; without one, less than anything."""
-        worths = [self.worth(entry.metrics) for entry in self.checkpoints if entry.file == self.best]
-        return worths[0] if worths else (-math.inf, -math.inf)
+        return self.worth(self.best_entry.metrics) if self.best_entry is not None else (-math.inf, -math.inf)
+
+    def best_found(self) -> dict[str, Any] | None:
+        """Return, for the state of a training, which checkpoint is the best so far; None where there is none."""
+        best = self.best_entry
+        return None if best is None else {"epoch": best.epoch, "metrics": best.metrics}
 
     def document(self) -> dict[str, Any]:
         """Return the record as plain data."""
@@ -100,10 +113,36 @@ class CheckpointRecord:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             entries = [CheckpointEntry(**entry) for entry in content["checkpoints"]]
+            latest, best = content["latest"], content["best"]
         except (ValueError, KeyError, TypeError) as error:
             problem = Problem(str(path), "", "a record that training wrote")
             raise CheckpointError(f"{path} is damaged: {error}", problems=[problem]) from error
         self.checkpoints = [entry for entry in entries if (self.folder / entry.file).is_file()]
         names = {entry.file for entry in self.checkpoints}
-        self.latest = content["latest"] if content["latest"] in names else ""
-        self.best = content["best"] if content["best"] in names else ""
+        self.latest, self.best = (name if name in names else "" for name in (latest, best))
+
+    def bring_best(self, folder: Path, found: Mapping[str, Any] | None) -> str:
+        """Bring the best checkpoint of a training that goes on here from another folder, where this one has none.
+
+        ``found`` is what `best_found` returned when the checkpoint to resume was written. Returns a warning where the
+        best one is no longer in that folder, else nothing.
+        """
+        if self.best_entry is not None or not found:
+            return ""
+        there = replace(self, folder=folder, checkpoints=[])
+        with suppress(CheckpointError):
+            there.take_over()
+        if there.best_found() != found or there.best_entry is None:
+            value = found["metrics"].get(self.monitor)
+            told = "" if value is None else f" ({self.monitor} {value:.4g})"
+            return (
+                f"The best checkpoint of the training that is resumed, of epoch {found['epoch']}{told}, is not in "
+                f"{folder} any more: the best one is chosen without it."
+            )
+        for name in (there.best, PER_CLASS_NAME):
+            if (folder / name).is_file():
+                with replacing(self.folder / name) as temporary:
+                    shutil.copyfile(folder / name, temporary)
+        self.best = there.best
+        self.add(there.best_entry)
+        return ""

@@ -100,6 +100,19 @@ def test_another_class_is_named_where_the_loss_has_a_vector_of_each(
     assert "(without class_new and with class_1)" in asked["dataset.train_dataset"]
 
 
+def test_a_training_that_goes_on_in_a_new_folder_keeps_its_best(spec: dict[str, Any], tmp_path: Path) -> None:
+    first = train(spec, tmp_path / "a", train__num_epochs=1)
+    # Rates that spoil it.
+    bad = {f"train.optim.{part}.base_lr": 1.0 for part in ("trunk", "embedder")} | {"train.embedder_refit": False}
+    changes = {"train.num_epochs": 2, "train.optim.warmup_factor": 1.0, RESUME: str(latest(tmp_path / "a"))}
+    second = train(spec | bad | changes, tmp_path / "b")
+    assert Path(second["checkpoint"]) == tmp_path / "b" / "train" / "model_best.pth"
+    value = "val Precision at Rank 1"
+    assert second["metrics"][value] >= first["metrics"][value]
+    if second["best_epoch"] == first["best_epoch"]:
+        assert second["metrics"] == first["metrics"]
+
+
 def test_another_metric_may_rank_what_follows(spec: dict[str, Any], tmp_path: Path) -> None:
     train(spec, tmp_path, train__num_epochs=1)
     changes = {"train__num_epochs": 2, "train__checkpointer__monitor": "train_loss"}
