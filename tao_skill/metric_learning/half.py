@@ -34,8 +34,9 @@ def validating(
     """
     half, on_cpu = precision == "bf16-mixed", device.type == "cpu"
     copied = half and on_cpu and num_images > _FEW_IMAGES
-    with evaluating(recogniser), torch.autocast(device.type, torch.bfloat16, enabled=half and not on_cpu):
-        yield Network(HalfRecogniser(recogniser) if copied else recogniser, transform, device)
+    autocast = "bf16" if half and not on_cpu else "fp32"
+    with evaluating(recogniser):
+        yield Network(HalfRecogniser(recogniser) if copied else recogniser, transform, device, autocast)
 
 
 class HalfRecogniser(nn.Module):
@@ -47,9 +48,10 @@ class HalfRecogniser(nn.Module):
     def __init__(self, recogniser: Recogniser) -> None:
         super().__init__()
         trunk = made_plain(copy.deepcopy(recogniser.trunk)).eval()
+        folded = _folded(trunk)
         # Normalisation that is not folded into a convolution needs the range of float32, as autocast gives it.
-        self._autocast = not any(isinstance(layer, _BatchNorm) for layer in trunk.modules())
-        self.trunk = trunk if self._autocast else _folded(trunk).bfloat16()
+        self._autocast = folded is None
+        self.trunk = trunk if folded is None else folded.bfloat16()
         self.trunk.to(memory_format=torch.channels_last)
         self.embedder = recogniser.embedder
         self.eval()
@@ -62,11 +64,20 @@ class HalfRecogniser(nn.Module):
         return embeddings
 
 
-def _folded(trunk: nn.Module) -> nn.Module:
-    """Put the trunk's batch normalisation into the convolution before it, where its graph can be traced."""
+def _folded(trunk: nn.Module) -> nn.Module | None:
+    """Return the trunk with all that normalises in the convolutions before it; None where that can't be done."""
     from torch.fx.experimental.optimization import fuse
 
+    kinds = {isinstance(layer, _BatchNorm) for layer in trunk.modules() if _normalises(layer)}
+    if kinds != {True}:
+        return None
     try:
-        return fuse(trunk, inplace=True)
+        folded = fuse(trunk, inplace=True)
     except Exception:  # a graph that depends on its input; it only stays a little slower
-        return trunk
+        return None
+    return None if any(isinstance(layer, _BatchNorm) for layer in folded.modules()) else folded
+
+
+def _normalises(layer: nn.Module) -> bool:
+    """Tell a normalisation by its name: libraries have many of their own, which share no class."""
+    return isinstance(layer, _BatchNorm) or (not list(layer.children()) and "norm" in type(layer).__name__.lower())

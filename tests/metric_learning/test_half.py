@@ -9,7 +9,7 @@ from tao_skill.metric_learning.data.transforms import EvalTransform
 from tao_skill.metric_learning.device import Precision
 from tao_skill.metric_learning.half import HalfRecogniser, validating
 from tao_skill.metric_learning.model.heads import LinearHead
-from tao_skill.metric_learning.model.recogniser import Recogniser
+from tao_skill.metric_learning.model.recogniser import ModelSettings, Recogniser, build_recogniser
 
 
 def recogniser(name: str) -> Recogniser:
@@ -34,7 +34,9 @@ def test_validation_in_half_gives_the_same_embeddings(name: str) -> None:
     network = recogniser(name)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     with torch.inference_mode():
-        expected, got = network(images(6)), HalfRecogniser(network)(images(6))
+        half = HalfRecogniser(network)
+        expected, got = network(images(6)), half(images(6))
+    assert {parameter.dtype for parameter in half.trunk.parameters()} == {torch.bfloat16}
     assert got.dtype == torch.float32
     assert torch.nn.functional.cosine_similarity(expected, got).min() > 0.999
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
@@ -48,6 +50,25 @@ def test_a_trunk_without_batch_normalisation_is_left_to_autocast() -> None:
     assert {parameter.dtype for parameter in half.trunk.parameters()} == {torch.float32}
     with torch.inference_mode():
         assert torch.nn.functional.cosine_similarity(network(images(6)), half(images(6))).min() > 0.999
+
+
+def test_a_trunk_that_normalises_otherwise_as_well_is_left_to_autocast() -> None:
+    """One batch normalisation among layer normalisations was enough for all of it to be computed in bfloat16."""
+    network = build_recogniser(ModelSettings("fan_tiny", "", 32, 32, 3, 16), seed=0).eval()
+    assert any(isinstance(layer, nn.BatchNorm2d) for layer in network.trunk.modules())
+    half = HalfRecogniser(network)
+    assert {parameter.dtype for parameter in half.trunk.parameters()} == {torch.float32}
+    with torch.inference_mode():
+        assert torch.nn.functional.cosine_similarity(network(images(6)), half(images(6))).min() > 0.999
+
+
+def test_on_a_gpu_the_network_itself_is_in_half() -> None:
+    """What embeds chooses the number format, whatever stands around it: validation was in float32 there."""
+    network, transform = recogniser("resnet10t"), EvalTransform([0.5] * 3, [0.25] * 3, 32, 32)
+    gpu = torch.device("cuda", 0)
+    for precision, expected in (("bf16-mixed", "bf16"), ("32-true", "fp32")):
+        with validating(network, transform, gpu, precision, 1000) as embedder:  # type: ignore[arg-type]
+            assert (embedder.precision, embedder.network) == (expected, network)
 
 
 def test_a_trunk_that_cannot_be_traced_works_as_well() -> None:

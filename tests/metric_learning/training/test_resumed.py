@@ -103,7 +103,7 @@ def test_another_class_is_named_where_the_loss_has_a_vector_of_each(
 def test_a_training_that_goes_on_in_a_new_folder_keeps_its_best(spec: dict[str, Any], tmp_path: Path) -> None:
     first = train(spec, tmp_path / "a", train__num_epochs=1)
     # Rates that spoil it.
-    bad = {f"train.optim.{part}.base_lr": 1.0 for part in ("trunk", "embedder")} | {"train.embedder_refit": False}
+    bad = {"train.optim.embedder.base_lr": 1.0, "train.optim.trunk.base_lr": 1e-8, "train.embedder_refit": False}
     changes = {"train.num_epochs": 2, "train.optim.warmup_factor": 1.0, RESUME: str(latest(tmp_path / "a"))}
     second = train(spec | bad | changes, tmp_path / "b")
     assert Path(second["checkpoint"]) == tmp_path / "b" / "train" / "model_best.pth"
