@@ -127,7 +127,7 @@ class EpochReport(pl.Callback):
             features = SharedEmbedding(trainer, self.processes, trunk_dim)
             trunk = Recogniser(trained.trunk, nn.Identity())
             with self._network(trunk, module.device, self.refit.num_images) as network:
-                offered.append(self.refit(trained, network, features))
+                offered.append(self.refit(trained, network, features, module.seed))
         measured = [self._measure(recogniser, task, trainer, module) for recogniser in offered]
         return [candidate for candidate in measured if candidate is not None]
 

@@ -157,7 +157,7 @@ def _fit(
         tracking=tracking,
         processes=processes,
         precision=precision,
-        refit=Refit(spec, data.sets.train, data.pixels, module.seed),
+        refit=Refit(spec, data.sets.train, data.pixels),
     )
     timer = StepTimer(report, projection_seconds=warm_up_seconds if train.embedder_refit else 0.0)
     torch.backends.cudnn.benchmark = train.cudnn.benchmark
