@@ -3,13 +3,13 @@
 from typing import Any
 
 import torch
-from pytorch_metric_learning.losses import CrossBatchMemory
+from pytorch_metric_learning.losses import CrossBatchMemory, TripletMarginLoss
 from torch import Tensor, nn
 
 from tao_skill.config.loss import LOSSES_WITH_WEIGHTS
 from tao_skill.config.train import Train
 from tao_skill.metric_learning.training.losses import build_loss, start_class_vectors
-from tao_skill.metric_learning.training.miners import build_miner
+from tao_skill.metric_learning.training.miners import Indices, as_triplets, build_miner
 
 __all__ = ["AUTOMATIC_MEMORY", "Criterion", "build_criterion", "memory_size"]
 
@@ -39,14 +39,15 @@ class Criterion(nn.Module):
         super().__init__()
         self.loss = loss
         self.miner = miner
-        self.memory = CrossBatchMemory(loss, embed_dim, memory_size=memory, miner=miner) if memory else None
+        self.memory = _Memory(loss, embed_dim, memory_size=memory, miner=miner) if memory else None
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Return the mean loss; 0 where pairs are compared and batch and memory hold one class."""
         if self.memory is not None:
             loss: Tensor = self.memory(embeddings, labels)
         else:
-            loss = self.loss(embeddings, labels, self.miner(embeddings, labels) if self.miner is not None else None)
+            found = self.miner(embeddings, labels) if self.miner is not None else None
+            loss = self.loss(embeddings, labels, found if found is None else _as_compared(self.loss, found))
         return loss
 
     @property
@@ -97,3 +98,17 @@ def build_criterion(
         return Criterion(loss, None, 0, embed_dim)
     memory = memory_size(train.cross_batch_memory_size, train.batch_size * processes, num_instance, num_images)
     return Criterion(loss, build_miner(train), memory, embed_dim)
+
+
+class _Memory(CrossBatchMemory):  # type: ignore[misc]
+    """The library's memory, which finds the triplets of its pairs as this project does."""
+
+    def create_indices_tuple(self, *pairs_of: Any) -> Indices:
+        """Return indices into a batch and the memory, none of which compares an image with itself."""
+        found: Indices = super().create_indices_tuple(*pairs_of)
+        return _as_compared(self.loss, found)
+
+
+def _as_compared(loss: nn.Module, found: Indices) -> Indices:
+    """Return what a miner found as the loss compares it."""
+    return as_triplets(found) if isinstance(loss, TripletMarginLoss) and len(found) == 4 else found

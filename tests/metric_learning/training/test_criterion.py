@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
+from torch.profiler import ProfilerActivity, profile
 
 from tao_skill.config.loss import Loss, Miner
 from tao_skill.config.optim import Optim
@@ -65,6 +66,18 @@ def test_one_class_alone_teaches_nothing_but_the_memory_gives_negatives() -> Non
     assert float(loss.detach()) > 0.1
     assert vectors.grad is not None
     assert float(vectors.grad.abs().sum()) > 0
+
+
+@pytest.mark.parametrize("memory", [0, 600])
+def test_the_loss_of_a_large_batch_takes_memory_as_its_triplets_do(memory: int) -> None:
+    """The library would hold 1,200 positive pairs against 358,800 negative ones: 430 MB."""
+    count = 600
+    labels, vectors = torch.arange(count // 3).repeat_interleave(3), embeddings(count)
+    whole = criterion(memory)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
+        value = float(whole(vectors, labels))
+    assert max(event.self_cpu_memory_usage for event in watched.events()) < 50e6
+    assert value == pytest.approx(float(whole.loss(vectors, labels)), rel=1e-5)
 
 
 def test_memory_survives_saving_and_loading() -> None:

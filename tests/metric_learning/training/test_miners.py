@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from pytorch_metric_learning.utils.loss_and_miner_utils import get_all_pairs_indices
+from pytorch_metric_learning.utils.loss_and_miner_utils import convert_to_triplets, get_all_pairs_indices
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from tao_skill.config.loss import Loss, Miner
 from tao_skill.config.train import Train
-from tao_skill.metric_learning.training.miners import build_miner, mean_gap
+from tao_skill.metric_learning.training.miners import as_triplets, build_miner, mean_gap
 
 LABELS = [0, 0, 0, 1, 1, 1]
 
@@ -50,6 +50,17 @@ def test_batch_hard_takes_the_hardest_of_each_anchor() -> None:
         negatives = [n for n in range(6) if LABELS[n] != LABELS[a]]
         expected.append((a, max(positives, key=far[a].__getitem__), min(negatives, key=far[a].__getitem__)))
     assert mined(vectors, name="batch_hard") == expected
+
+
+@pytest.mark.parametrize("kept", [1.0, 0.4, 0.05, 0.0])
+def test_pairs_are_joined_to_the_triplets_that_the_library_finds(kept: float) -> None:
+    random = torch.Generator().manual_seed(3)
+    labels = torch.randint(0, 5, (40,), generator=random)
+    pairs = get_all_pairs_indices(labels)
+    some = [torch.rand(len(part), generator=random) < kept for part in (pairs[0], pairs[2])]
+    mined = (*(part[some[0]] for part in pairs[:2]), *(part[some[1]] for part in pairs[2:]))
+    for mine, theirs in zip(as_triplets(mined), convert_to_triplets(mined, labels), strict=True):
+        assert torch.equal(mine, theirs)
 
 
 def test_no_miner_means_all_pairs() -> None:
