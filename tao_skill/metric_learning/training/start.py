@@ -112,15 +112,20 @@ class Warmup:
         self._batch = images_at_once(spec.model.input_height, spec.model.input_width)
 
     def start_embedder(self, recogniser: Recogniser) -> None:
-        """Set the embedder to the discriminant projection of the trunk's features, unless the spec says otherwise."""
+        """Set the embedder to the discriminant projection of the trunk's features, unless the spec says otherwise.
+
+        An untrained trunk is given batch statistics in either case.
+        """
         wanted = self.spec.train.embedder_start
         model, head = self.spec.model, recogniser.embedder
         given = is_given(model.pretrained_model_path) or is_given(model.pretrained_embedder_path)
+        recogniser.to(self.device)
         if wanted == "random" or given or not isinstance(head, LinearHead):
             if wanted == "discriminant":
                 log.warning("train.embedder_start has no effect: the embedder has weights already, or several layers.")
+            if not starts_pretrained(model) and _normalisations(recogniser.trunk):
+                self._calibrate(recogniser.trunk)
             return
-        recogniser.to(self.device)
         features = None if starts_pretrained(model) else self._calibrate(recogniser.trunk)
         chosen = self._order[:MOST_IMAGES]
         if features is None or len(chosen) > min(self._batch, len(features)):
@@ -133,10 +138,21 @@ class Warmup:
     def start_criterion(self, recogniser: Recogniser, criterion: Criterion) -> None:
         """Fill the cross-batch memory, without which the first step would have no negatives; place class vectors."""
         if criterion.memory is not None or criterion.has_weights:
-            chosen = self._order[: criterion.memory.memory_size if criterion.memory is not None else MOST_IMAGES]
+            memory = criterion.memory
+            chosen = self._order[: memory.memory_size] if memory is not None else self._some_of_each_class()
             with evaluating(recogniser):
                 embeddings = self._embed(recogniser.to(self.device), chosen)
             criterion.start_from(embeddings, torch.from_numpy(self.images.labels[chosen]))
+
+    def _some_of_each_class(self) -> list[int]:
+        """Return images of all classes, of large sets in the main as they come."""
+        chosen, more = self._order[:MOST_IMAGES], self._order[MOST_IMAGES:]
+        seen = set(self.images.labels[chosen].tolist())
+        for index, label in zip(more, self.images.labels[more].tolist(), strict=True):
+            if label not in seen:
+                seen.add(label)
+                chosen.append(index)
+        return chosen
 
     def _calibrate(self, trunk: nn.Module) -> torch.Tensor:
         """Give an untrained trunk the batch statistics of these images: those it is built with fit none.
@@ -144,7 +160,7 @@ class Warmup:
         Returns the features meanwhile: of a single batch, they are those that the trunk has then.
         """
         trunk.eval()
-        layers = [layer for layer in trunk.modules() if isinstance(layer, _BatchNorm)]
+        layers = _normalisations(trunk)
         momenta = [layer.momentum for layer in layers]
         for layer in layers:
             layer.momentum = None  # a plain average over all batches
@@ -162,3 +178,7 @@ class Warmup:
             workers=self.spec.dataset.workers,
             pixels=self._pixels,
         )
+
+
+def _normalisations(trunk: nn.Module) -> list[_BatchNorm]:
+    return [layer for layer in trunk.modules() if isinstance(layer, _BatchNorm)]
