@@ -166,7 +166,7 @@ def _fit(
         accelerator=processes.device.accelerator,
         devices=processes.device.devices,
         num_nodes=processes.nodes,
-        strategy="auto",
+        strategy=processes.strategy(),
         plugins=[processes.environment],
         precision=precision,
         max_epochs=train.num_epochs - module.start_epoch,

@@ -7,6 +7,8 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
 
 import pytorch_lightning as pl
 import torch
@@ -15,6 +17,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.accelerators import CUDAAccelerator
+from pytorch_lightning.strategies import DDPStrategy, Strategy
 from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from torch import nn
 
@@ -32,6 +35,9 @@ log = logging.getLogger(__name__)
 FIRST_PROCESS = "TAO_SKILL_FIRST_PROCESS"
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_FOR_LAST_WORDS = 10.0
+# How long processes wait for one another. The first looks at all images before it meets the others, which may take
+# hours; a process that is gone is noticed by its connection, long before.
+_PATIENCE = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,10 @@ class Processes:
     def torch_device(self) -> torch.device:
         """Return the device of this process."""
         return self.device.of(self.environment.local_rank())
+
+    def strategy(self) -> Strategy | Literal["auto"]:
+        """Return what Lightning is to let them train together by."""
+        return DDPStrategy(timeout=_PATIENCE) if self.count > 1 else "auto"
 
     def __str__(self) -> str:
         where = {"cpu": "CPU", "gpu": "GPU"}[self.device.accelerator]

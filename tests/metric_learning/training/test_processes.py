@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from tao_skill.config.keys import nest
@@ -213,6 +215,15 @@ def test_processes_are_those_of_the_spec_or_of_whoever_started_them() -> None:
     assert (found.count, found.per_machine, found.nodes, found.is_first) == (4, 2, 2, True)
     with pytest.raises(SpecError, match="uneven"):
         find_processes(Train(), slurm | {"SLURM_NTASKS": "3"})
+
+
+def test_processes_wait_as_long_as_the_first_looks_at_images() -> None:
+    """Those that torchrun started gave up after half an hour."""
+    assert find_processes(Train(), {}).strategy() == "auto"
+    strategy = find_processes(Train(cpu_processes=2), {}).strategy()
+    assert isinstance(strategy, DDPStrategy)
+    assert strategy._timeout is not None
+    assert strategy._timeout >= timedelta(hours=6)
 
 
 def test_batches_of_all_processes_must_fit_the_classes(plain: dict[str, Any], tmp_path: Path) -> None:
