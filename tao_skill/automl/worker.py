@@ -8,44 +8,51 @@ all its children.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
 import runpy
 import signal
-import subprocess
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
+
+from tao_skill.automl.child import run_command
 
 __all__ = ["main"]
 
 STOPPED = "stopped"
 ENDED = "ended"
+_INTERRUPTED = 128 + signal.SIGINT
 
 
 class _Worker:
+    """Runs one task at a time in the main thread, while another one listens.
+
+    A stop may come at any moment. Only between `_begin` and the program's end is it handed to the program; before, the
+    task isn't begun at all, and after, nothing is left to stop: the task ended as it did.
+    """
+
     def __init__(self, tasks: TextIO, answers: TextIO) -> None:
         self._tasks, self._answers = tasks, answers
         self._queue: queue.Queue[dict[str, Any]] = queue.Queue()
         self._lock = threading.Lock()
-        self._current: int | None = None
-        self._child: subprocess.Popen[bytes] | None = None
+        self._given: int | None = None  # the task that hasn't ended
+        self._runs = self._is_stopped = False
 
     def run(self) -> None:
         # What a script starts in the background ignores Ctrl-C, and hands that on to its children.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, _pass_over)
         threading.Thread(target=self._read, daemon=True).start()
         self._answer({"ready": os.getpid()})
         while True:
-            try:
-                task = self._queue.get()
-                self._answer(self._one(task))
-            except KeyboardInterrupt:
-                continue  # came a moment too late: the task had ended
+            self._answer(self._one(self._queue.get()))
 
     def _read(self) -> None:
         for line in self._tasks:
@@ -53,67 +60,82 @@ class _Worker:
             if "stop" in message:
                 self._stop(message["stop"])
             else:
+                with self._lock:
+                    self._given, self._is_stopped = message["id"], False
                 self._queue.put(message)
         _end_group()
 
     def _stop(self, task_id: int) -> None:
         with self._lock:
-            if self._current != task_id:
+            if self._given != task_id or self._is_stopped:
                 return
-            if self._child is not None:
-                self._child.send_signal(signal.SIGINT)
-            else:
+            self._is_stopped = True
+            if self._runs:
                 os.kill(os.getpid(), signal.SIGINT)
 
     def _one(self, task: dict[str, Any]) -> dict[str, Any]:
         begin = time.time()
         error = ""
         try:
-            with Path(task["log"]).open("ab", buffering=0) as log, _Output(log.fileno()):
-                with self._lock:
-                    self._current = task["id"]
+            with Path(task["log"]).open("ab", buffering=0) as log, _Output(log.fileno()), _names(task):
                 code, how = self._execute(task)
-        except KeyboardInterrupt:
-            code, how = 130, STOPPED
         except BaseException as wrong:
             code, how, error = 1, ENDED, f"{type(wrong).__name__}: {wrong}"
             _append(task["log"], traceback.format_exc())
         with self._lock:
-            self._current = None
-            self._child = None
+            self._given, self._runs = None, False
         return {"id": task["id"], "code": code, "how": how, "error": error, "begin": begin, "end": time.time()}
 
     def _execute(self, task: dict[str, Any]) -> tuple[int, str]:
-        if "command" in task:
-            return self._command(task["command"])
-        arguments, path = sys.argv, list(sys.path)
-        try:
-            if "module" in task:
-                sys.argv = [task["module"], *task["args"]]
-                runpy.run_module(task["module"], run_name="__main__")
-            else:
-                sys.argv, sys.path[:0] = [task["script"], *task["args"]], [str(Path(task["script"]).parent)]
-                runpy.run_path(task["script"], run_name="__main__")
-        except SystemExit as end:
-            code = _exit_code(end)
-            return code, STOPPED if code == 130 else ENDED
-        finally:
-            sys.argv, sys.path[:] = arguments, path
-            sys.stdout.flush()
-            sys.stderr.flush()
-        return 0, ENDED
+        found = None
+        with contextlib.suppress(KeyboardInterrupt):
+            try:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                if self._begin():
+                    found = _run(task)
+            finally:
+                signal.signal(signal.SIGINT, _pass_over)
+        signal.signal(signal.SIGINT, _pass_over)  # a stop may have come in the midst of the line before
+        return found or (_INTERRUPTED, STOPPED)
 
-    def _command(self, command: list[str]) -> tuple[int, str]:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    def _begin(self) -> bool:
         with self._lock:
-            self._child = child
-        code = child.wait()
-        stopped = code in (130, -signal.SIGINT)
-        return code, STOPPED if stopped else ENDED
+            self._runs = not self._is_stopped
+            return self._runs
 
     def _answer(self, message: dict[str, Any]) -> None:
         self._answers.write(json.dumps(message) + "\n")
         self._answers.flush()
+
+
+def _run(task: dict[str, Any]) -> tuple[int, str]:
+    """Run a task's program and return its exit code, and whether it ended because it was stopped."""
+    if "command" in task:
+        code = run_command(task["command"])
+        return code, STOPPED if code in (_INTERRUPTED, -signal.SIGINT) else ENDED
+    try:
+        if "module" in task:
+            runpy.run_module(task["module"], run_name="__main__")
+        else:
+            runpy.run_path(task["script"], run_name="__main__")
+    except SystemExit as end:
+        code = _exit_code(end)
+        return code, STOPPED if code == _INTERRUPTED else ENDED
+    return 0, ENDED
+
+
+@contextlib.contextmanager
+def _names(task: dict[str, Any]) -> Iterator[None]:
+    """Let a script or a module find its arguments, and what lies beside it, as if Python had been started for it."""
+    arguments, path = sys.argv, list(sys.path)
+    if "module" in task:
+        sys.argv = [task["module"], *task["args"]]
+    elif "script" in task:
+        sys.argv, sys.path[:0] = [task["script"], *task["args"]], [str(Path(task["script"]).parent)]
+    try:
+        yield
+    finally:
+        sys.argv, sys.path[:] = arguments, path
 
 
 class _Output:
@@ -139,9 +161,14 @@ def _exit_code(end: SystemExit) -> int:
     if end.code is None:
         return 0
     if isinstance(end.code, int):
-        return end.code
+        return end.code & 0xFF  # as the system does: -1 is 255, and no signal
     sys.stderr.write(f"{end.code}\n")
     return 1
+
+
+def _pass_over(number: int, frame: FrameType | None) -> None:
+    """Take Ctrl-C, and do nothing: no task runs, or it has ended."""
+    del number, frame
 
 
 def _append(path: str, text: str) -> None:

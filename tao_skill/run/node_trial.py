@@ -6,17 +6,18 @@ Called by a worker as ``SPEC SKILL``, in its own process, so that imports are pa
 from __future__ import annotations
 
 import json
+import os
 import platform
 import runpy
-import signal
-import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
+from tao_skill.automl.child import run_command
 from tao_skill.bank.skill import find_skill
 from tao_skill.config.yaml_text import dump_yaml, load_yaml
 from tao_skill.errors import TaoSkillError
-from tao_skill.run.program import Program, program_of
+from tao_skill.run.program import program_of
 from tao_skill.run.record import ERROR_FILE
 from tao_skill.run.stage import find_inputs, stage_inputs
 from tao_skill.run.trial_spec import ACTION
@@ -42,7 +43,7 @@ def run_here(spec_file: Path, skill: str) -> None:
         sys.argv, sys.path[:0] = [program.script, *program.filled(local)], [str(Path(program.script).parent)]
         runpy.run_path(program.script, run_name="__main__")
         return
-    raise SystemExit(_command(program, local))
+    _end_like(run_command(program.command(local)))
 
 
 def _staged(spec_file: Path, input_keys: list[str]) -> Path:
@@ -57,14 +58,12 @@ def _staged(spec_file: Path, input_keys: list[str]) -> Path:
     return local
 
 
-def _command(program: Program, spec_file: Path) -> int:
-    child = subprocess.Popen(program.command(spec_file), stdin=subprocess.DEVNULL)
-    try:
-        return child.wait()
-    except KeyboardInterrupt:  # the search stops it: at its last checkpoint, as on one machine
-        child.send_signal(signal.SIGINT)
-        child.wait()
-        raise
+def _end_like(code: int) -> NoReturn:
+    """End as a program did: a signal that ended it is no exit code."""
+    if code < 0:
+        os.kill(os.getpid(), -code)
+        code = 128 - code  # what this process takes no notice of
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":
