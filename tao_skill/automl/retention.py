@@ -46,6 +46,11 @@ def disk_bound(history: SearchHistory, settings: AutoML, slots: int) -> str:
         trials = settings.automl_keep_trials + slots + 1 + population + paused
         words = f"the checkpoints of {trials} trials"
     size = history.largest_trial_bytes
+    if not size and any(trial.state in ("complete", "stopped") for trial in history.trials):
+        return (
+            "not known: no trial left a file that is known as a checkpoint, so nothing was counted and nothing is "
+            "deleted; a training may name its own as `checkpoint` in its results.json"
+        )
     return f"at most {words}" + (f", {trials * size / 1e9:.2f} GB" if size else "")
 
 

@@ -16,7 +16,18 @@ from typing import Literal, NoReturn
 from tao_skill.config.model_files import ENGINE_ENDINGS, ONNX_ENDINGS
 from tao_skill.errors import CheckpointError, Problem
 
-__all__ = ["EXTENSIONS", "SKIPPED_FOLDERS", "Candidate", "Choice", "Choose", "Consumer", "from_name", "select"]
+__all__ = [
+    "EXTENSIONS",
+    "LOG_FOLDERS",
+    "OTHER_CHECKPOINTS",
+    "SKIPPED_FOLDERS",
+    "Candidate",
+    "Choice",
+    "Choose",
+    "Consumer",
+    "from_name",
+    "select",
+]
 
 Consumer = Literal["torch", "onnx", "engine"]
 Choose = Literal["best", "latest", "epoch"]
@@ -26,8 +37,14 @@ EXTENSIONS: dict[Consumer, tuple[str, ...]] = {
     "onnx": ONNX_ENDINGS,
     "engine": ENGINE_ENDINGS,
 }
-# Staged inputs, pretrained weights, logs and caches are not what a job made.
-SKIPPED_FOLDERS = frozenset({"inputs", "ptm", "lightning_logs", "__pycache__", ".tao"})
+# What programs of other skills call their checkpoints; some of it may as well be a table of labels.
+OTHER_CHECKPOINTS = (
+    ".safetensors", ".keras", ".h5", ".hdf5", ".pdparams", ".msgpack", ".joblib", ".pkl", ".pickle", ".ubj", ".cbm",
+)  # fmt: skip
+# Staged inputs, pretrained weights and caches are not what a job made.
+SKIPPED_FOLDERS = frozenset({"inputs", "ptm", "__pycache__", ".tao"})
+# Copies of what lies elsewhere, mostly; but a program that leaves everything to Lightning writes nothing else.
+LOG_FOLDERS = frozenset({"lightning_logs"})
 
 _EPOCH = re.compile(r"(?:^|[^a-z])(?:epoch|ep)[=_-]?(\d+)(?![^\W_])", re.IGNORECASE)
 _STEP = re.compile(r"(?:^|[^a-z])(?:step|iter|iteration)[=_-]?(\d+)(?![^\W_])", re.IGNORECASE)
@@ -42,8 +59,8 @@ class Candidate:
     """One file of a job; ``path`` is relative to the job's folder, with forward slashes.
 
     ``recorded`` says that epoch, kind and metric come from a record that the job wrote, not from the name. ``metric``
-    is already turned so that higher is better. ``named`` holds `best`, `latest` or `output` where the record, or else
-    the name, says so.
+    is already turned so that higher is better. ``named`` holds `best` or `latest` where the record, or else the
+    name, says so, `output` where the job's spec names the file, `result` where its results do.
     """
 
     path: str
@@ -93,7 +110,7 @@ def select(
         CheckpointError: nothing fits, or several files fit equally; the message lists what was found.
     """
     everything = list(candidates)
-    fitting = [one for one in everything if _fits(one.path, consumer)]
+    fitting = _fitting(everything, consumer)
     if not fitting:
         _nothing(everything, consumer)
     if consumer != "torch":
@@ -103,11 +120,25 @@ def select(
     return _select_best(fitting) if choose == "best" else _select_latest(fitting)
 
 
-def _fits(path: str, consumer: Consumer) -> bool:
-    parts = PurePosixPath(path)
+def _fitting(candidates: Sequence[Candidate], consumer: Consumer) -> list[Candidate]:
+    """Return what a consumer may load; logs and other programs' checkpoints only where there is nothing else."""
+    there = [one for one in candidates if not _lies_in(one, SKIPPED_FOLDERS)]
+    named_so = [one for one in there if _suffix(one) in EXTENSIONS[consumer]]
+    usual = [one for one in named_so if not _lies_in(one, LOG_FOLDERS)]
+    if consumer != "torch":
+        return usual
+    handed_on = [one for one in there if "result" in one.named and one not in usual]
+    return usual + handed_on or named_so or [one for one in there if _suffix(one) in OTHER_CHECKPOINTS]
+
+
+def _suffix(one: Candidate) -> str:
+    return PurePosixPath(one.path).suffix.lower()
+
+
+def _lies_in(one: Candidate, folders: frozenset[str]) -> bool:
+    path = PurePosixPath(one.path)
     # An absolute path is an output that the job's own record or spec put elsewhere: its folders are the user's.
-    skipped = not parts.is_absolute() and SKIPPED_FOLDERS.intersection(parts.parts[:-1])
-    return parts.suffix.lower() in EXTENSIONS[consumer] and not skipped
+    return not path.is_absolute() and not folders.isdisjoint(path.parts[:-1])
 
 
 def _select_output(fitting: list[Candidate], consumer: Consumer) -> Choice:
@@ -144,6 +175,8 @@ def _select_best(fitting: list[Candidate]) -> Choice:
         top = max(one.metric for one in measured if one.metric is not None)
         ties = [one for one in measured if one.metric == top]
         return _newest(ties, f"the best by the job's record: {ties[0].metric_text}")
+    if handed_on := [one for one in fitting if "result" in one.named]:
+        return _choice(handed_on[0], "the job's results name it")
     named = [one for one in fitting if "best" in one.named]
     if named:
         # A "best" file is written only when the metric has improved, so the newest of them is the best.
@@ -170,6 +203,8 @@ def _select_latest(fitting: list[Candidate]) -> Choice:
     named = [one for one in fitting if "latest" in one.named]
     if len(named) == 1:
         return _choice(named[0], "its name says latest, and no other tells its epoch")
+    if handed_on := [one for one in fitting if "result" in one.named]:
+        return _choice(handed_on[0], "the job's results name it, and no name tells an epoch")
     return _ambiguous(fitting, "their names tell neither epoch nor step")
 
 

@@ -10,30 +10,31 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill.errors import CheckpointError, Problem
-from tao_skill.run.checkpoint_choice import EXTENSIONS, SKIPPED_FOLDERS, Candidate, from_name
+from tao_skill.jobs.reconcile import LOG_FILE, RESULTS_FILE, STATUS_FILE, read_object
+from tao_skill.run.checkpoint_choice import (
+    EXTENSIONS,
+    LOG_FOLDERS,
+    OTHER_CHECKPOINTS,
+    SKIPPED_FOLDERS,
+    Candidate,
+    from_name,
+)
 
 __all__ = ["RECORD_NAME", "SUFFIXES", "find_candidates", "from_entry", "parse_record", "read_record"]
 
 RECORD_NAME = "checkpoints.json"
-SUFFIXES = frozenset(suffix for suffixes in EXTENSIONS.values() for suffix in suffixes)
+SUFFIXES = frozenset(suffix for suffixes in EXTENSIONS.values() for suffix in suffixes) | set(OTHER_CHECKPOINTS)
 
 
 def find_candidates(folder: Path, outputs: Iterable[str] = ()) -> list[Candidate]:
     """Return the models below a job's folder, in order of their paths; a missing folder holds none.
 
     Empty files are left out, and links to another of the files too. ``outputs`` are files that the job's spec names;
-    they may lie elsewhere and count only where they exist.
+    they may lie elsewhere and count only where they exist. What the job's results name as its checkpoint counts
+    whatever it is called, and may be a folder.
     """
-    found: dict[str, Candidate] = {}
-    records: list[Path] = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(set(folders) - SKIPPED_FOLDERS)
-        for name in sorted(files):
-            path = Path(place) / name
-            if name == RECORD_NAME:
-                records.append(path)
-            elif path.suffix.lower() in SUFFIXES and _is_model(path, folder):
-                found[_relative(path, folder)] = from_name(_relative(path, folder))
+    models, records, results = _walk(folder)
+    found = {key: from_name(key) for key in (_relative(path, folder) for path in models)}
     for record in records:
         for candidate in _recorded(record, folder):
             found[candidate.path] = candidate
@@ -42,7 +43,40 @@ def find_candidates(folder: Path, outputs: Iterable[str] = ()) -> list[Candidate
         if path.is_file():
             key = _relative(path, folder)
             found[key] = replace(found.get(key) or from_name(key), named=frozenset({"output"}))
+    # The results of the folder itself come before those of what lies in it.
+    if handed_on := next(filter(None, (_handed_on(path, folder.resolve()) for path in results)), ""):
+        one = found.get(handed_on) or from_name(handed_on)
+        found[handed_on] = replace(one, named=one.named | {"result"})
     return [found[key] for key in sorted(found)]
+
+
+def _walk(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """Return the models below a folder, the records of checkpoints, and the results, the outermost first."""
+    models: list[Path] = []
+    documents: dict[str, list[Path]] = {RECORD_NAME: [], RESULTS_FILE: []}
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(set(folders) - SKIPPED_FOLDERS)
+        for name in sorted(files):
+            path = Path(place) / name
+            if name in documents:
+                documents[name].append(path)
+            elif path.suffix.lower() in SUFFIXES and _is_model(path, folder):
+                models.append(path)
+    return models, documents[RECORD_NAME], documents[RESULTS_FILE]
+
+
+def _handed_on(results: Path, folder: Path) -> str:
+    """Return the checkpoint that a job's results name, relative to its folder; empty where it is another job's."""
+    named = read_object(results).get("checkpoint")
+    if not isinstance(named, str) or not named:
+        return ""
+    try:
+        path = (results.parent / named).resolve(strict=True)
+    except (OSError, ValueError):
+        return ""
+    # A folder that the job writes other things into is no checkpoint.
+    shared = path in results.resolve().parents or any((path / name).exists() for name in (STATUS_FILE, LOG_FILE))
+    return "" if shared or folder not in path.parents else path.relative_to(folder).as_posix()
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -125,7 +159,8 @@ def _is_model(path: Path, folder: Path) -> bool:
     if not path.is_symlink():
         return True
     target, base = path.resolve(), folder.resolve()
-    listed = target.is_relative_to(base) and not SKIPPED_FOLDERS.intersection(target.relative_to(base).parts)
+    hidden = SKIPPED_FOLDERS | LOG_FOLDERS
+    listed = target.is_relative_to(base) and hidden.isdisjoint(target.relative_to(base).parts)
     return not listed  # else the file itself is a candidate, under its own name
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from tao_skill.config.keys import get_leaf
 from tao_skill.errors import JobError, Problem
 from tao_skill.jobs.reconcile import action_folder
@@ -69,9 +72,21 @@ def find_job(store: JobStore, job_id: str) -> tuple[JobStore, JobRecord]:
 
 def job_files(record: JobRecord) -> Files:
     """Return the models that lie in a job's folder."""
-    folder = action_folder(record)
-    candidates = find_candidates(folder, _outputs(record))
-    return Files(record.job_id, record.action, folder, candidates)
+    return files_below(
+        record.job_id, record.action, action_folder(record), Path(record.results_dir), outputs=_outputs(record)
+    )
+
+
+def files_below(job_id: str, action: str, folder: Path, whole: Path, *, outputs: Sequence[str] = ()) -> Files:
+    """Return the models in the folder that an action writes into, or else in the whole folder of its job.
+
+    Programs of other skills know nothing of a folder for each action.
+    """
+    for place in (folder, whole):
+        candidates = find_candidates(place, outputs)
+        if candidates:
+            return Files(job_id, action, place, candidates)
+    return Files(job_id, action, folder)
 
 
 def _files_elsewhere(record: JobRecord, uri: str) -> Files:

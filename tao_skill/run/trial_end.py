@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from tao_skill.automl.executor import End
 from tao_skill.automl.failure import classify
 from tao_skill.automl.history import Failure
 from tao_skill.jobs.files import read_tail, write_atomically
-from tao_skill.jobs.reconcile import LOG_FILE, RESULTS_FILE, action_folder, read_object, results_of
+from tao_skill.jobs.reconcile import LOG_FILE, action_folder, read_object, results_of
 from tao_skill.jobs.record import JobStatus, RecordedError
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.checkpoint_files import RECORD_NAME, find_candidates
@@ -62,8 +63,8 @@ def conclude_trial(store: JobStore, job_id: str, folder: Path, end: End, reasons
         store.update(job_id, status=JobStatus.COMPLETE, reason="the trial ended well", exit_code=0, **results)
     elif end.state == "stopped":
         why = reasons[0] if reasons else "asked to"
-        # The results file is written at the end only; what a stopped trial reached stands in its checkpoints' record.
-        store.update(job_id, status=JobStatus.CANCELED, reason=f"stopped by the search: {why}", **_best_of(folder))
+        # Many a program writes no results where it is stopped; what it reached stands in its checkpoints' record.
+        store.update(job_id, status=JobStatus.CANCELED, reason=f"stopped by the search: {why}", **_handed_on(folder))
     else:
         assert end.failure is not None
         error = read_object(folder / ERROR_FILE) or RecordedError(
@@ -72,21 +73,25 @@ def conclude_trial(store: JobStore, job_id: str, folder: Path, end: End, reasons
         ).model_dump()  # fmt: skip
         store.update(
             job_id, status=JobStatus.ERROR, reason=end.failure.message, error=error,
-            log_tail=read_tail(folder / LOG_FILE), **_best_of(folder),
+            log_tail=read_tail(folder / LOG_FILE), **_handed_on(folder),
         )  # fmt: skip
 
 
 def forget_checkpoints(store: JobStore, job_id: str) -> None:
     """Delete the checkpoints of a trial; its record and its numbers stay."""
     record = store.load(job_id)
-    folder = action_folder(record)
-    for candidate in find_candidates(folder):
-        path = folder / candidate.path
-        if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
-            path.unlink()
-    for file in folder.rglob("*_latest.pth"):  # links to what is gone
-        if file.is_symlink():
+    whole = Path(record.results_dir)
+    for path in _models(whole):
+        if not path.resolve().is_relative_to(whole.resolve()):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    for file in whole.rglob("*"):
+        if file.is_symlink() and not file.exists():  # to what is gone
             file.unlink()
+    folder = action_folder(record)
     document = read_object(folder / RECORD_NAME)
     if document:
         text = json.dumps(document | {"checkpoints": [], "best": "", "latest": ""}, indent=2)
@@ -95,27 +100,37 @@ def forget_checkpoints(store: JobStore, job_id: str) -> None:
 
 
 def checkpoint_bytes(folder: Path) -> int:
-    """Return how much disk a trial's checkpoints take."""
-    paths = (folder / candidate.path for candidate in find_candidates(folder))
-    return sum(path.stat().st_size for path in paths if path.is_file())
+    """Return how much disk a trial's checkpoints take; its action writes into ``folder``, which its job's one holds."""
+    files = {
+        file
+        for path in _models(folder.parent)
+        for file in (path.rglob("*") if path.is_dir() else [path])
+        if file.is_file() and not file.is_symlink()
+    }
+    return sum(file.stat().st_size for file in files)
 
 
 def held_value(folder: Path, metric: str) -> float | None:
     """Return the metric of the checkpoint that a trial hands on, as its program wrote it down; None where it didn't."""
-    held = _best_of(folder)
-    if held["checkpoint"] is None:
-        held = read_object(folder / RESULTS_FILE)
-    metrics = held.get("metrics") if held.get("checkpoint") else None
-    value = metrics.get(metric) if isinstance(metrics, dict) else None
+    value = _handed_on(folder)["metrics"].get(metric)
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         return None
     return float(value)
 
 
-def _best_of(folder: Path) -> dict[str, Any]:
+def _models(folder: Path) -> list[Path]:
+    """Return the models that a trial left anywhere in its job's folder: other programs write beside the action's."""
+    return [folder / candidate.path for candidate in find_candidates(folder)]
+
+
+def _handed_on(folder: Path) -> dict[str, Any]:
+    """Return a trial's best checkpoint with its metrics, by its record of checkpoints or else by its results."""
     document = read_object(folder / RECORD_NAME)
     best = str(document.get("best") or document.get("latest") or "")
+    if not best:
+        results = results_of(folder)
+        return {"checkpoint": results["checkpoint"], "metrics": results["metrics"] if results["checkpoint"] else {}}
     entries = [entry for entry in document.get("checkpoints", []) if isinstance(entry, dict)]
     held = next((entry.get("metrics") for entry in entries if entry.get("file") == best), None)
     metrics = {str(key): value for key, value in (held or {}).items() if isinstance(value, int | float)}
-    return {"checkpoint": str(folder / best) if best else None, "metrics": metrics}
+    return {"checkpoint": str(folder / best), "metrics": metrics}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,15 +16,17 @@ from tao_skill.config.derive import derived_values
 from tao_skill.config.foreign import is_own
 from tao_skill.config.keys import flatten, nest
 from tao_skill.config.leaves import schema_leaves
-from tao_skill.errors import Problem
-from tao_skill.run.checkpoint_files import find_candidates
+from tao_skill.errors import CheckpointError, Problem
+from tao_skill.run.checkpoint_choice import select
 from tao_skill.run.inference_functions import Facts, Files, resolve_fields
+from tao_skill.run.parent_job import files_below
 
 __all__ = ["ACTION", "TrialForm", "TrialSpec", "goes_on_from"]
 
 ACTION = "train"
 RECOMMENDED = "recommended"
 MONITORED = "metric of the search"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,23 @@ def _goes_on(row: InferenceRow) -> bool:
 
 
 def goes_on_from(job_id: str, folder: Path) -> Files:
-    """Return the checkpoints in a trial's folder that a training can go on from; the best one holds weights alone."""
-    files = Files(job_id, ACTION, folder, find_candidates(folder))
-    return replace(files, candidates=[one for one in files.candidates if one.periodic])
+    """Return the checkpoints of a trial that a training can go on from; the best one holds weights alone.
+
+    ``folder`` is where its action writes. Where it can't be told which one is the newest there are none, as with a
+    program that tells no epochs: the training begins anew.
+    """
+    files = files_below(job_id, ACTION, folder, folder.parent)
+    files = replace(files, candidates=[one for one in files.candidates if one.periodic])
+    try:
+        if files.candidates:
+            select(files.candidates, "torch", "latest")
+    except CheckpointError as error:
+        _tell_once(job_id, error.message)
+        return replace(files, candidates=[])
+    return files
+
+
+@functools.cache
+def _tell_once(job_id: str, why: str) -> None:
+    """Say of a trial that its checkpoints are of no use; they are looked at again and again."""
+    _log.warning("%s can't be gone on from: %s", job_id, why)

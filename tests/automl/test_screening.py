@@ -57,7 +57,15 @@ def test_the_best_go_on_and_their_checkpoints_stay(direction: str, best: list[in
     history.first_pause = 40
     assert [one.number for one in finalists(history)] == best
     assert final_epoch(history) == 80
-    assert disk_bound(history, AutoML(), 1) == "at most the checkpoints of 8 trials"
+    history.largest_trial_bytes = 10**9
+    assert disk_bound(history, AutoML(), 1) == "at most the checkpoints of 8 trials, 8.00 GB"
+
+
+def test_no_bound_is_stated_where_nothing_could_be_counted() -> None:
+    history = new_history(0.1, 0.4)
+    assert disk_bound(history, AutoML(), 1).startswith("not known: no trial left a file")
+    history.trials.clear()
+    assert disk_bound(history, AutoML(), 1) == "at most the checkpoints of 3 trials"
 
 
 def test_trials_that_hold_the_start_are_ranked_by_what_they_learned() -> None:

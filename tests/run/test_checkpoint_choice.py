@@ -90,13 +90,36 @@ def test_pretrained_weights_are_no_candidates(order: int) -> None:  # peer case:
     assert (choice.path, choice.epoch) == ("ml_model_epoch=039.pth", 39)
 
 
-@pytest.mark.parametrize("place", ["inputs", "ptm", "lightning_logs/version_1/checkpoints", "__pycache__", ".tao"])
-def test_staged_inputs_and_logs_are_no_candidates(place: str) -> None:  # peer cases: inputs/ and lightning_logs/ win
+@pytest.mark.parametrize("place", ["inputs", "ptm", "__pycache__", ".tao"])
+def test_staged_inputs_are_no_candidates(place: str) -> None:  # peer case: inputs/ wins
     files = named(f"train/{place}/model_epoch_099.pth", "train/model_epoch_009.pth")
     assert select(files, "torch", "latest").path == "train/model_epoch_009.pth"
     assert select(files, "torch", "best").path == "train/model_epoch_009.pth"
     with pytest.raises(CheckpointError):
         select(named(f"{place}/model_epoch_099.pth"), "torch", "latest")
+
+
+LOGGED = "train/lightning_logs/version_1/checkpoints/epoch=099.ckpt"
+
+
+@pytest.mark.parametrize("last", [LOGGED, "train/labels.pkl", "train/weights_epoch_099.safetensors"])
+def test_logs_and_other_programs_files_come_last(last: str) -> None:  # peer case: lightning_logs/ wins
+    for choose in ("latest", "best"):
+        files = named(last, "train/model_epoch_009.pth")
+        assert select(files, "torch", choose).path == "train/model_epoch_009.pth"  # type: ignore[arg-type]
+        assert select(named(last), "torch", choose).path == last  # type: ignore[arg-type]
+    assert select(named(*{last, LOGGED}), "torch", "latest").path == LOGGED
+    with pytest.raises(CheckpointError):
+        select(named(last), "onnx", "latest")
+
+
+def test_what_the_results_name_is_the_best_whatever_it_is_called() -> None:
+    handed_on = replace(from_name("train/final.bin"), named=frozenset({"result"}))
+    files = [*named("train/model_epoch_009.pth", "train/other_best.pth"), handed_on]
+    assert select(files, "torch", "best").path == "train/final.bin"
+    assert select(files, "torch", "latest").path == "train/model_epoch_009.pth"
+    assert select([*named("train/a.pkl", "train/b.pkl"), handed_on], "torch", "latest").path == "train/final.bin"
+    assert select([recorded("a.pth", 1, 0.2, "best"), handed_on], "torch", "best").path == "a.pth"
 
 
 def test_only_a_latest_file_is_enough() -> None:  # peer case: finds nothing

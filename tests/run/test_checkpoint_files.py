@@ -70,7 +70,11 @@ def test_links_do_not_count_twice(tmp_path: Path) -> None:
     write(tmp_path, "train/model_epoch_0.pth", "train/model_epoch_7.pth", "train/lightning_logs/x.ckpt")
     (tmp_path / "train" / "ml_model_latest.pth").symlink_to("model_epoch_0.pth")
     (tmp_path / "train" / "broken_latest.pth").symlink_to("none.pth")
-    assert [one.path for one in find_candidates(tmp_path)] == ["train/model_epoch_0.pth", "train/model_epoch_7.pth"]
+    assert [one.path for one in find_candidates(tmp_path)] == [
+        "train/lightning_logs/x.ckpt",
+        "train/model_epoch_0.pth",
+        "train/model_epoch_7.pth",
+    ]
     assert select(find_candidates(tmp_path), "torch", "latest").epoch == 7
 
 
@@ -94,3 +98,13 @@ def test_a_broken_record_is_an_error(tmp_path: Path) -> None:
         (tmp_path / "checkpoints.json").write_text(text)
         with pytest.raises(CheckpointError, match="can't be read"):
             find_candidates(tmp_path)
+
+
+def test_what_the_results_name_counts_where_it_is_the_jobs_own(tmp_path: Path) -> None:
+    write(tmp_path, "parent/train/model.pth", "job/train/model.bin", "job/train/epoch_1.pth")
+    folder = tmp_path / "job"
+    (folder / "results.json").write_text(json.dumps({"checkpoint": str(tmp_path / "parent" / "train" / "model.pth")}))
+    assert [one.path for one in find_candidates(folder)] == ["train/epoch_1.pth"]
+    (folder / "train" / "results.json").write_text(json.dumps({"checkpoint": "model.bin"}))
+    assert [one.path for one in find_candidates(folder)] == ["train/epoch_1.pth", "train/model.bin"]
+    assert select(find_candidates(folder), "torch", "best").path == "train/model.bin"
