@@ -8,7 +8,8 @@ from typing import Any
 from tao_skill.config.automl import AutoML
 from tao_skill.memory import free_memory_gb
 from tao_skill.processors import usable_processors
-from tao_skill.run.preflight import read_gpus
+from tao_skill.run.devices import most_at_once
+from tao_skill.run.preflight import read_gpus, visible_gpus
 
 __all__ = ["trials_at_once"]
 
@@ -21,11 +22,17 @@ _MEMORY_GB = 4.0
 def trials_at_once(settings: AutoML, spec: Mapping[str, Any]) -> int | None:
     """Return how many trials run at once; ``spec`` is flat, by dotted key.
 
-    A GPU serves one training best. None: what a cluster has room for is known when it is there.
+    A GPU serves one training best, and no more trainings run than there are GPUs for, where each takes several.
+    None: what a cluster has room for is known when it is there.
     """
-    if settings.automl_max_concurrent is not None or settings.automl_platform != "local":
-        return settings.automl_max_concurrent
-    return min(1 if read_gpus() else _on_processors(spec), settings.automl_max_recommendations)
+    wanted = settings.automl_max_concurrent
+    if settings.automl_platform != "local":
+        return wanted
+    if wanted is None:
+        wanted = 1 if visible_gpus(read_gpus()) else _on_processors(spec)
+        wanted = min(wanted, settings.automl_max_recommendations)
+    most = most_at_once(spec)
+    return wanted if most is None else min(wanted, most)
 
 
 def _on_processors(spec: Mapping[str, Any]) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, Field
@@ -10,7 +13,20 @@ from pydantic import BaseModel, Field
 from tao_skill.memory import free_memory_gb, usable_memory_gb
 from tao_skill.processors import usable_processors
 
-__all__ = ["MINIMUM_GPUS", "RECOMMENDED_GPUS", "VRAM_GB", "Gpu", "Preflight", "look_around", "read_gpus"]
+__all__ = [
+    "MINIMUM_GPUS",
+    "RECOMMENDED_GPUS",
+    "VISIBLE",
+    "VRAM_GB",
+    "Gpu",
+    "Preflight",
+    "look_around",
+    "read_gpus",
+    "visible_gpus",
+]
+
+# Names the GPUs that a process may use.
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 # What the skill's text asks for.
 MINIMUM_GPUS = 1
@@ -53,7 +69,7 @@ def look_around(results_root: Path, wanted_gpus: int, *, training: bool = True) 
     if disk is not None and disk < _LOW_DISK_GB:
         notes.append(f"Only {disk:.1f} GB are free for results at {results_root}; checkpoints take up to 0.3 GB each.")
     return Preflight(
-        device="cuda" if gpus else "cpu",
+        device="cuda" if visible_gpus(gpus) else "cpu",
         gpus=gpus,
         memory_gb=usable_memory_gb(),
         memory_free_gb=free_memory_gb(),
@@ -75,6 +91,19 @@ def read_gpus() -> list[Gpu]:
     except (OSError, subprocess.SubprocessError):
         return []
     return parse_gpus(answer)
+
+
+def visible_gpus(gpus: Sequence[Gpu], environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return those of a machine's GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them.
+
+    Without that variable they are all; in it, what comes behind a name that is none does not count, as in CUDA.
+    """
+    numbers = [str(gpu.index) for gpu in gpus]
+    allowed = environment.get(VISIBLE)
+    if allowed is None or not numbers:
+        return numbers
+    names = (name.strip() for name in allowed.split(","))
+    return list(itertools.takewhile(lambda name: name in numbers or name.startswith(("GPU-", "MIG-")), names))
 
 
 def parse_gpus(answer: str) -> list[Gpu]:

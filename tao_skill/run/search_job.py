@@ -78,6 +78,9 @@ def _slots(prepared: PreparedSearch, store: JobStore, record: JobRecord) -> Iter
         prepared.form, prepared.program, store, record, metric=prepared.metric,
         slots=prepared.at_once or 1,
     )  # fmt: skip
+    asked = prepared.settings.automl_max_concurrent
+    if asked is not None and here.slots < asked:
+        _log.warning("%d of the %d trials run at once: there are no GPUs for more.", here.slots, asked)
     try:
         yield here
     finally:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +13,7 @@ from tao_skill.automl.executor import End, Progress, Running
 from tao_skill.automl.failure import classify
 from tao_skill.automl.history import Failure, Trial
 from tao_skill.automl.warm_worker import WarmWorker, Worker
+from tao_skill.config.keys import flatten
 from tao_skill.config.secrets import without_secrets
 from tao_skill.config.yaml_text import dump_yaml
 from tao_skill.errors import Problem, TaoSkillError
@@ -22,8 +21,7 @@ from tao_skill.jobs.identity import process_start_time, this_process
 from tao_skill.jobs.reconcile import LOG_FILE, action_folder
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
-from tao_skill.processors import usable_processors
-from tao_skill.run.preflight import read_gpus
+from tao_skill.run.devices import slot_environments
 from tao_skill.run.program import Program
 from tao_skill.run.redaction import redacted
 from tao_skill.run.trial_end import checkpoint_bytes, conclude_trial, end_of, forget_checkpoints, held_value
@@ -126,7 +124,7 @@ class LocalSlots:
         self._form, self._program, self._store, self._search = form, program, store, search
         self.metric = metric
         self._sources, self._running = TrialSources(store, search), set[int]()
-        self._slots = [Slot(env) for env in _environments(slots)]
+        self._slots = [Slot(env) for env in slot_environments(slots, flatten(form.base))]
 
     @property
     def slots(self) -> int:
@@ -270,18 +268,3 @@ def _spec_text(spec: Mapping[str, Any], config_format: str) -> str:
 
         return json.dumps(spec, indent=2)
     return dump_yaml(dict(spec))
-
-
-def _environments(slots: int) -> list[dict[str, str]]:
-    """Return the environment of each slot: GPUs and processors are divided among them."""
-    base = os.environ | {"PYTHONUNBUFFERED": "1"}
-    if slots == 1:
-        return [base]
-    gpus = [str(gpu.index) for gpu in read_gpus()] if shutil.which("nvidia-smi") else []
-    threads = {"OMP_NUM_THREADS": str(max(1, usable_processors() // slots))} if "OMP_NUM_THREADS" not in base else {}
-    share = max(1, len(gpus) // slots)
-    found = []
-    for number in range(slots):
-        own = gpus[(number * share) % len(gpus) :][:share] if gpus else []
-        found.append(base | threads | ({"CUDA_VISIBLE_DEVICES": ",".join(own)} if own else {}))
-    return found
