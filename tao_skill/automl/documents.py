@@ -92,7 +92,9 @@ def search_report(history: SearchHistory, *, importance: bool = True) -> SearchR
     gain = None
     if first is not None and best is not None:
         gain = best - first if history.direction == "maximize" else first - best
-    warm = [trial.overhead_seconds for trial in history.trials[1:] if trial.ended and trial.attempts == 1]
+    # Histories of old say of no trial that it started a worker; the baseline always did.
+    ended = [trial for trial in history.trials[1:] if trial.ended and trial.attempts == 1]
+    warm = [trial.overhead_seconds for trial in ended if not trial.new_worker]
     shares = _importances(history) if importance else {}
     epochs = sum(trial.own_epochs for trial in history.trials)
     return SearchReport(

@@ -73,6 +73,7 @@ class Trial(_Document):
     attempts: int = Field(default=0, description="How often it was started.")
     went_on: bool = Field(default=False, description="Whether it trained on after it had been stopped and compared.")
     failure: Failure | None = Field(default=None, description="Why it failed.")
+    new_worker: bool = Field(default=False, description="Whether a worker was started for it, cold.")
     checkpoints_kept: bool = Field(default=True, description="Whether its checkpoints are still there.")
 
     @property

@@ -149,6 +149,7 @@ class LocalSlots:
         since = time.monotonic()
         # One with a worker that is warm, where there is one.
         slot = min((one for one in self._slots if not one.busy), key=lambda one: one.worker is None)
+        trial.new_worker = trial.new_worker or slot.worker is None or slot.worker.exit_code is not None
         worker = self._worker_of(slot)
         record, folder = self._prepare(trial, worker)
         reader = ReportReader(folder, self.metric, trial.epochs, self._form.skill.metric)

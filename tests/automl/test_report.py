@@ -139,6 +139,13 @@ def test_what_others_said_stays_text() -> None:
     assert "default-src 'none'" in page
 
 
+def test_what_starting_a_worker_took_is_no_overhead_of_a_warm_trial() -> None:
+    history = new_history(4)
+    for trial, seconds, cold in zip(history.trials, (9.0, 8.0, 0.5, 0.25), (True, True, False, False), strict=True):
+        trial.overhead_seconds, trial.new_worker, trial.attempts = seconds, cold, 1
+    assert search_report(history).largest_overhead == 0.5  # two workers, and the first trial of neither
+
+
 def test_failed_and_stopped_trials_tell_why() -> None:
     history = new_history(4)
     history.trials[1].state, history.trials[1].failure = "failed", Failure(kind="data", message="no images")
