@@ -35,6 +35,8 @@ class Progress:
     reports: Sequence[tuple[int, float | None]] = ()
     end: End | None = None
     instead: Sequence[str] | None = None
+    # Whether it has not begun yet, for want of room.
+    waits: bool = False
 
 
 class Running(Protocol):

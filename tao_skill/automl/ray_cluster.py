@@ -21,7 +21,7 @@ from typing import Any
 from tao_skill.automl.warm_worker import WarmWorker
 from tao_skill.errors import NotAvailableError, Problem
 
-__all__ = ["RayWorker", "check_nodes", "cluster_gpus", "connected"]
+__all__ = ["RayWorker", "check_nodes", "cluster_gpus", "connected", "room_for"]
 
 _NODE_SECONDS = 120
 _CONNECT_SECONDS = 10
@@ -108,6 +108,11 @@ def check_nodes(cpus: float, gpus: float, token: Path) -> int:
     return sum(room.values())
 
 
+def room_for(cpus: float, gpus: float) -> int:
+    """Return how many trials the nodes that live could run at once, were nothing else to run there."""
+    return sum(_room(node["Resources"], cpus, gpus) for node in _ray().nodes() if node["Alive"])
+
+
 def cluster_gpus() -> float:
     """Return how many GPUs the cluster has."""
     ray = _ray()
@@ -125,15 +130,18 @@ class RayWorker:
         self._answer: dict[str, Any] | None = None
         self._code: int | None = None
         self._looking: Any = None
-        self.is_placed = False  # whether a node has room for it and has started it
+        self._is_placed = False  # whether a node has room for it and has started it
 
     def give(self, task: Mapping[str, Any]) -> None:
         """Hand over a task; it begins as soon as a node has room."""
         self._actor.give.remote(dict(task))
 
     def stop(self, task_id: int) -> None:
-        """Interrupt a task, as Ctrl-C would."""
-        self._actor.stop.remote(task_id)
+        """Interrupt a task, as Ctrl-C would; one that waits for room yet is gone at once."""
+        if self.waits:
+            self.kill()
+        else:
+            self._actor.stop.remote(task_id)
 
     def answer(self) -> dict[str, Any] | None:
         """Return the answer of the task that ended; None while it runs."""
@@ -146,6 +154,11 @@ class RayWorker:
         """Return how the worker ended: with SIGKILL where its node is lost."""
         self._look()
         return self._code
+
+    @property
+    def waits(self) -> bool:
+        """Say whether no node has started it yet."""
+        return not self._is_placed and self._code is None
 
     def kill(self) -> None:
         """End the worker and all that it started."""
@@ -162,7 +175,7 @@ class RayWorker:
         looking, self._looking = self._looking, None
         try:
             self._answer, self._code = self._ray.get(looking)
-            self.is_placed = True
+            self._is_placed = True
         except self._ray.exceptions.RayError:
             self._code = -signal.SIGKILL
 

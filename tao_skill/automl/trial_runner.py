@@ -154,6 +154,8 @@ class TrialRunner:
             progress = one.running.poll()
             for epoch, value in progress.reports:
                 self._take_report(one, epoch, value)
+            if progress.waits:
+                one.since = time.monotonic()  # none of it is the trial's own time
             if progress.reports:
                 self.persist()
             if progress.end is not None:

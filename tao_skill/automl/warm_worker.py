@@ -40,6 +40,10 @@ class Worker(Protocol):
     def exit_code(self) -> int | None:
         """Return how the worker itself ended; None while it lives."""
 
+    @property
+    def waits(self) -> bool:
+        """Say whether it has not begun yet, for want of room."""
+
     def kill(self) -> None:
         """End the worker and all that it started, at once."""
 
@@ -49,6 +53,8 @@ class WarmWorker:
 
     ``env`` is its environment, of which a language model's key is left out.
     """
+
+    waits = False
 
     def __init__(self, env: Mapping[str, str], log: Path) -> None:
         with log.open("ab") as errors:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill.automl.executor import End
-from tao_skill.automl.ray_cluster import RayWorker, check_nodes, cluster_gpus, connected
+from tao_skill.automl.ray_cluster import RayWorker, check_nodes, cluster_gpus, connected, room_for
+from tao_skill.automl.ray_room import RoomWatch
 from tao_skill.automl.warm_worker import Worker
 from tao_skill.bank.skill import DEFAULT_SKILL
 from tao_skill.config.keys import flatten
@@ -35,6 +36,8 @@ class RaySlots(LocalSlots):
     ) -> None:
         super().__init__(prepared.form, prepared.program, store, search, metric=prepared.metric, slots=slots)
         self._skill, self._cpus, self._gpus = prepared.skill, cpus, gpus
+        again = f"ray start on a node, then: python -m tao_skill automl resume {search.job_id}"
+        self._watch = RoomWatch(lambda: room_for(cpus, gpus), again)
 
     def new_worker(self, env: Mapping[str, str], log: Path) -> Worker:
         """Return a worker; the environment is that of its node."""
@@ -46,10 +49,18 @@ class RaySlots(LocalSlots):
         skill = self._skill.name if self._skill.name == DEFAULT_SKILL else str(self._skill.directory)
         return {"module": "tao_skill.run.node_trial", "args": [str(spec_file), skill]}
 
+    def note_waiting(self) -> None:
+        """Learn that a trial waits for room, and find out whether there will be any.
+
+        Raises:
+            NotAvailableError: no node has been left for a while.
+        """
+        self._watch.look()
+
     def take_end(self, running: RunningTrial, end: End) -> End:
         """Free the slot, and its place on the cluster where another worker waits for one: a node may be lost."""
         end = super().take_end(running, end)
-        waiting = any(isinstance(one.worker, RayWorker) and not one.worker.is_placed for one in self._slots if one.busy)
+        waiting = any(one.worker is not None and one.worker.waits for one in self._slots if one.busy)
         if waiting and running.slot.worker is not None:
             running.slot.worker.kill()
             running.slot.worker = None

@@ -16,7 +16,7 @@ from tao_skill.automl.warm_worker import WarmWorker, Worker
 from tao_skill.config.keys import flatten
 from tao_skill.config.secrets import without_secrets
 from tao_skill.config.yaml_text import dump_yaml
-from tao_skill.errors import Problem, TaoSkillError
+from tao_skill.errors import JobError, Problem, TaoSkillError
 from tao_skill.jobs.identity import process_start_time, this_process
 from tao_skill.jobs.reconcile import LOG_FILE, action_folder
 from tao_skill.jobs.record import JobRecord, JobStatus
@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 # After so many seconds a trial that was asked to end is killed.
 GRACE_SECONDS = 30.0
 WORKER_LOG = "workers.log"
+# How often it is looked whether somebody canceled a trial whose process is not of this machine.
+_LOOK_SECONDS = 1.0
 
 
 @dataclass
@@ -56,17 +58,19 @@ class RunningTrial:
     reader: ReportReader
     since: float
     kill_at: float | None = None
-    killed: bool = False
+    look_at: float = 0.0
     reasons: list[str] = field(default_factory=list)
 
     def poll(self) -> Progress:
         answer, code = self.worker.answer(), self.worker.exit_code
         reports = self.reader.new()
         if answer is None and code is None:
-            if self.kill_at is not None and time.monotonic() > self.kill_at:
-                self.killed = True
-                self.worker.kill()
-            return Progress(reports, instead=self.reader.instead(ended=False))
+            self._kill_where_due()
+            waits = self.worker.waits
+            if waits:
+                self.since = time.monotonic()
+                self.slots.note_waiting()
+            return Progress(reports, instead=self.reader.instead(ended=False), waits=waits)
         if answer is None:
             answer = self.worker.answer()
         reports += self.reader.new()
@@ -79,6 +83,16 @@ class RunningTrial:
         self.reasons.append(reason)
         self.kill_at = self.kill_at or time.monotonic() + GRACE_SECONDS
         self.worker.stop(self.trial.number)
+
+    def _kill_where_due(self) -> None:
+        now = time.monotonic()
+        canceled = False
+        if self.worker.pid is None and now > self.look_at:
+            # On this machine `jobs cancel` ends the process itself.
+            self.look_at = now + _LOOK_SECONDS
+            canceled = self.slots.was_canceled(self.trial)
+        if canceled or (self.kill_at is not None and now > self.kill_at):
+            self.worker.kill()
 
     def _end(self, answer: Mapping[str, Any] | None, code: int | None) -> End:
         wall = time.monotonic() - self.since
@@ -171,9 +185,15 @@ class LocalSlots:
         """Return a worker that is ready, or will be."""
         return WarmWorker(env, log)
 
+    def note_waiting(self) -> None:
+        """Learn that a trial waits for room; on this machine none does."""
+
     def was_canceled(self, trial: Trial) -> bool:
         """Say whether somebody ended the trial's job from elsewhere."""
-        return self._store.load(trial.job_id).status == JobStatus.CANCELED
+        try:
+            return self._store.load(trial.job_id).status == JobStatus.CANCELED
+        except JobError:  # somebody removed its folder
+            return False
 
     def forget(self, trial: Trial) -> None:
         """Delete a trial's checkpoints; its record and its numbers stay."""
@@ -187,7 +207,7 @@ class LocalSlots:
         running.slot.busy = False
         self._running.discard(running.trial.number)
         self._sources.drop(running.trial)
-        if end.state == "failed" or running.killed or running.worker.exit_code is not None:
+        if end.state == "failed" or running.worker.exit_code is not None:
             running.worker.kill()
             running.slot.worker = None
         try:

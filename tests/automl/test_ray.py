@@ -14,7 +14,9 @@ import pytest
 
 from tao_skill.config.automl import AutoML
 from tao_skill.errors import NotAvailableError, SpecError, UsageError
+from tao_skill.jobs.record import JobStatus
 from tao_skill.jobs.store import JobStore
+from tao_skill.run.cancel import cancel_job
 from tao_skill.run.cluster_needs import refuse_unshared
 from tao_skill.run.make_plan import plan_run
 from tao_skill.run.node_trial import run_here
@@ -150,6 +152,42 @@ def test_a_search_on_a_cluster_that_is_killed_itself_is_resumed_there(
     resumed = document(automl("resume", job, "--results-root", str(tmp_path / "results")))
     assert resumed["status"] == "COMPLETE"
     check_nothing_lost(tmp_path, before)
+
+
+@pytest.mark.long
+def test_what_a_trial_waits_for_room_is_none_of_its_time(cluster: Cluster, tmp_path: Path, skill_dir: Path) -> None:
+    limits = ("automl_max_concurrent=5", "automl_trial_timeout_minutes=0.15")
+    assert document(begin(cluster, tmp_path, skill_dir, *limits))["status"] == "COMPLETE"
+    assert {trial["state"] for trial in trials(tmp_path)} == {"complete"}  # the last ones waited longer than that
+
+
+@pytest.mark.long
+def test_a_trial_on_a_cluster_can_be_canceled(cluster: Cluster, tmp_path: Path, skill_dir: Path) -> None:
+    process = begin(cluster, tmp_path, skill_dir)
+    wait_for(tmp_path, 1, 1)
+    first = trials(tmp_path)[0]["job_id"]
+    cancel_job(JobStore(tmp_path / "results"), first)
+    assert document(process)["status"] == "COMPLETE"
+    canceled, *others = trials(tmp_path)
+    assert (canceled["state"], canceled["failure"]["message"]) == ("failed", "its job was canceled")
+    assert len(canceled["reports"]) < EPOCHS
+    assert {trial["state"] for trial in others} == {"complete"}
+    assert JobStore(tmp_path / "results").load(first).status == JobStatus.CANCELED
+
+
+@pytest.mark.long
+def test_a_search_whose_nodes_are_all_lost_says_so_and_ends_with_its_clock(
+    cluster: Cluster, tmp_path: Path, skill_dir: Path
+) -> None:
+    process = begin(cluster, tmp_path, skill_dir, "automl_max_minutes=1.5", "automl_max_recommendations=50")
+    wait_for(tmp_path, 3, 1)
+    cluster.kill_node()
+    cluster.kill_node()
+    found = document(process)
+    assert found["status"] == "COMPLETE"
+    assert "wall clock" in found["search"]["end_reason"]
+    log = next((tmp_path / "results").glob("*/train/search_history.json")).with_name("log.txt").read_text()
+    assert "No node of the cluster can run a trial any more" in log
 
 
 @pytest.mark.long
