@@ -58,6 +58,8 @@ class RunningTrial:
     reader: ReportReader
     since: float
     kill_at: float | None = None
+    # Whether its worker may be used again: what a program that ended badly left in its memory is not trusted.
+    is_sound: bool = False
     look_at: float = 0.0
     reasons: list[str] = field(default_factory=list)
 
@@ -74,9 +76,13 @@ class RunningTrial:
         if answer is None:
             answer = self.worker.answer()
         reports += self.reader.new()
-        end = self.slots.take_end(self, self._end(answer, code))
+        self.is_sound = answer is not None and (answer["code"] == 0 or answer["how"] == "stopped")
+        told = max([self.trial.last_epoch, *(epoch for epoch, _ in reports)])
+        last = self.reader.last() if answer is not None and answer["code"] == 0 else []
+        early = told < self.trial.epochs if told else not last
+        end = self.slots.take_end(self, self._end(answer, code, early))
         if end.state == "done":
-            reports += self.reader.last()
+            reports += last
         return Progress(reports, end, instead=self.reader.instead(ended=end.state == "done"))
 
     def stop(self, reason: str) -> None:
@@ -94,10 +100,12 @@ class RunningTrial:
         if canceled or (self.kill_at is not None and now > self.kill_at):
             self.worker.kill()
 
-    def _end(self, answer: Mapping[str, Any] | None, code: int | None) -> End:
+    def _end(self, answer: Mapping[str, Any] | None, code: int | None, early: bool) -> End:
         wall = time.monotonic() - self.since
         try:
-            end = end_of(answer, code, self.folder, metric=self.slots.metric, asked=bool(self.reasons), wall=wall)
+            end = end_of(
+                answer, code, self.folder, metric=self.slots.metric, asked=bool(self.reasons), wall=wall, early=early
+            )
             if end.state == "failed" and self.slots.was_canceled(self.trial):
                 return replace(end, failure=Failure(kind="configuration", message="its job was canceled"))
         except TaoSkillError as error:  # what it left can't be read
@@ -207,7 +215,7 @@ class LocalSlots:
         running.slot.busy = False
         self._running.discard(running.trial.number)
         self._sources.drop(running.trial)
-        if end.state == "failed" or running.worker.exit_code is not None:
+        if end.state == "failed" or not running.is_sound or running.worker.exit_code is not None:
             running.worker.kill()
             running.slot.worker = None
         try:

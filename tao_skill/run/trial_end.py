@@ -26,11 +26,19 @@ _LOG_LINES = 40
 
 
 def end_of(
-    answer: Mapping[str, Any] | None, code: int | None, folder: Path, *, metric: str, asked: bool, wall: float
+    answer: Mapping[str, Any] | None,
+    code: int | None,
+    folder: Path,
+    *,
+    metric: str,
+    asked: bool,
+    wall: float,
+    early: bool = False,
 ) -> End:
     """Return how a trial ended; ``answer`` is None where its worker died, with exit ``code``.
 
-    ``asked`` says that the search asked it to end, ``wall`` how many seconds it took from its start to now.
+    ``asked`` says that the search asked it to end, ``early`` that it told fewer epochs than it was to train, or
+    nothing at all, ``wall`` how many seconds it took from its start to now.
     """
     size, held = checkpoint_bytes(folder), held_value(folder, metric)
     if answer is None:
@@ -39,19 +47,26 @@ def end_of(
         failure = classify(exit_code=code, log=read_tail(folder / LOG_FILE, _LOG_LINES))
         return End("failed", failure, checkpoint_bytes=size, held_value=held)
     overhead = max(0.0, wall - (answer["end"] - answer["begin"]))
+    error = read_object(folder / ERROR_FILE)
+    if asked and _is_stopped(answer, bool(error), early):
+        return End("stopped", overhead=overhead, checkpoint_bytes=size, held_value=held)
     if answer["code"] == 0:
         return End("done", overhead=overhead, checkpoint_bytes=size, held_value=held)
-    if answer["how"] == "stopped" and asked:
-        return End("stopped", overhead=overhead, checkpoint_bytes=size, held_value=held)
     if answer["how"] == "stopped":
         failure = Failure(kind="infrastructure", message=f"{signal.Signals.SIGINT.name} from elsewhere ended it")
         return End("failed", failure, overhead, size, held)
-    error = read_object(folder / ERROR_FILE)
     failure = classify(
         code=str(error.get("code", "")), message=str(error.get("message", "") or answer.get("error", "")),
         exit_code=answer["code"], log=read_tail(folder / LOG_FILE, _LOG_LINES),
     )  # fmt: skip
     return End("failed", failure, overhead, size, held)
+
+
+def _is_stopped(answer: Mapping[str, Any], has_error: bool, early: bool) -> bool:
+    """Say whether a program that was asked to end did so for that: each has its own exit code for Ctrl-C, 0 as well."""
+    if answer["how"] == "stopped":
+        return True
+    return early if answer["code"] == 0 else not has_error
 
 
 def conclude_trial(store: JobStore, job_id: str, folder: Path, end: End, reasons: Sequence[str]) -> None:

@@ -74,3 +74,13 @@ def test_a_population_trains_on_from_other_programs_checkpoints_and_they_are_del
     assert len(kept) < len(found.trials)
     winner = find_parent(open_store(str(tmp_path / "results")), result.job_id, force=False)
     assert len(winner.candidates) == 1
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_program_that_is_stopped_may_leave_as_it_likes(tmp_path: Path, skill_dir: Path, code: int) -> None:
+    change(skill_dir, ("import yaml\n", f"import yaml\nsignal.signal(signal.SIGINT, lambda *_: sys.exit({code}))\n"))
+    limits = {"automl_max_minutes": 0.1, "automl_max_recommendations": 50}
+    _, found = search(tmp_path, skill_dir, "seconds=0.2", "fit.epochs=8", **limits)
+    assert not [trial.failure for trial in found.trials if trial.failure]
+    assert {trial.last_epoch for trial in found.trials if trial.state == "complete"} <= {8}
+    assert [trial for trial in found.trials if trial.state == "stopped"]

@@ -1,16 +1,56 @@
-"""What stays of a trial."""
+"""How a trial ended, and what stays of it."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tao_skill.jobs.record import JobRecord
 from tao_skill.jobs.store import JobStore
-from tao_skill.run.trial_end import checkpoint_bytes, forget_checkpoints
+from tao_skill.run.trial_end import checkpoint_bytes, end_of, forget_checkpoints
 from tao_skill.run.trial_spec import goes_on_from
+
+ASKED, ALONE = True, False
+
+
+def ended(code: int, how: str = "ended") -> dict[str, Any]:
+    return {"id": 1, "code": code, "how": how, "error": "", "begin": 0.0, "end": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("answer", "asked", "early", "error", "state"),
+    [
+        (ended(0), ALONE, False, "", "done"),
+        (ended(0), ALONE, True, "", "done"),  # it stopped early by itself
+        (ended(0), ASKED, False, "", "done"),  # it was at its end anyway
+        (ended(0), ASKED, True, "", "stopped"),  # it saved and left without a word
+        (ended(1), ASKED, True, "", "stopped"),  # it saved, and calls Ctrl-C an error
+        (ended(1), ASKED, False, "", "stopped"),
+        (ended(130, "stopped"), ASKED, True, "interrupted", "stopped"),
+        (ended(1), ASKED, True, "data_error", "failed"),
+        (ended(1), ALONE, True, "", "failed"),
+        (ended(130, "stopped"), ALONE, True, "", "failed"),
+        (None, ASKED, True, "", "stopped"),
+        (None, ALONE, True, "", "failed"),
+    ],
+)
+def test_what_an_end_was(
+    tmp_path: Path, *, answer: dict[str, Any] | None, asked: bool, early: bool, error: str, state: str
+) -> None:
+    folder = tmp_path / "train"
+    folder.mkdir()
+    (folder / "model.pth").write_bytes(b"12345")
+    (folder / "results.json").write_text(json.dumps({"metrics": {"m": 0.5}, "checkpoint": str(folder / "model.pth")}))
+    if error:
+        (folder / "error.json").write_text(json.dumps({"code": error, "message": "because"}))
+    end = end_of(answer, None if answer else -9, folder, metric="m", asked=asked, wall=2.0, early=early)
+    assert end.state == state
+    assert end.checkpoint_bytes == 5
+    if state != "failed":
+        assert end.held_value == 0.5
 
 
 def job(tmp_path: Path) -> tuple[JobStore, Path]:
