@@ -18,18 +18,18 @@ from tao_skill.storage.locate import is_remote, local_path, redact
 __all__ = ["input_problems", "output_files", "output_problems", "results_root_problems"]
 
 
-def input_problems(spec: Mapping[str, Any], facts: Mapping[str, InputFact]) -> list[Problem]:
+def input_problems(spec: Mapping[str, Any], facts: Mapping[str, InputFact], *, own: bool = True) -> list[Problem]:
     """Return what is wrong with the local inputs of a nested spec; remote ones are left alone.
 
-    Only what costs nothing is looked at: that a path exists, that a data set is an archive by its name, or a folder
-    that holds folders, and that a file of weights begins and ends like one.
+    Only what costs nothing is looked at: that a path exists and that a file of weights begins and ends like one; and
+    where the data are this package's ``own``, that a data set is an archive by its name or a folder that holds folders.
     """
     return [
         problem
         for key, uris in find_inputs(spec, facts).items()
         for uri in uris
         if not is_remote(uri)
-        for problem in _problems(key, uri, facts.get(key), _holds_classes(key, spec, facts))
+        for problem in _problems(key, uri, facts.get(key), own and _holds_classes(key, spec, facts))
     ]
 
 

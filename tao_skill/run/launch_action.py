@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from tao_skill.bank.skill import Skill, find_skill
+from tao_skill.config.foreign import is_own
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.process import Screen
 from tao_skill.jobs.record import JobRecord
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.check_places import check_places
 from tao_skill.run.look_at_data import check_staged_data
-from tao_skill.run.make_plan import make_plan
+from tao_skill.run.make_plan import make_plan, read_form
 from tao_skill.run.plan import RunPlan
 from tao_skill.run.program import command_of
 from tao_skill.run.record import CommandFor, run_recorded
@@ -54,7 +55,8 @@ def make_ready(request: RunRequest, job_id: str | None = None) -> ReadyRun:
         _log.warning("%s", redacted(note))
     check_places(plan.inputs, store)
     spec = stage_inputs(plan.spec, plan.inputs)
-    check_staged_data(plan.action, spec, plan.inputs)
+    if is_own(plan.action, read_form(skill, plan.action).schema):
+        check_staged_data(plan.action, spec, plan.inputs)
     record = store.create(record_of(plan)) if job_id is None else store.load(job_id)
     return ReadyRun(store, skill, plan, spec, record)
 

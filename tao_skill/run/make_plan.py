@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tao_skill.bank.skill import Skill, find_skill
+from tao_skill.config.foreign import is_own
 from tao_skill.config.keys import flatten, get_leaf
 from tao_skill.config.leaves import schema_leaves
 from tao_skill.config.placeholder import is_given
@@ -184,7 +185,10 @@ def _fill(
     problems = [*known_problems, *missing, *checkpoint.problems, *_misplaced(form, given)]
     return fields, assemble(
         action, form.template, layers, schema=form.schema, left_out=checkpoint.left_out, known_problems=problems,
-        look=lambda spec: [*input_problems(spec, declared.inputs), *output_problems(spec, declared.outputs)],
+        look=lambda spec: [
+            *input_problems(spec, declared.inputs, own=is_own(action, form.schema)),
+            *output_problems(spec, declared.outputs),
+        ],
         look_at_data=lambda spec, told: look_at_local_data(action, spec, thorough=thorough, told=told),
     )  # fmt: skip
 

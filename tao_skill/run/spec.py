@@ -58,7 +58,8 @@ def assemble(
 
     ``left_out`` are template keys whose value a checkpoint decides at launch; they don't appear in the spec.
     ``known_problems`` were found on the way; a further problem with the same key isn't told twice. ``look`` returns
-    what is wrong with the complete nested spec beside its form.
+    what is wrong with the complete nested spec beside its form. ``look_at_data`` is asked for a spec of this package's
+    own actions alone.
 
     Raises:
         SpecError: everything that is wrong, at once.
@@ -79,7 +80,8 @@ def assemble(
     told = {problem.key for problem in problems}
     problems += [problem for problem in found if problem.key not in told]
     keys = {problem.key for problem in problems}
-    data = look_at_data(nest(values), keys) if look_at_data else DataReport()
+    # How the data of another skill must look is that skill's to say.
+    data = look_at_data(nest(values), keys) if own and look_at_data else DataReport()
     _refuse(action, problems, [problem for problem in data.problems if not _is_told(problem, problems)])
     warnings += data.warnings
     read = own_leaves(action, nest(values)) if own else values

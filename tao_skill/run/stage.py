@@ -81,9 +81,10 @@ def _replaced(spec: Mapping[str, Any], paths: Mapping[str, list[str]]) -> dict[s
 
 def _named_as_given(staged: dict[str, Any], inputs: Mapping[str, list[str]]) -> dict[str, Any]:
     """Let results speak of paths inside an archive or below a URI, where the files themselves are in the cache."""
-    key = "inference.input_path"
-    if key in inputs and inputs[key] != [get_leaf(staged, key)]:
-        set_leaf(staged, "inference.relative_paths", True)
+    key, switch = "inference.input_path", "inference.relative_paths"
+    # A spec without the switch is another skill's.
+    if key in inputs and inputs[key] != [get_leaf(staged, key)] and get_leaf(staged, switch) is not None:
+        set_leaf(staged, switch, True)
     return staged
 
 
