@@ -59,6 +59,11 @@ class ActionFact(_Document):
         default_factory=list, description="Patterns (fnmatch) of result paths that are not uploaded."
     )
 
+    @property
+    def spec_format(self) -> Literal["yaml", "json"]:
+        """Return the form of the spec's file for whatever runs the action: its script, where it has one."""
+        return self.config_format if self.execution is None else self.execution.config_format
+
 
 class SkillInfo(_Document):
     """The facts of one skill, as its ``references/skill_info.yaml`` states them."""

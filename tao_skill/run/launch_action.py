@@ -16,8 +16,8 @@ from tao_skill.run.check_places import check_places
 from tao_skill.run.look_at_data import check_staged_data
 from tao_skill.run.make_plan import make_plan, read_form
 from tao_skill.run.plan import RunPlan
-from tao_skill.run.program import command_of
-from tao_skill.run.record import CommandFor, run_recorded
+from tao_skill.run.program import CommandFor
+from tao_skill.run.record import run_recorded
 from tao_skill.run.redaction import redacted
 from tao_skill.run.request import RunRequest
 from tao_skill.run.result import RunResult, result_of
@@ -69,9 +69,8 @@ def launch_action(ready: ReadyRun, *, echo: Screen | None = None, command_for: C
     plan, skill = ready.plan, ready.skill
     _log.info("job %s: %s starts, results in %s", ready.record.job_id, plan.action, plan.results_dir)
     ended = run_recorded(
-        ready.store, ready.record, ready.spec, reason="the runner started it",
-        command_for=command_for or command_of(skill), echo=echo,
-        upload_excludes=skill.info.actions[plan.action].upload_excludes,
+        ready.store, ready.record, ready.spec, skill=skill, reason="the runner started it", command_for=command_for,
+        echo=echo,
     )  # fmt: skip
     return result_of(ended)
 

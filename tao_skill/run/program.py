@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tao_skill.bank.skill import Skill
 from tao_skill.errors import Problem, SkillError
 from tao_skill.run.dispatch import trainer_command
-from tao_skill.run.record import CommandFor
 
-__all__ = ["Program", "command_of", "program_of"]
+__all__ = ["CommandFor", "Program", "command_of", "program_of"]
 
+CommandFor = Callable[[str, Path], Sequence[str]]
+"""Gives the command line that runs an action with the file of its spec."""
 CONFIG_PATH = "{config_path}"
 
 
@@ -56,7 +58,7 @@ def program_of(skill: Skill, action: str) -> Program:
                 problems=[Problem(f"skill_info.yaml: actions.{action}.execution.script", str(script), "a file")],
                 next_step="correct skill_info.yaml, or reinstall the skill",
             )
-        return Program(tuple(fact.execution.args), str(script), fact.execution.config_format)
+        return Program(tuple(fact.execution.args), str(script), fact.spec_format)
     if skill.is_own:
         return Program((sys.executable, "-m", "tao_skill.cli.ml_recog", action, "-e", CONFIG_PATH))
     words = tuple(shlex.split(fact.command))
@@ -66,4 +68,4 @@ def program_of(skill: Skill, action: str) -> Program:
             problems=[Problem(f"skill_info.yaml: actions.{action}", None, "execution (a script) or command")],
             next_step="correct skill_info.yaml",
         )
-    return Program(words, config_format=fact.config_format)
+    return Program(words, config_format=fact.spec_format)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tao_skill.config.secrets import without_model_key, without_secrets
-from tao_skill.config.yaml_text import dump_yaml
+from tao_skill.bank.skill import Skill
+from tao_skill.config.secrets import without_model_key
 from tao_skill.errors import InternalError, JobError, TaoSkillError
 from tao_skill.jobs.files import read_tail
 from tao_skill.jobs.identity import this_process
@@ -18,13 +17,12 @@ from tao_skill.jobs.process import Screen, start
 from tao_skill.jobs.reconcile import LOG_FILE, action_folder, read_object, results_of
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
-from tao_skill.run.dispatch import trainer_command
+from tao_skill.run.program import CommandFor, command_of
 from tao_skill.run.publish import publishing
+from tao_skill.run.spec_file import write_spec
 
-__all__ = ["ERROR_FILE", "SPEC_FILE", "CommandFor", "give_up", "run_recorded"]
+__all__ = ["ERROR_FILE", "give_up", "run_recorded"]
 
-CommandFor = Callable[[str, Path], Sequence[str]]
-SPEC_FILE = "spec.yaml"
 ERROR_FILE = "error.json"
 
 _log = logging.getLogger(__name__)
@@ -35,22 +33,24 @@ def run_recorded(
     record: JobRecord,
     spec: dict[str, Any],
     *,
+    skill: Skill,
     reason: str,
-    command_for: CommandFor = trainer_command,
+    command_for: CommandFor | None = None,
     echo: Screen | None = None,
-    upload_excludes: Sequence[str] = (),
 ) -> JobRecord:
     """Run the action of a record that is already written, and return how it ended.
 
     Where the results root is remote, the results are uploaded as they appear and at the end, whatever the end.
 
-    ``spec`` has local paths; it goes to `spec.yaml`, which the action reads. ``reason`` says why the job starts.
+    ``spec`` has local paths; it goes to a file of the form that the skill declares, which the action reads. ``reason``
+    says why the job starts; ``command_for`` gives another command line than the skill's.
 
     Raises:
         TaoSkillError: the action could not be started; the record says so too.
     """
-    with publishing(store, record, upload_excludes):
-        _run(store, record, spec, reason=reason, command_for=command_for, echo=echo)
+    fact, command_for = skill.info.actions[record.action], command_for or command_of(skill)
+    with publishing(store, record, fact.upload_excludes):
+        _run(store, record, spec, reason=reason, command_for=command_for, echo=echo, config_format=fact.spec_format)
     return store.load(record.job_id)
 
 
@@ -62,10 +62,11 @@ def _run(
     reason: str,
     command_for: CommandFor,
     echo: Screen | None,
+    config_format: str,
 ) -> None:
     try:
-        folder = _prepare(record, spec)
-        command = list(command_for(record.action, folder / SPEC_FILE))
+        folder, spec_file = _prepare(record, spec, config_format)
+        command = list(command_for(record.action, spec_file))
         current = store.load(record.job_id)
         if current.status == JobStatus.CANCELED:  # by `jobs cancel`, before it began
             return
@@ -82,18 +83,18 @@ def _run(
     _conclude(store, record, folder, code, handle.interrupted_by)
 
 
-def _prepare(record: JobRecord, spec: dict[str, Any]) -> Path:
+def _prepare(record: JobRecord, spec: dict[str, Any], config_format: str) -> tuple[Path, Path]:
+    """Return the folder that the action works in, and the file of its spec in it."""
     folder = action_folder(record)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ERROR_FILE).unlink(missing_ok=True)
-        (folder / SPEC_FILE).write_text(dump_yaml(without_secrets(spec)), encoding="utf-8")
+        return folder, write_spec(folder, spec, config_format)
     except OSError as error:
         raise JobError(
             f"The results folder {folder} can't be written: {error.strerror or error}.",
             next_step="give another one with --results-root",
         ) from error
-    return folder
 
 
 def give_up(store: JobStore, job_id: str, error: BaseException) -> None:

@@ -12,11 +12,11 @@ from tao_skill.jobs.process import Screen
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.check_places import check_places
-from tao_skill.run.dispatch import trainer_command
 from tao_skill.run.inference_functions import Facts, Resolution, resolve_fields
 from tao_skill.run.launch_search import resume_search
 from tao_skill.run.parent_job import job_files
-from tao_skill.run.record import CommandFor, run_recorded
+from tao_skill.run.program import CommandFor
+from tao_skill.run.record import run_recorded
 from tao_skill.run.remote_jobs import refuse_foreign
 from tao_skill.run.result import RunResult, result_of
 from tao_skill.run.search_history import is_search, search_of
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 def resume_job(
-    store: JobStore, job_id: str, *, echo: Screen | None = None, command_for: CommandFor = trainer_command
+    store: JobStore, job_id: str, *, echo: Screen | None = None, command_for: CommandFor | None = None
 ) -> RunResult:
     """Continue a job under the same id with the same spec; one that left no checkpoint begins anew.
 
@@ -54,17 +54,8 @@ def resume_job(
     record = store.update(
         record.job_id, status=JobStatus.PENDING, reason=reason, pid=None, process_start_time=None, **this_process()
     )
-    return result_of(
-        run_recorded(
-            store,
-            record,
-            staged,
-            reason=reason,
-            command_for=command_for,
-            echo=echo,
-            upload_excludes=skill.info.actions[record.action].upload_excludes,
-        )
-    )
+    ended = run_recorded(store, record, staged, skill=skill, reason=reason, command_for=command_for, echo=echo)
+    return result_of(ended)
 
 
 def check_resumable(store: JobStore, record: JobRecord) -> None:

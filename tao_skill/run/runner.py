@@ -7,7 +7,7 @@ from tao_skill.jobs.record import JobStatus
 from tao_skill.run.dispatch import AUTOML
 from tao_skill.run.launch_action import launch_action, make_ready
 from tao_skill.run.launch_search import launch_search
-from tao_skill.run.record import CommandFor
+from tao_skill.run.program import CommandFor
 from tao_skill.run.request import RunRequest
 from tao_skill.run.result import RunResult, result_of
 

@@ -19,8 +19,8 @@ from tao_skill.jobs.record import JobRecord
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.checkpoint_choice import select
 from tao_skill.run.parent_job import job_files
-from tao_skill.run.record import SPEC_FILE
 from tao_skill.run.search_history import load_history
+from tao_skill.run.spec_file import SPEC_FILE
 
 __all__ = [
     "BEST_REC",

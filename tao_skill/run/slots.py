@@ -15,7 +15,6 @@ from tao_skill.automl.history import Failure, Trial
 from tao_skill.automl.warm_worker import WarmWorker, Worker
 from tao_skill.config.keys import flatten
 from tao_skill.config.secrets import without_secrets
-from tao_skill.config.yaml_text import dump_yaml
 from tao_skill.errors import JobError, Problem, TaoSkillError
 from tao_skill.jobs.identity import process_start_time, this_process
 from tao_skill.jobs.reconcile import LOG_FILE, action_folder
@@ -24,6 +23,7 @@ from tao_skill.jobs.store import JobStore
 from tao_skill.run.devices import slot_environments
 from tao_skill.run.program import Program
 from tao_skill.run.redaction import redacted
+from tao_skill.run.spec_file import write_spec
 from tao_skill.run.trial_end import checkpoint_bytes, conclude_trial, end_of, forget_checkpoints, held_value
 from tao_skill.run.trial_reports import ReportReader
 from tao_skill.run.trial_sources import TrialSources, trial_job_id
@@ -265,9 +265,8 @@ class LocalSlots:
             copied = trial.continues in self._running
             parent = self._sources.copied(trial.continues, trial) if copied else self._sources.files(trial.continues)
         built = self._form.build(trial.values, trial.epochs, results_dir, goes_on_from(job_id, folder), parent)
-        spec_file = folder / f"spec.{self._program.config_format}"
         spec = without_secrets(built.spec)
-        spec_file.write_text(_spec_text(spec, self._program.config_format), encoding="utf-8")
+        spec_file = write_spec(folder, spec, self._program.config_format)
         for name in ("error.json", "results.json"):
             (folder / name).unlink(missing_ok=True)
         started = process_start_time(worker.pid) if worker.pid is not None else None
@@ -289,11 +288,3 @@ class LocalSlots:
 
 def _broken(error: TaoSkillError) -> End:
     return End("failed", classify(code=error.code, message=error.message))
-
-
-def _spec_text(spec: Mapping[str, Any], config_format: str) -> str:
-    if config_format == "json":
-        import json
-
-        return json.dumps(spec, indent=2)
-    return dump_yaml(dict(spec))

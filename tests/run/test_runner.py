@@ -18,7 +18,7 @@ from tao_skill.errors import JobError, SpecError
 from tao_skill.jobs.record import JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.cancel import cancel_job
-from tao_skill.run.record import CommandFor
+from tao_skill.run.program import CommandFor
 from tao_skill.run.request import RunRequest
 from tao_skill.run.results_root import open_store
 from tao_skill.run.resume import resume_job
