@@ -87,6 +87,7 @@ def resume(request: ResumeRequest, desk: Desk) -> JobsAnswer:
     if not record.ended:  # a repeated call
         return _answer(store, record, False, [])
     check_resumable(store, record)
+    check_request({}, record.skill_dir, desk.roots)  # its programs would be run from there
     check_spec_places(find_skill(record.skill), record.spec, desk.roots_at(store))
     detach(store, record, next_attempt(record), None)
     return _answer(store, store.load(record.job_id), True, [])

@@ -126,16 +126,12 @@ def _logs(options: argparse.Namespace) -> Outcome:
 
 
 def _upload(options: argparse.Namespace) -> Outcome:
-    from tao_skill.bank.skill import find_skill
     from tao_skill.cli.progress import show_log
     from tao_skill.run.publish import upload_job
 
     show_log("debug" in options)
     store = _store(options)
-    found = store.load(options.job_id)
-    info = find_skill(found.skill or None).info
-    excludes = info.actions[found.action].upload_excludes if found.action in info.actions else []
-    record = upload_job(store, found.job_id, excludes)
+    record = upload_job(store, options.job_id)
     upload = record.upload
     document = {"job_id": record.job_id, "upload": upload.model_dump() if upload else None}
     if upload is None or upload.state != "complete":

@@ -97,6 +97,7 @@ class JobRecord(_Document):
     schema_version: str | int = Field(default=RECORD_VERSION, description="Version of this form.")
     job_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$", description="Name of the job.")
     skill: str = Field(description="Skill that the job belongs to.")
+    skill_dir: str | None = Field(default=None, description="Folder of the skill, where it is none of the bank.")
     action: str = Field(description="Action of the skill.")
     status: StatusWord = Field(default=JobStatus.PENDING, description="Where the job stands; written in capitals.")
     parent_job: str | None = Field(default=None, description="Job whose results this one starts from, or its search.")

@@ -22,6 +22,7 @@ from tao_skill.run.redaction import redacted
 from tao_skill.run.request import RunRequest
 from tao_skill.run.result import RunResult, result_of
 from tao_skill.run.results_root import open_store
+from tao_skill.run.skill_of_job import folder_outside
 from tao_skill.run.stage import stage_inputs
 
 __all__ = ["ReadyRun", "launch_action", "make_ready", "record_of"]
@@ -81,6 +82,7 @@ def record_of(plan: RunPlan) -> JobRecord:
     return JobRecord(
         job_id=plan.job_id,
         skill=plan.skill,
+        skill_dir=folder_outside(plan.skill, plan.skill_dir),
         action=plan.action,
         parent_job=plan.parent_job,
         results_dir=plan.results_dir,

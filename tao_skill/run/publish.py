@@ -14,6 +14,7 @@ from tao_skill.jobs.reconcile import action_folder
 from tao_skill.jobs.record import JobRecord, UploadState
 from tao_skill.jobs.store import RECORD_FILE, JobStore
 from tao_skill.run.remote_jobs import MirroredJobStore, refuse_foreign
+from tao_skill.run.skill_of_job import skill_of
 from tao_skill.storage.upload import FolderUpload, Uploaded
 
 __all__ = ["folder_upload", "publishing", "upload_interval", "upload_job"]
@@ -48,7 +49,7 @@ def publishing(store: JobStore, record: JobRecord, excludes: Sequence[str]) -> I
         _finish(store, record.job_id, upload, list(excludes))
 
 
-def upload_job(store: JobStore, job_id: str, excludes: Sequence[str]) -> JobRecord:
+def upload_job(store: JobStore, job_id: str) -> JobRecord:
     """Upload what is missing of a job that worked here, and return its record.
 
     Raises:
@@ -68,9 +69,15 @@ def upload_job(store: JobStore, job_id: str, excludes: Sequence[str]) -> JobReco
             problems=[Problem("job_id", record.job_id, "a job that has ended")],
             next_step=f"python -m tao_skill jobs show {record.job_id}",
         )
-    patterns = record.upload.excluded if record.upload else list(excludes)
+    patterns = record.upload.excluded if record.upload else _excludes(record)
     _finish(store, record.job_id, folder_upload(store, record, patterns), patterns)
     return store.load(record.job_id)
+
+
+def _excludes(record: JobRecord) -> list[str]:
+    """Return what the skill of a job that was never uploaded keeps here."""
+    fact = skill_of(record).info.actions.get(record.action)
+    return [] if fact is None else fact.upload_excludes
 
 
 def folder_upload(store: MirroredJobStore, record: JobRecord, excludes: Sequence[str]) -> FolderUpload:

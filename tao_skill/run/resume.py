@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from tao_skill.bank.skill import Skill, find_skill
+from tao_skill.bank.skill import Skill
 from tao_skill.config.keys import merge, nest
 from tao_skill.errors import JobError, Problem
 from tao_skill.jobs.identity import this_process
@@ -21,6 +21,7 @@ from tao_skill.run.remote_jobs import refuse_foreign
 from tao_skill.run.result import RunResult, result_of
 from tao_skill.run.search_history import is_search, search_of
 from tao_skill.run.signed_links import with_links
+from tao_skill.run.skill_of_job import skill_of
 from tao_skill.run.stage import find_inputs, stage_inputs
 
 __all__ = ["check_resumable", "resume_job"]
@@ -41,7 +42,7 @@ def resume_job(
         return resume_search(store, record.job_id)
     refuse_foreign(store, record, "resumed")
     check_resumable(store, record)
-    skill = find_skill(record.skill)
+    skill = skill_of(record)
     found = _newest_checkpoint(skill, record)
     spec = merge(record.spec, nest({found.key: found.value})) if found.value is not None else record.spec
     reason = f"resumed: {found.reason}"

@@ -278,8 +278,8 @@ class LocalSlots:
             provenance = dict(self._search.provenance) | built.provenance
             self._store.create(
                 JobRecord(
-                    job_id=job_id, skill=self._search.skill, action=ACTION, parent_job=self._search.job_id,
-                    results_dir=str(results_dir), provenance=provenance, **facts,
+                    job_id=job_id, skill=self._search.skill, skill_dir=self._search.skill_dir, action=ACTION,
+                    parent_job=self._search.job_id, results_dir=str(results_dir), provenance=provenance, **facts,
                 )
             )  # fmt: skip
         reason = f"trial {trial.number} of search {self._search.job_id} starts"

@@ -1,17 +1,22 @@
 """A skill that this package knows only from its files: its data, its program and the form of its spec are its own."""
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tao_skill.cli.main import main
 from tao_skill.config.yaml_text import dump_yaml
 from tao_skill.jobs.record import JobStatus
 from tao_skill.run.make_plan import plan_run
 from tao_skill.run.request import RunRequest
+from tao_skill.run.results_root import open_store
+from tao_skill.run.resume import resume_job
 from tao_skill.run.runner import run
+from tao_skill.run.spec_file import read_spec, write_spec
 
 # Keeps what it was given; fails as long as there is a file `fail` beside it.
 SCRIPT = """
@@ -112,3 +117,42 @@ def test_its_spec_has_the_form_that_it_declares(skill_dir: Path) -> None:
     folder = Path(ended.results_dir) / "train"
     assert json.loads((folder / "spec.json").read_text()) == seen(ended.results_dir, "train")
     assert not (folder / "spec.yaml").exists()
+
+
+def test_a_job_of_it_goes_on_with_its_own_program(skill_dir: Path) -> None:
+    (skill_dir / "fail").touch()
+    broken = run(request(skill_dir, "train"))
+    assert broken.status == JobStatus.ERROR
+    (skill_dir / "fail").unlink()
+    store = open_store(str(skill_dir.parent / "results"))
+    assert main(["jobs", "resume", broken.job_id, "--results-root", str(store.root)]) == 0
+    record = store.load(broken.job_id)
+    assert record.command[1] == str(skill_dir / "run.py")
+    assert record.skill_dir == str(skill_dir)
+
+
+def test_a_job_of_one_in_the_bank_knows_it_by_name(
+    skill_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for bank in ("bank", "moved"):
+        shutil.copytree(skill_dir, tmp_path / bank / "skills" / skill_dir.name)
+    monkeypatch.setenv("TAO_SKILL_BANK_PATH", str(tmp_path / "bank"))
+    installed = tmp_path / "bank" / "skills" / skill_dir.name
+    (installed / "fail").touch()
+    broken = run(request(skill_dir, "train").model_copy(update={"skill": skill_dir.name}))
+    assert broken.status == JobStatus.ERROR
+    monkeypatch.setenv("TAO_SKILL_BANK_PATH", str(tmp_path / "moved"))
+    store = open_store(str(tmp_path / "results"))
+    assert resume_job(store, broken.job_id).status == JobStatus.COMPLETE
+    record = store.load(broken.job_id)
+    assert record.skill_dir is None
+    assert record.command[1] == str(tmp_path / "moved" / "skills" / skill_dir.name / "run.py")
+
+
+def test_a_spec_may_be_kept_as_json(tmp_path: Path) -> None:
+    spec = {"a": {"b": 1e-4, "encryption_key": "SECRET123"}}
+    for form in ("yaml", "json"):
+        (tmp_path / form).mkdir()
+        assert write_spec(tmp_path / form, spec, form).name == f"spec.{form}"
+        assert read_spec(tmp_path / form) == {"a": {"b": 1e-4}}
+    assert read_spec(tmp_path) is None

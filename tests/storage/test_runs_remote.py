@@ -105,7 +105,7 @@ def test_a_lost_connection_at_the_end_loses_nothing(bucket: str, tmp_path: Path,
     assert (Path(result.results_dir) / "train" / "model_epoch_000.pth").read_bytes() == b"w" * 100
     assert names(f"{bucket}/results/{result.job_id}") == {"job.json"}
     line.plan = lambda _one: None
-    record = upload_job(open_store(f"{bucket}/results"), result.job_id, [])
+    record = upload_job(open_store(f"{bucket}/results"), result.job_id)
     assert record.upload is not None
     assert (record.upload.state, record.upload.missing) == ("complete", [])
     assert "train/model_epoch_000.pth" in names(f"{bucket}/results/{result.job_id}")
@@ -143,7 +143,7 @@ def test_a_look_at_jobs_of_other_machines_writes_nothing(bucket: str, tmp_path: 
         assert plan.spec["evaluate"]["checkpoint"].startswith(f"{bucket}/results/{parent.job_id}/train/model")
     store = open_store(f"{bucket}/results")
     assert [record.job_id for record in store.list()] == [parent.job_id]
-    for change in (cancel_job, resume_job, lambda store, job: upload_job(store, job, [])):
+    for change in (cancel_job, resume_job, upload_job):
         with pytest.raises(JobError, match="only there") as caught:
             change(store, parent.job_id)
         assert f"--parent-job-id {bucket}/results/{parent.job_id} " in caught.value.next_step
