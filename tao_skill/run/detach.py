@@ -17,6 +17,7 @@ import sys
 import threading
 from typing import IO, Any
 
+from tao_skill.config.secrets import masked_as_given
 from tao_skill.errors import JobError, KeyConflictError, Problem
 from tao_skill.jobs.files import read_tail
 from tao_skill.jobs.identity import is_alive, process_start_time, this_process
@@ -59,7 +60,7 @@ def keep_request(store: JobStore, job_id: str, request: RunRequest) -> bool:
         JobError: the results root can't be written.
     """
     folder = store.folder(job_id)
-    asked = redacted(request.model_dump(mode="json"))
+    asked = redacted(_without_secrets(request.model_dump(mode="json")))
     text = json.dumps(asked, indent=2, sort_keys=True)
     draft = folder / f".{REQUEST_FILE}.{os.getpid()}.{threading.get_ident()}"
     try:
@@ -159,6 +160,11 @@ def stop_runner(store: JobStore, job_id: str, grace: float) -> None:
             stop_group(int(identity["pid"]), identity["start_time"], grace)
         except (OSError, ValueError, KeyError, TypeError):
             continue
+
+
+def _without_secrets(asked: dict[str, Any]) -> dict[str, Any]:
+    """Mask the secrets in the settings of a request; one that asks for another secret asks for the same job."""
+    return asked | {name: masked_as_given(asked[name]) for name in ("overrides", "automl")}
 
 
 def _compare(kept: dict[str, Any], asked: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tao_skill.config.keys import flatten
 from tao_skill.config.placeholder import is_placeholder
-from tao_skill.config.secrets import is_secret, masked_text, masked_value
+from tao_skill.config.secrets import is_secret, masked_text, masked_value, mentions_secret
 from tao_skill.config.yaml_text import load_yaml
 from tao_skill.errors import Problem, SpecError
 from tao_skill.storage.locate import without_slash
@@ -208,7 +208,7 @@ def _from_object(text: str) -> Mapping[str, Any]:
         try:
             document = load_yaml(plain, "the object")
         except SpecError as error:
-            quoted = "" if is_secret(text) else f": {error.message}"
+            quoted = "" if mentions_secret(text) else f": {error.message}"
             raise _UnreadableError(f"a JSON object or YAML mapping{quoted}") from None
     if document is None:
         return {}

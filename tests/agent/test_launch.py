@@ -193,3 +193,15 @@ def test_a_signed_link_is_written_nowhere(folder: Path) -> None:
     assert "topsecret" not in json.dumps(reply.document)
     for path in folder.rglob("*"):
         assert path.is_dir() or b"topsecret" not in path.read_bytes()
+
+
+def test_an_encryption_key_is_written_nowhere(desk: Desk, folder: Path) -> None:
+    overrides = EVALUATE["overrides"] | {"encryption_key": "topsecret"}
+    arguments = EVALUATE | {"idempotency_key": "secret", "overrides": overrides}
+    call("run", arguments, desk)
+    wait_for_end(job_id_of("secret"), desk)
+    assert not call("run", arguments, desk)["started"]
+    kept = json.loads((folder / "results" / job_id_of("secret") / "request.json").read_text())
+    assert kept["overrides"] == [overrides | {"encryption_key": "***"}]
+    for path in (folder / "results").rglob("*"):
+        assert path.is_dir() or b"topsecret" not in path.read_bytes()

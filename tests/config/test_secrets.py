@@ -2,7 +2,7 @@
 
 import pytest
 
-from tao_skill.config.secrets import masked, masked_text, without_secrets
+from tao_skill.config.secrets import is_secret, masked, masked_as_given, masked_text, without_secrets
 
 
 def test_only_a_secret_that_is_given_is_masked() -> None:
@@ -26,3 +26,34 @@ def test_a_misspelt_key_is_masked_too(key: str) -> None:
 
 def test_other_keys_stay() -> None:
     assert masked_text("train.num_epochs 3") == "train.num_epochs 3"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "model.sentencepiece_model",
+        "model.referencePath",
+        "encoderPath",
+        "encoder.pretrained_path",
+        "dataset.encryption_type",
+        "train.num_epochs",
+        "key",
+    ],
+)
+def test_innocent_keys_are_no_secrets(key: str) -> None:
+    assert not is_secret(key)
+    assert masked({key: "/m"}) != masked({key: "***"})
+    assert masked_text(f"{key}=/m") == f"{key}=/m" or "encryption" in key
+
+
+def test_what_was_given_keeps_its_form() -> None:
+    given = [
+        {"train.num_epochs": 3, "encryption_key": "SECRET123", "a": {"encryption_kye": ["SECRET123"], "b": [1]}},
+        "train.num_epochs=3",
+        "encryption_key=SECRET123",
+    ]
+    assert masked_as_given(given) == [
+        {"train.num_epochs": 3, "encryption_key": "***", "a": {"encryption_kye": "***", "b": [1]}},
+        "train.num_epochs=3",
+        "encryption_key ***",
+    ]
