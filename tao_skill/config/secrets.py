@@ -60,7 +60,7 @@ def masked(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def masked_as_given(settings: Any) -> Any:
-    """Return settings as somebody wrote them, with `***` in place of each secret: texts, mappings, or a list of them."""
+    """Return settings as somebody wrote them, texts, mappings or a list of them, with `***` in place of each secret."""
     if isinstance(settings, list | tuple):
         return [masked_as_given(one) for one in settings]
     if isinstance(settings, Mapping):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tao_skill.storage.locate import HIDDEN, redact_text
+from tao_skill.storage.locate import redact_text
 
-__all__ = ["is_redacted", "redacted"]
+__all__ = ["redacted"]
 
 
 def redacted(value: Any) -> Any:
@@ -16,8 +16,3 @@ def redacted(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [redacted(child) for child in value]
     return redact_text(value) if isinstance(value, str) else value
-
-
-def is_redacted(uri: str) -> bool:
-    """Say whether a link has lost its query, so that it can't be followed again."""
-    return uri.startswith(("http://", "https://")) and uri.endswith(f"?{HIDDEN}")

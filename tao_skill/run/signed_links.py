@@ -9,8 +9,8 @@ from tao_skill.config.placeholder import is_given
 from tao_skill.errors import JobError, Problem
 from tao_skill.jobs.reconcile import action_folder
 from tao_skill.jobs.record import JobRecord
-from tao_skill.run.redaction import is_redacted
 from tao_skill.run.spec_file import read_spec
+from tao_skill.storage.locate import is_redacted
 
 __all__ = ["with_links"]
 

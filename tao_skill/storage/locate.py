@@ -10,7 +10,10 @@ SCHEMES = ("file", "s3", "http", "https")
 HIDDEN = "hidden"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)://")
 # What ends a sentence after a link is no part of it.
-_LINK = re.compile(r"(https?://[^\s\"'<>]*[^\s\"'<>.,:;])([.,:;]*)")
+_LINK = re.compile(r"([A-Za-z][A-Za-z0-9+._-]{0,31}://[^\s\"'<>]*[^\s\"'<>.,:;])([.,:;]*)")
+# A user and a password; in what should be a password there may be slashes.
+_USER = re.compile(r"[^/?#]*@|[^/?#@:\[\]]*:(?!\d*(?:[/?#]|$))[^@\s]*@")
+_PARTS = re.compile(r"([^?#]*)(\?[^#]*)?(.*)", re.DOTALL)
 
 
 def scheme_of(uri: str) -> str:
@@ -77,23 +80,28 @@ def without_slash(uri: str) -> str:
 
 
 def redact(uri: str) -> str:
-    """Return ``uri`` without what may be secret: a link's query (signatures, tokens), a user and a password."""
-    if scheme_of(uri) in ("", "file"):
+    """Return ``uri`` with `hidden` for what may be secret: a link's query (signatures, tokens), a user and a password."""
+    scheme = scheme_of(uri)
+    if scheme in ("", "file"):
         return uri
-    try:
-        parts = urlsplit(uri)
-    except ValueError:
-        return f"{scheme_of(uri)}://{HIDDEN}"
-    host = parts.netloc.rpartition("@")[2]
-    kept = f"{parts.scheme}://{host}{parts.path}"
-    # The query and fragment of anything but a link belong to its name: s3 keys may hold ? and #.
-    if parts.scheme not in ("http", "https"):
-        return kept + (f"?{parts.query}" if parts.query else "") + (f"#{parts.fragment}" if parts.fragment else "")
-    return f"{kept}?{HIDDEN}" if parts.query else kept
+    rest = uri.partition("://")[2]
+    user = _USER.match(rest)
+    rest = rest[user.end() :] if user else rest
+    # The query and fragment of an s3 URI belong to its name: keys may hold ? and #.
+    if scheme != "s3":
+        path, query, _ = _parts(rest)
+        rest = f"{path}?{HIDDEN}" if len(query) > 1 else path
+    return f"{scheme}://{HIDDEN + '@' if user else ''}{rest}"
+
+
+def is_redacted(uri: str) -> bool:
+    """Say whether ``redact`` has hidden something, so that the URI can't be followed again."""
+    rest = uri.partition("://")[2] if is_remote(uri) else ""
+    return rest.startswith(f"{HIDDEN}@") or (scheme_of(uri) != "s3" and rest.endswith(f"?{HIDDEN}"))
 
 
 def redact_text(text: str) -> str:
-    """Return a text with every link in it redacted."""
+    """Return a text with every link and other URI in it redacted."""
     return _LINK.sub(lambda match: redact(match[1]) + match[2], text)
 
 
@@ -102,6 +110,15 @@ def name_of(uri: str) -> str:
     scheme = scheme_of(uri)
     if scheme in ("", "file"):
         return local_path(uri).name
-    path = urlsplit(uri).path if scheme in ("http", "https") else uri.partition("://")[2].partition("/")[2]
+    path = uri.partition("://")[2].partition("/")[2]
+    if scheme in ("http", "https"):
+        path = _parts(path)[0]
     last = path.rstrip("/").rpartition("/")[2]
     return unquote(last) if scheme in ("http", "https") else last
+
+
+def _parts(rest: str) -> tuple[str, str, str]:
+    """Return the host and path, the query and the fragment of what stands behind a scheme, malformed or not."""
+    match = _PARTS.fullmatch(rest)
+    assert match is not None
+    return match[1], match[2] or "", match[3]

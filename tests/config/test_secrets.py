@@ -43,7 +43,6 @@ def test_other_keys_stay() -> None:
 def test_innocent_keys_are_no_secrets(key: str) -> None:
     assert not is_secret(key)
     assert masked({key: "/m"}) != masked({key: "***"})
-    assert masked_text(f"{key}=/m") == f"{key}=/m" or "encryption" in key
 
 
 def test_what_was_given_keeps_its_form() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tao_skill.errors import NotAvailableError, StorageError
-from tao_skill.storage.locate import exists, is_remote, join, local_path, redact, redact_text
+from tao_skill.storage.locate import exists, is_redacted, is_remote, join, local_path, name_of, redact, redact_text
 
 
 def test_plain_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,5 +56,48 @@ def test_redacted_uris_keep_their_form() -> None:
     assert redact("s3:///data/train.tar.gz") == "s3:///data/train.tar.gz"  # the bucket is that of S3_BUCKET_NAME
     assert redact("s3://") == "s3://"
     assert redact_text("https://h/a?X-Amz-Signature=1: denied, http://u:p@h/b?c=2.") == (
-        "https://h/a?hidden: denied, http://h/b?hidden."
+        "https://h/a?hidden: denied, http://hidden@h/b?hidden."
     )
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("HTTPS://H/a.tar.gz?X-Amz-Signature=topsecret", "https://H/a.tar.gz?hidden"),
+        ("see.https://h/a?sig=topsecret", "see.https://h/a?hidden"),
+        ("ftp://user:topsecret@h/a", "ftp://hidden@h/a"),
+        ("s3://KEY:topsecret@bucket/a?b#c", "s3://hidden@bucket/a?b#c"),
+        ("s3://KEY:top/secret+x@bucket/a", "s3://hidden@bucket/a"),
+        ("https://user:topsecret@h:8000/x.tar.gz", "https://hidden@h:8000/x.tar.gz"),
+        ("https://u@v:topsecret@h/x", "https://hidden@h/x"),
+        ("http://[bad/x.tar.gz?sig=topsecret", "http://[bad/x.tar.gz?hidden"),
+    ],
+)
+def test_what_is_secret_in_a_uri_is_hidden_and_marked(uri: str, shown: str) -> None:
+    assert redact(uri) == redact_text(uri) == redact(shown) == shown
+    assert redact_text(f"No {uri}, alas.") == f"No {shown}, alas."
+    assert is_redacted(shown)
+    assert not is_redacted(uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://bucket/a@b?c#d", "s3://bucket/a?", "http://h:8000/a@b", "http://[::1]:80/a@b", "file:///a?b", "/a?b",
+        "hf_model://a/b",
+    ],
+)  # fmt: skip
+def test_what_holds_no_secret_stays(uri: str) -> None:
+    assert redact(uri) == redact_text(uri) == uri
+    assert not is_redacted(uri)
+
+
+def test_a_long_word_is_looked_at_quickly() -> None:
+    word = "a" * 300_000
+    assert redact_text(f"{word} {word}://h?b") == f"{word} {word}://h?hidden"
+
+
+def test_names_of_malformed_links() -> None:
+    assert name_of("http://[bad/x.tar.gz?sig=1#y") == "x.tar.gz"
+    assert name_of("https://h/a%20b.tar?c/d") == "a b.tar"
+    assert name_of("s3://bucket/a/b?c") == "b?c"
