@@ -35,7 +35,10 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     _add(verbs, parents, "show", "the record of a job; with --json the whole of it", _show)
     logs = _add(verbs, parents, "logs", "the end of a job's log", _logs)
     logs.add_argument("--lines", type=_count, default=_LOG_LINES, metavar="N", help=f"how many (default {_LOG_LINES})")
-    _add(verbs, parents, "cancel", "end a job", _cancel)
+    cancel = _add(verbs, parents, "cancel", "end a job", _cancel)
+    cancel.add_argument(
+        "--host-gone", action="store_true", help="mark a job of another machine as canceled: that machine is gone"
+    )
     _add(verbs, parents, "upload", "bring what is missing of a job's results to a remote results root", _upload)
     _add(verbs, parents, "resume", "go on with a training that broke off, from its newest checkpoint", _resume)
 
@@ -146,7 +149,7 @@ def _upload(options: argparse.Namespace) -> Outcome:
 def _cancel(options: argparse.Namespace) -> Outcome:
     from tao_skill.run.cancel import cancel_job
 
-    record = cancel_job(_store(options), options.job_id)
+    record = cancel_job(_store(options), options.job_id, host_gone=options.host_gone)
     document = {"job_id": record.job_id, "action": record.action, "status": str(record.status)}
     return Outcome(document, f"Job {record.job_id} is {record.status}.")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tao_skill.config import folders
 from tao_skill.jobs.files import read_tail
-from tao_skill.jobs.identity import is_alive
+from tao_skill.jobs.identity import is_alive, this_process
 from tao_skill.jobs.record import JobRecord, JobStatus, RecordedError
 
 STATUS_FILE = "status.json"
@@ -49,6 +49,11 @@ def verdict(record: JobRecord) -> dict[str, Any] | None:
     said = f", and said last: {last['message']}" if last.get("message") else ""
     gone = f"the runner (process {record.runner_pid}) and the action (process {record.pid}) are gone"
     return _failed(record, folder, f"{gone}{said}")
+
+
+def is_runner(record: JobRecord) -> bool:
+    """Say whether this process is the one that the record names as waiting for the job."""
+    return all(getattr(record, name) == value for name, value in this_process().items())
 
 
 def is_orphaned(record: JobRecord) -> bool:

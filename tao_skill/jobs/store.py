@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from tao_skill.errors import InternalError, JobError, Problem
 from tao_skill.jobs.files import write_atomically
-from tao_skill.jobs.reconcile import verdict
+from tao_skill.jobs.reconcile import is_runner, verdict
 from tao_skill.jobs.record import (
     ENDED,
     LEGAL_TRANSITIONS,
@@ -104,15 +104,23 @@ class JobStore:
         )
 
     def update(
-        self, job_id: str, /, *, status: JobStatus | str | None = None, reason: str = "", **fields: Any
+        self,
+        job_id: str,
+        /,
+        *,
+        status: JobStatus | str | None = None,
+        reason: str = "",
+        check: Callable[[JobRecord], object] | None = None,
+        **fields: Any,
     ) -> JobRecord:
         """Change fields of a record, and its status where that is legal; return the new record.
 
         The record is read again under a lock, so two processes that change different fields both prevail. The same
-        status again is no transition. Starting a job anew clears how it ended before.
+        status again is no transition. Starting a job anew clears how it ended before. ``check`` gets the record under
+        the lock; where it raises, nothing is written: so one of several processes takes a job.
 
         Raises:
-            JobError: no such job, or the step from its status to ``status`` is not allowed.
+            JobError: no such job, or the step from its status to ``status`` is not allowed; or what ``check`` raises.
             InternalError: no such field, or a field that only the store may write.
         """
         wrong = sorted(name for name in fields if name not in JobRecord.model_fields or name in _FIXED)
@@ -120,6 +128,8 @@ class JobStore:
             raise InternalError(f"A job record can't take {', '.join(wrong)} from outside.")
 
         def change(record: JobRecord) -> dict[str, Any]:
+            if check is not None:
+                check(record)
             step = _step(record, JobStatus(status), reason) if status is not None else {}
             return step | fields
 
@@ -234,7 +244,7 @@ def _ending(record: JobRecord) -> dict[str, Any]:
 def _step(record: JobRecord, status: JobStatus, reason: str) -> dict[str, Any]:
     if status == record.status:
         return {}
-    if status not in LEGAL_TRANSITIONS[record.status]:
+    if status not in LEGAL_TRANSITIONS[record.status] and not _known_better(record, status):
         allowed = ", ".join(sorted(LEGAL_TRANSITIONS[record.status])) or "nothing: it is final"
         raise JobError(
             f"Job {record.job_id} is {record.status} and can't become {status}.",
@@ -246,11 +256,21 @@ def _step(record: JobRecord, status: JobStatus, reason: str) -> dict[str, Any]:
     changes: dict[str, Any] = {"status": status, "transitions": [*record.transitions, step]}
     if status in ENDED:
         changes["finished_at"] = now
+        if status is JobStatus.COMPLETE:
+            changes |= {"error": None, "log_tail": []}
     else:
         changes |= {"finished_at": None, "exit_code": None, "error": None, "log_tail": []}
     if status is JobStatus.RUNNING and record.started_at is None:
         changes["started_at"] = now
     return changes
+
+
+def _known_better(record: JobRecord, status: JobStatus) -> bool:
+    """Say whether the job's own runner tells that all went well.
+
+    Who can't see that it lives, in another container of the same name, has taken it for dead.
+    """
+    return status is JobStatus.COMPLETE and record.status is JobStatus.ERROR and is_runner(record)
 
 
 def _random_part(name: str, wanted: str) -> bool:

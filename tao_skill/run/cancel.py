@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 
 from tao_skill.errors import JobError, Problem
@@ -18,13 +19,14 @@ __all__ = ["cancel_job"]
 _TRIAL_SECONDS = 30.0
 
 
-def cancel_job(store: JobStore, job_id: str, grace: float = GRACE_SECONDS) -> JobRecord:
+def cancel_job(store: JobStore, job_id: str, grace: float = GRACE_SECONDS, *, host_gone: bool = False) -> JobRecord:
     """Mark a job as canceled and end its processes: asked to first, killed after ``grace`` seconds.
 
-    A search ends by itself, with its trials; it is waited for, but not killed.
+    A search ends by itself, with its trials; it is waited for, but not killed. ``host_gone`` says that the
+    machine that a job worked on is no more: then there is nothing to end.
 
     Raises:
-        JobError: no such job, or one that has ended already.
+        JobError: no such job, one that has ended already, or one that works on another machine.
     """
     record = store.reconcile(store.load(job_id))
     refuse_foreign(store, record, "canceled")
@@ -34,6 +36,8 @@ def cancel_job(store: JobStore, job_id: str, grace: float = GRACE_SECONDS) -> Jo
             problems=[Problem("job_id", record.job_id, "a job that is PENDING or RUNNING")],
             next_step=f"python -m tao_skill jobs show {record.job_id}",
         )
+    if _needs_its_machine(record) and not host_gone:
+        raise _elsewhere(record)
     # The mark comes first, so that the runner that waits for the action doesn't take its end for a crash.
     marked = store.update(record.job_id, status=JobStatus.CANCELED, reason="canceled by `jobs cancel`")
     if marked.pid is not None and marked.pid == marked.runner_pid:
@@ -44,6 +48,21 @@ def cancel_job(store: JobStore, job_id: str, grace: float = GRACE_SECONDS) -> Jo
     else:
         stop_runner(store, record.job_id, grace)
     return store.load(record.job_id)
+
+
+def _needs_its_machine(record: JobRecord) -> bool:
+    """Say whether a mark is not enough: who waits to begin reads it, and so does the runner of a search."""
+    is_marked_only = record.status == JobStatus.PENDING or record.pid == record.runner_pid
+    return record.host not in (None, platform.node()) and not is_marked_only
+
+
+def _elsewhere(record: JobRecord) -> JobError:
+    return JobError(
+        f"Job {record.job_id} works on {record.host}, and its processes can be ended only there.",
+        problems=[Problem("job_id", record.job_id, f"a job of this machine, {platform.node()}")],
+        next_step=f"on {record.host}: python -m tao_skill jobs cancel {record.job_id}; or here with --host-gone, if that "
+        "machine is gone for good",
+    )
 
 
 def _wait_for_end(record: JobRecord, seconds: float) -> None:

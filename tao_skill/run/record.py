@@ -12,9 +12,8 @@ from tao_skill.bank.skill import Skill
 from tao_skill.config.secrets import without_model_key
 from tao_skill.errors import InternalError, JobError, TaoSkillError
 from tao_skill.jobs.files import read_tail
-from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.process import Screen, start
-from tao_skill.jobs.reconcile import LOG_FILE, action_folder, read_object, results_of
+from tao_skill.jobs.reconcile import LOG_FILE, action_folder, is_runner, read_object, results_of
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.program import CommandFor, command_of
@@ -67,20 +66,29 @@ def _run(
     try:
         folder, spec_file = _prepare(record, spec, config_format)
         command = list(command_for(record.action, spec_file))
-        current = store.load(record.job_id)
-        if current.status == JobStatus.CANCELED:  # by `jobs cancel`, before it began
-            return
+        _refuse_taken(store.load(record.job_id))
         environment = without_model_key(os.environ) | {"PYTHONUNBUFFERED": "1"}
         with start(command, folder / LOG_FILE, env=environment, echo=echo) as handle:
             store.update(
-                record.job_id, status=JobStatus.RUNNING, reason=reason, command=command, pid=handle.pid,
-                process_start_time=handle.process_start_time, **this_process(),
+                record.job_id, status=JobStatus.RUNNING, reason=reason, check=_refuse_taken, command=command,
+                pid=handle.pid, process_start_time=handle.process_start_time,
             )  # fmt: skip
             code = handle.wait()
+    except _TakenError:
+        return
     except BaseException as error:
         give_up(store, record.job_id, error)
         raise
     _conclude(store, record, folder, code, handle.interrupted_by)
+
+
+class _TakenError(Exception):
+    """The job was canceled, or went over to another process, since this one took it."""
+
+
+def _refuse_taken(record: JobRecord) -> None:
+    if record.status == JobStatus.CANCELED or not is_runner(record):
+        raise _TakenError
 
 
 def _prepare(record: JobRecord, spec: dict[str, Any], config_format: str) -> tuple[Path, Path]:

@@ -53,8 +53,9 @@ def resume_job(
     staged = stage_inputs(spec, inputs)
     # PENDING with this process's name on it: a second `jobs resume` finds the job taken.
     record = store.update(
-        record.job_id, status=JobStatus.PENDING, reason=reason, pid=None, process_start_time=None, **this_process()
-    )
+        record.job_id, status=JobStatus.PENDING, reason=reason, check=_check_broken_off, pid=None,
+        process_start_time=None, **this_process(),
+    )  # fmt: skip
     ended = run_recorded(store, record, staged, skill=skill, reason=reason, command_for=command_for, echo=echo)
     return result_of(ended)
 
@@ -67,6 +68,10 @@ def check_resumable(store: JobStore, record: JobRecord) -> None:
             problems=[Problem("job_id", record.job_id, "a job of train")],
             next_step=f"python -m tao_skill run {record.action}",
         )
+    _check_broken_off(record)
+
+
+def _check_broken_off(record: JobRecord) -> None:
     if record.status not in (JobStatus.ERROR, JobStatus.CANCELED, JobStatus.UNKNOWN):
         done = record.status == JobStatus.COMPLETE
         worker = "" if done else f", process {record.pid or record.runner_pid} on {record.host} works on it"

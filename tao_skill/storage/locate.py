@@ -80,7 +80,7 @@ def without_slash(uri: str) -> str:
 
 
 def redact(uri: str) -> str:
-    """Return ``uri`` with `hidden` for what may be secret: a link's query (signatures, tokens), a user and a password."""
+    """Return ``uri`` with `hidden` for what may be secret: a query (signatures, tokens), a user and a password."""
     scheme = scheme_of(uri)
     if scheme in ("", "file"):
         return uri

@@ -94,3 +94,16 @@ def test_another_results_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     add(other, "job-b")
     assert main(["jobs", "list", "--results-root", str(tmp_path / "other"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["jobs"][0]["job_id"] == "job-b"
+
+
+def test_a_job_of_another_machine_is_canceled_there(store: JobStore, capsys: pytest.CaptureFixture[str]) -> None:
+    add(store, "job-a", JobStatus.RUNNING)
+    store.update("job-a", host="elsewhere", pid=2**22 + 2)
+    assert main(["jobs", "cancel", "job-a", "--json"]) == JobError.exit_code
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert "elsewhere" in error["message"]
+    assert "--host-gone" in error["next_step"]
+    assert store.load("job-a").status is JobStatus.RUNNING
+    store.update("job-a", **GONE)
+    assert main(["jobs", "cancel", "job-a", "--host-gone", "--json"]) == 0
+    assert store.load("job-a").status is JobStatus.CANCELED

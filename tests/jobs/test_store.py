@@ -12,6 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tao_skill.errors import InternalError, JobError
+from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.record import LEGAL_TRANSITIONS, JobRecord, JobStatus, RecordedError
 from tao_skill.jobs.store import LOCK_FILE, JobStore
 
@@ -245,3 +246,27 @@ def test_kill_9_in_the_middle_of_writing_leaves_a_whole_record_and_no_lock(store
         assert store.load(job).pid is not None
         assert store.update(job, exit_code=1).exit_code == 1
     assert (store.folder(job) / LOCK_FILE).parent.is_dir()
+
+
+def test_of_two_that_take_a_job_one_does(store: JobStore) -> None:
+    job = new_record(store).job_id
+
+    def refuse_taken(record: JobRecord) -> None:
+        if record.status is not JobStatus.PENDING:
+            raise JobError("taken")
+
+    store.update(job, status=JobStatus.RUNNING, check=refuse_taken, pid=1)
+    with pytest.raises(JobError, match="taken"):
+        store.update(job, status=JobStatus.RUNNING, check=refuse_taken, pid=2)
+    assert store.load(job).pid == 1
+
+
+def test_the_runner_of_a_job_that_was_taken_for_dead_knows_better(store: JobStore) -> None:
+    job = new_record(store).job_id
+    error = RecordedError(code="job_error", message="gone")
+    store.update(job, status="ERROR", error=error, log_tail=["boom"], **this_process() | {"runner_pid": 1})
+    with pytest.raises(JobError, match="can't become"):
+        store.update(job, status="COMPLETE")
+    store.update(job, **this_process())
+    done = store.update(job, status="COMPLETE", reason="it ended well")
+    assert (done.status, done.error, done.log_tail) == (JobStatus.COMPLETE, None, [])

@@ -17,6 +17,7 @@ import yaml
 from tao_skill.errors import JobError, SpecError
 from tao_skill.jobs.record import JobStatus
 from tao_skill.jobs.store import JobStore
+from tao_skill.run import resume
 from tao_skill.run.cancel import cancel_job
 from tao_skill.run.program import CommandFor
 from tao_skill.run.request import RunRequest
@@ -270,3 +271,56 @@ def test_a_runner_that_is_killed_is_noticed(tmp_path: Path, data_root: Path) -> 
     record = jobs.load(job_id)
     assert record.status == JobStatus.ERROR
     assert json.loads((jobs.folder(job_id) / "job.json").read_text())["status"] == "ERROR"
+
+
+def _cancel_on_update(jobs: JobStore, job_id: str) -> None:
+    """Let `jobs cancel` come in just before the runner writes down that the action runs."""
+    update = jobs.update
+
+    def late(job: str, **fields: Any) -> Any:
+        if fields.get("status") == JobStatus.RUNNING:
+            JobStore(jobs.root).update(job_id, status=JobStatus.CANCELED, reason="canceled by `jobs cancel`")
+        return update(job, **fields)
+
+    jobs.update = late  # type: ignore[method-assign, assignment]
+
+
+def test_a_cancel_that_comes_while_the_action_starts_holds(tmp_path: Path, data_root: Path) -> None:
+    broken = run(request(tmp_path, data_root), command_for=script(tmp_path, CRASH))
+    jobs = store(tmp_path)
+    _cancel_on_update(jobs, broken.job_id)
+    ended = resume_job(jobs, broken.job_id, command_for=script(tmp_path, SLEEP))
+    assert ended.status == JobStatus.CANCELED
+    assert [step.to_status for step in store(tmp_path).load(broken.job_id).transitions][-2:] == ["PENDING", "CANCELED"]
+
+
+def test_of_two_that_resume_a_job_one_trains(tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = run(request(tmp_path, data_root), command_for=script(tmp_path, CRASH))
+    stage = resume.stage_inputs
+
+    def slowly(*words: Any) -> Any:
+        """Stage, while another process resumes the job."""
+        monkeypatch.setattr(resume, "stage_inputs", stage)
+        store(tmp_path).update(broken.job_id, status=JobStatus.PENDING, host="elsewhere", runner_pid=1)
+        return stage(*words)
+
+    monkeypatch.setattr(resume, "stage_inputs", slowly)
+    with pytest.raises(JobError, match=r"is PENDING: there is nothing to resume.* on elsewhere"):
+        resume_job(store(tmp_path), broken.job_id, command_for=script(tmp_path, SUCCEED))
+    assert store(tmp_path).load(broken.job_id).runner_pid == 1
+
+
+def test_a_signed_link_that_never_was_here_is_named(tmp_path: Path, data_root: Path) -> None:
+    broken = run(request(tmp_path, data_root), command_for=script(tmp_path, CRASH))
+    key = "model.pretrained_trunk_path"
+    jobs = store(tmp_path)
+    spec = jobs.load(broken.job_id).spec
+    spec["model"]["pretrained_trunk_path"] = "https://h/weights.pth?hidden"
+    jobs.update(broken.job_id, spec=spec)
+    with pytest.raises(JobError, match="broke off before") as caught:
+        resume_job(jobs, broken.job_id)
+    assert [problem.key for problem in caught.value.problems] == [key]
+    assert f"{key}=LINK" in caught.value.next_step
+    (Path(broken.results_dir) / "train" / "spec.yaml").unlink()
+    with pytest.raises(JobError, match="broke off before"):
+        resume_job(jobs, broken.job_id)
