@@ -60,8 +60,8 @@ def _elsewhere(record: JobRecord) -> JobError:
     return JobError(
         f"Job {record.job_id} works on {record.host}, and its processes can be ended only there.",
         problems=[Problem("job_id", record.job_id, f"a job of this machine, {platform.node()}")],
-        next_step=f"on {record.host}: python -m tao_skill jobs cancel {record.job_id}; or here with --host-gone, if that "
-        "machine is gone for good",
+        next_step=f"on {record.host}: python -m tao_skill jobs cancel {record.job_id}; or here with --host-gone, if "
+        "that machine is gone for good",
     )
 
 
