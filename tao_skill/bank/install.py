@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from tao_skill.bank.location import skill_directories
+from tao_skill.config.folders import at_home
 from tao_skill.errors import Problem, SkillError, StorageError
 
 __all__ = ["install_skill"]
@@ -26,7 +27,7 @@ def install_skill(name: str, folder: Path, *, replace: bool = False) -> Path:
             problems=[Problem("name", name, f"one of {', '.join(known)}")],
             next_step="python -m tao_skill skills",
         )
-    target = folder.expanduser().absolute() / name
+    target = at_home(folder).absolute() / name
     if (target.exists() or target.is_symlink()) and not replace:
         raise StorageError(
             f"{target} is there already.",

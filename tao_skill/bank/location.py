@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import tao_skill
+from tao_skill.config.folders import at_home
 from tao_skill.errors import Problem, SkillError
 
 BANK_PATH_VARIABLE = "TAO_SKILL_BANK_PATH"
@@ -21,7 +22,7 @@ def bank_root() -> Path:
     """
     named = os.environ.get(BANK_PATH_VARIABLE, "").strip()
     if named:
-        return _checked(Path(named).expanduser().absolute())
+        return _checked(at_home(named).absolute())
     package = Path(tao_skill.__path__[0]).resolve()
     for candidate in (package / "_bank", package.parent):
         if (candidate / "skills").is_dir():

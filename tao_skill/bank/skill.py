@@ -21,6 +21,7 @@ from tao_skill.bank.tables import (
     parse_data_sources,
     parse_inference,
 )
+from tao_skill.config.folders import at_home
 from tao_skill.config.schema import NETWORK_ARCH, use_packaged
 from tao_skill.errors import Problem, SkillError, UsageError
 
@@ -137,7 +138,7 @@ def find_skill(name: str | None = None) -> Skill:
     """
     wanted = name or DEFAULT_SKILL
     if os.sep in wanted or "/" in wanted:
-        return load_skill(Path(wanted).expanduser().absolute())
+        return load_skill(at_home(wanted).absolute())
     models = {path.name: path for path in skill_directories() if (path / SKILL_INFO).is_file()}
     others = [path.name for path in skill_directories() if path.name not in models]
     if wanted in models:

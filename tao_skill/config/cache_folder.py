@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tao_skill.config.folders import nearest_existing
+from tao_skill.config.folders import at_home, nearest_existing
 from tao_skill.errors import Problem, StorageError
 
 CACHE_VARIABLE = "TAO_SKILL_CACHE"
@@ -15,7 +15,7 @@ def cache_place() -> Path:
     """Return where the cache folder is or would be made, without making or trying anything."""
     named = os.environ.get(CACHE_VARIABLE, "").strip()
     if named:
-        return Path(named).expanduser().absolute()
+        return at_home(named).absolute()
     usual = _platform_cache()
     if usual is not None and os.access(nearest_existing(usual), os.W_OK | os.X_OK):
         return usual
@@ -33,7 +33,7 @@ def cache_directory() -> Path:
     """
     named = os.environ.get(CACHE_VARIABLE, "").strip()
     if named:
-        chosen = Path(named).expanduser().absolute()
+        chosen = at_home(named).absolute()
         if not writable(chosen):
             raise StorageError(
                 f"{CACHE_VARIABLE} names a folder that can't be written.",

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tao_skill.config.folders import at_home
 from tao_skill.errors import InternalError, JobError, Problem
 from tao_skill.jobs.files import write_atomically
 from tao_skill.jobs.reconcile import is_runner, verdict
@@ -37,7 +38,7 @@ class JobStore:
     """Create, read and change the records below ``root``; safe with several processes and with kill -9."""
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root).expanduser().absolute()
+        self.root = at_home(root).absolute()
 
     @property
     def address(self) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tao_skill.config.folders import trouble_with_path
 from tao_skill.config.keys import flatten, get_leaf, set_leaf
 from tao_skill.config.placeholder import is_given
 from tao_skill.config.typed import sound_spec
@@ -148,7 +149,7 @@ def _folder(uri: str) -> Path | None:
         path = None if is_remote(uri) else local_path(uri)
     except TaoSkillError:
         return None
-    return path if path is not None and path.is_dir() else None
+    return path if path is not None and not trouble_with_path(path) and path.is_dir() else None
 
 
 def _is_large(folder: Path) -> bool:

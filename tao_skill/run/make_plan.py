@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tao_skill.bank.skill import Skill, find_skill
+from tao_skill.config.folders import action_folder, trouble_with_path
 from tao_skill.config.foreign import is_own
 from tao_skill.config.keys import flatten, get_leaf
 from tao_skill.config.leaves import schema_leaves
 from tao_skill.config.placeholder import is_given
 from tao_skill.config.relations import without_effect
 from tao_skill.config.schema import json_schema, template
-from tao_skill.errors import Problem, SkillError, SpecError, UsageError
+from tao_skill.errors import Problem, SkillError, SpecError, StorageError, UsageError
 from tao_skill.jobs.store import JobStore
-from tao_skill.run.check_inputs import input_problems, output_files, output_problems, results_root_problems
+from tao_skill.run.check_inputs import input_problems, output_keys, output_problems, results_root_problems
 from tao_skill.run.checkpoint_files import read_record
 from tao_skill.run.child_settings import ChildSettings, take_from_checkpoint
 from tao_skill.run.cluster_needs import refuse_unshared
@@ -26,6 +27,7 @@ from tao_skill.run.dispatch import AUTOML, choose_dispatch
 from tao_skill.run.inference_functions import Facts, Files, Resolution, resolve_fields
 from tao_skill.run.look_at_data import look_at_local_data
 from tao_skill.run.overrides import Overrides, flat_overrides, read_overrides, read_search_settings
+from tao_skill.run.own_folder import refuse_shared_folder
 from tao_skill.run.parent_job import find_parent
 from tao_skill.run.plan import RunPlan
 from tao_skill.run.policy import resolve_policy
@@ -97,8 +99,10 @@ def make_plan(
     )
 
     facts = skill.info.actions[request.action]
-    paths = find_inputs(assembled.spec, [*facts.inputs, *output_files(facts.outputs)])
+    paths = find_inputs(assembled.spec, [*facts.inputs, *output_keys(request.action, facts.outputs)])
     spec = absolute_inputs(assembled.spec, paths)
+    results_dir = str(spec.get("results_dir") or results_dir)
+    refuse_shared_folder(store, job_id, action_folder(request.action, spec, results_dir))
     inputs = find_inputs(spec, facts.inputs)
     gpus = get_leaf(spec, f"{request.action}.num_gpus", 1)
     prepared = _search(request, skill, form, given, spec) if dispatch.target == AUTOML else None
@@ -123,7 +127,7 @@ def make_plan(
         job_id=job_id,
         parent_job=parent.job_id if parent else None,
         results_root=store.address,
-        results_dir=str(spec.get("results_dir") or results_dir),
+        results_dir=results_dir,
         spec=spec,
         provenance=assembled.provenance,
         reasons={one.key: one.reason for one in fields},
@@ -183,12 +187,19 @@ def _fill(
         Layer(given.values, given.sources),
     ]
     problems = [*known_problems, *missing, *checkpoint.problems, *_misplaced(form, given)]
+
+    def look(spec: Mapping[str, Any]) -> list[Problem]:
+        of_outputs = output_problems(action, spec, declared.outputs)
+        # A folder below the results root is as good as that.
+        chosen = is_given(given.values.get("results_dir"))
+        return [
+            *input_problems(spec, declared.inputs, own=is_own(action, form.schema)),
+            *(problem for problem in of_outputs if chosen or problem.key != "results_dir"),
+        ]
+
     return fields, assemble(
         action, form.template, layers, schema=form.schema, left_out=checkpoint.left_out, known_problems=problems,
-        look=lambda spec: [
-            *input_problems(spec, declared.inputs, own=is_own(action, form.schema)),
-            *output_problems(spec, declared.outputs),
-        ],
+        look=look,
         look_at_data=lambda spec, told: look_at_local_data(action, spec, thorough=thorough, told=told),
     )  # fmt: skip
 
@@ -277,7 +288,11 @@ def _results_dir(given: Overrides, folder: Path) -> str:
             problems=[Problem("results_dir", redact(str(explicit)), "a local folder; for a server use --results-root")],
             next_step=f"--results-root {redact(str(explicit))}",
         )
-    return str(local_path(str(explicit)))
+    try:
+        return str(local_path(str(explicit)))
+    except StorageError as error:
+        expected = "; ".join(problem.expected for problem in error.problems)
+        raise SpecError(error.message, problems=[Problem("results_dir", str(explicit), expected)]) from error
 
 
 def _child_settings(
@@ -289,6 +304,15 @@ def _child_settings(
     path = next((value for value in values if is_given(value)), None)
     if not isinstance(path, str):
         return ChildSettings()
-    record = record_beside(path) if is_remote(path) else read_record(local_path(path).parent)
+    record = record_beside(path) if is_remote(path) else _record_here(path)
     # Training that starts from a whole model may still differ from it: only the model that is used as it is binds.
     return take_from_checkpoint(base.keys(), given.values, path, record, strict=action != "train")
+
+
+def _record_here(path: str) -> dict[str, Any] | None:
+    try:
+        file = local_path(path)
+    except StorageError:
+        return None
+    # Whoever looks at the inputs says what is wrong with the path.
+    return None if trouble_with_path(file) else read_record(file.parent)

@@ -9,11 +9,13 @@ from tao_skill.config.keys import merge, nest
 from tao_skill.errors import JobError, Problem
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.process import Screen
+from tao_skill.jobs.reconcile import action_folder
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.check_places import check_places
 from tao_skill.run.inference_functions import Facts, Resolution, resolve_fields
 from tao_skill.run.launch_search import resume_search
+from tao_skill.run.own_folder import refuse_shared_folder
 from tao_skill.run.parent_job import job_files
 from tao_skill.run.program import CommandFor
 from tao_skill.run.record import run_recorded
@@ -51,6 +53,7 @@ def resume_job(
     spec, inputs = with_links(spec, inputs, record)
     check_places(inputs, store)
     staged = stage_inputs(spec, inputs)
+    refuse_shared_folder(store, record.job_id, action_folder(record))
     # PENDING with this process's name on it: a second `jobs resume` finds the job taken.
     record = store.update(
         record.job_id, status=JobStatus.PENDING, reason=reason, check=_check_broken_off, pid=None,

@@ -4,6 +4,7 @@ import re
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from tao_skill.config.folders import at_home
 from tao_skill.errors import NotAvailableError, Problem, StorageError
 
 SCHEMES = ("file", "s3", "http", "https")
@@ -32,12 +33,15 @@ def local_path(uri: str | Path) -> Path:
 
     Raises:
         NotAvailableError: another scheme.
-        StorageError: a ``file://`` URI that names another machine or no absolute path.
+        StorageError: a ``file://`` URI that names another machine or no absolute path, or the home of nobody.
     """
     text = str(uri)
     scheme = scheme_of(text)
     if scheme == "":
-        return Path(text).expanduser().absolute()
+        path = at_home(text)
+        if path.parts[:1] and path.parts[0].startswith("~"):
+            raise _nobodys(text)
+        return path.absolute()
     if scheme != "file":
         raise NotAvailableError(
             f"{scheme}:// is no local path.",
@@ -52,6 +56,15 @@ def local_path(uri: str | Path) -> Path:
             next_step="write file:///path, or the plain path",
         )
     return Path(unquote(parts.path))
+
+
+def _nobodys(text: str) -> StorageError:
+    user = text.partition("/")[0]
+    return StorageError(
+        f"{text} is in nobody's home.",
+        problems=[Problem(text, user, f"~ or the ~NAME of a user of this machine; ./{user} for a plain folder")],
+        next_step="write the whole path",
+    )
 
 
 def exists(uri: str | Path) -> bool:

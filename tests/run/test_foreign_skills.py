@@ -46,10 +46,15 @@ def make_skill(folder: Path) -> Path:
     for name in TEXTS[1:]:
         section, _, last = name.partition(".")
         sections[section] = {"type": "object", "properties": {last: leaf("")}}
-    schema = {"type": "object", "properties": {"results_dir": leaf(""), **sections}}
-    spec = {"results_dir": ""} | {name: dict.fromkeys(one["properties"], "") for name, one in sections.items()}
-    rows = "".join(f"| {action} | `results_dir` | `output_dir` | folder of this job |\n" for action in ACTIONS)
-    table = f"| Action | Spec Field | Inference Function | Meaning |\n|---|---|---|---|\n{rows}"
+    schema = {"type": "object", "properties": {"results_dir": leaf(""), "resume": leaf(""), **sections}}
+    spec = {"results_dir": "", "resume": ""} | {
+        name: dict.fromkeys(one["properties"], "") for name, one in sections.items()
+    }
+    rows = "| train | `resume` | `resume_model` | newest checkpoint of this job |\n"
+    rows += "".join(f"| {action} | `results_dir` | `output_dir` | folder of this job |\n" for action in ACTIONS)
+    table = f"| Action | Spec Field | Inference Function | Meaning |\n|---|---|---|---|\n{rows}\n"
+    table += "| Action | Spec Key | Source | Files | List? |\n|---|---|---|---|---|\n"
+    table += "| train | `dataset.train_dataset` | train_datasets | `boxes` | No |\n"
     files = {
         "SKILL.md": f"---\nname: {folder.name}\ndescription: Another one.\n---\n\n{table}",
         "references/skill_info.yaml": yaml_of(info),

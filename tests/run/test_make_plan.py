@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from tao_skill.bank.skill import Skill, find_skill
 from tao_skill.config.keys import flatten
 from tao_skill.errors import JobError, SpecError, UsageError
+from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.metric_learning.gallery.store import Contents, Entry, ModelOfGallery, change_gallery
@@ -363,3 +364,49 @@ def test_settings_of_a_search_that_is_none_are_checked_and_told(
     with pytest.raises(SpecError) as caught:
         plan_run(RunRequest(**asked, **wrong))
     assert caught.value.problems[0].expected == "no such setting; the nearest is automl_seed"
+
+
+@pytest.mark.usefixtures("skill")
+def test_places_to_write_are_absolute(
+    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # so that a job is found from any folder
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for given, place in {
+        "out": tmp_path / "out",
+        "~/out": tmp_path / "home" / "out",
+        f"file://{tmp_path}/a%20b": tmp_path / "a b",
+    }.items():
+        made = plan(tmp_path, "train", "automl_policy=off", f"results_dir={given}", data_root=str(data_root))
+        assert (made.results_dir, made.spec["results_dir"]) == (str(place), str(place))
+        made = plan(tmp_path, "train", "automl_policy=off", f"train.results_dir={given}", data_root=str(data_root))
+        assert made.spec["train"]["results_dir"] == str(place)
+
+
+@pytest.mark.usefixtures("skill")
+@pytest.mark.parametrize("place", ["s3://bucket/out", "~nobody-here/out", "file://elsewhere/out"])
+@pytest.mark.parametrize("key", ["results_dir", "train.results_dir"])
+def test_places_that_nothing_can_be_written_to(tmp_path: Path, data_root: Path, key: str, place: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        plan(tmp_path, "train", "automl_policy=off", f"{key}={place}", data_root=str(data_root))
+    assert [problem.key for problem in caught.value.problems] == [key]
+
+
+@pytest.mark.usefixtures("skill")
+def test_two_jobs_do_not_write_into_one_folder(tmp_path: Path, data_root: Path) -> None:
+    store = JobStore(tmp_path / "results")
+    for number, live in enumerate((True, False)):
+        folder = tmp_path / f"out{number}"
+        job = store.create(
+            JobRecord(job_id=f"job-{number}", skill="s", action="train", results_dir=str(folder), **this_process())
+        )
+        words = ("automl_policy=off", f"results_dir={folder}")
+        if live:
+            with pytest.raises(JobError, match="job-0 works in"):
+                plan(tmp_path, "train", *words, data_root=str(data_root))
+            # Another action has a folder of its own there.
+            checkpoint = f"evaluate.checkpoint={weights(tmp_path)}"
+            plan(tmp_path, "evaluate", words[1], checkpoint, data_root=str(data_root))
+            continue
+        store.update(job.job_id, status=JobStatus.ERROR)
+        plan(tmp_path, "train", *words, data_root=str(data_root))
