@@ -17,6 +17,7 @@ from tao_skill.agent.follow import watch
 from tao_skill.agent.next_calls import keep_place
 from tao_skill.agent.scrub import scrubbed
 from tao_skill.agent.tools import TOOLS, Tool, tool_named
+from tao_skill.config.keys import is_deeper
 from tao_skill.errors import Problem, UsageError
 
 __all__ = ["POLL_SECONDS", "Reply", "answer_of", "call_tool", "failed_reply", "read_arguments", "request_of"]
@@ -79,7 +80,7 @@ def request_of(name: str, arguments: Mapping[str, Any]) -> tuple[Tool, BaseModel
         near = difflib.get_close_matches(name, known, n=1)
         expected = f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}"
         raise UsageError(f"There is no tool {name[:80]!r}.", problems=[Problem("tool", name[:80], expected)])
-    if _depth(arguments) > _DEEPEST:
+    if is_deeper(arguments, _DEEPEST):
         raise _refusal("deeper", f"at most {_DEEPEST} levels")
     return tool, tool.request.model_validate(dict(arguments))
 
@@ -100,20 +101,6 @@ def failed_reply(error: Exception, name: str, arguments: Mapping[str, Any]) -> R
     wrong = {problem.key.partition(".")[0] for problem in failure.problems}
     keep_place(failure, {name: value for name, value in arguments.items() if name not in wrong})
     return Reply({"error": scrubbed(failure.model_dump(mode="json"))}, failed=True)
-
-
-def _depth(value: Any) -> int:
-    """Return how deep plain data is; stops looking once that is too deep."""
-    level, deep = [value], 0
-    while level and deep <= _DEEPEST:
-        deep += 1
-        level = [
-            child
-            for one in level
-            if isinstance(one, Mapping | list)
-            for child in (one.values() if isinstance(one, Mapping) else one)
-        ]
-    return deep
 
 
 def _refuse_constant(text: str) -> NoReturn:

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_intermixed_args(words)
         show_log(debug, errors_only=bool(follower))
-        spec = _read_spec(options.spec, options.overrides)
+        spec = _read_spec(options.action, options.spec, options.overrides)
         if not follower:
             folder = action_folder(options.action, spec, _results_dir(spec))
             (folder / ERROR_FILE).unlink(missing_ok=True)
@@ -62,11 +62,14 @@ def _parser() -> Parser:
     return parser
 
 
-def _read_spec(file: str, overrides: Sequence[str]) -> dict[str, Any]:
+def _read_spec(action: str, file: str, overrides: Sequence[str]) -> dict[str, Any]:
+    from tao_skill.config.action_names import ACTIONS
     from tao_skill.config.keys import nest
+    from tao_skill.config.leaves import leaves
     from tao_skill.run.overrides import flat_overrides, read_document, read_overrides
 
-    values = flat_overrides(read_document(file)) | read_overrides(overrides).values
+    texts = {leaf.key for leaf in leaves(action) if leaf.is_text} if action in ACTIONS else ()
+    values = flat_overrides(read_document(file)) | read_overrides(overrides, text_keys=texts).values
     _refuse_interpolations(file, values)
     return nest(values)
 

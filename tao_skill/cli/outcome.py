@@ -86,7 +86,11 @@ def print_outcome(outcome: Outcome, as_json: bool) -> int:
         if as_json:
             from tao_skill.config.finite import finite
 
-            _write(sys.stdout, json.dumps(finite(outcome.document), indent=2, ensure_ascii=False, default=str))
+            document = finite(outcome.document)
+            text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
+            if not _is_fit(sys.stdout, text):
+                text = json.dumps(document, indent=2, default=str)
+            _write(sys.stdout, text)
         else:
             _write(sys.stdout, outcome.text)
             _write(sys.stderr, outcome.message)
@@ -99,5 +103,16 @@ def print_outcome(outcome: Outcome, as_json: bool) -> int:
 
 def _write(stream: TextIO, text: str) -> None:
     if text:
+        if not _is_fit(stream, text):
+            text = text.encode(stream.encoding, "backslashreplace").decode(stream.encoding)
         stream.write(text if text.endswith("\n") else f"{text}\n")
         stream.flush()
+
+
+def _is_fit(stream: TextIO, text: str) -> bool:
+    """Say whether a stream can show a text: words of a command line may hold any bytes, a terminal may lack letters."""
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

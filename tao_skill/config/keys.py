@@ -5,7 +5,7 @@ from typing import Any
 
 from tao_skill.errors import Problem, SpecError
 
-__all__ = ["MISSING", "flatten", "get_leaf", "merge", "nest", "set_leaf"]
+__all__ = ["MISSING", "flatten", "get_leaf", "is_deeper", "merge", "nest", "set_leaf"]
 
 MISSING = object()
 
@@ -60,6 +60,20 @@ def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 def flatten(nested: Mapping[str, Any]) -> dict[str, Any]:
     """Return every leaf under its dotted key; an empty section counts as a leaf."""
     return {key: value for name, child in nested.items() for key, value in _leaves(str(name), child)}
+
+
+def is_deeper(value: Any, most: int) -> bool:
+    """Say whether plain data has more than so many levels; those below are not looked at."""
+    level, deep = [value], 0
+    while level and deep <= most:
+        deep += 1
+        level = [
+            child
+            for one in level
+            if isinstance(one, Mapping | list)
+            for child in (one.values() if isinstance(one, Mapping) else one)
+        ]
+    return deep > most
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

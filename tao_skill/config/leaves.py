@@ -26,6 +26,7 @@ class Leaf:
     maximum: float | None
     above: float | None
     nullable: bool
+    is_text: bool
     facts: dict[str, Any]
 
     @property
@@ -77,6 +78,7 @@ def _leaf(key: str, node: Mapping[str, Any], conditions: Sequence[Mapping[str, A
         maximum=_finite(value.get("maximum")),
         above=_finite(value.get("exclusiveMinimum")),
         nullable=len(branches) > 1,
+        is_text={branch.get("type") for branch in branches} - {"null"} == {"string"},
         facts=facts | ({_EFFECT: [*conditions, *node.get(_EFFECT, ())]} if conditions or _EFFECT in node else {}),
     )
 

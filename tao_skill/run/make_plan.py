@@ -82,7 +82,8 @@ def make_plan(
     """
     form = read_form(skill, request.action)
     shorthands = skill.shorthands(request.action, flatten(form.template).keys())
-    given = read_overrides(request.overrides, shorthands, request.data_root)
+    texts = {leaf.key for leaf in schema_leaves(form.schema) if leaf.is_text}
+    given = read_overrides(request.overrides, shorthands, request.data_root, text_keys=texts)
     policy = resolve_policy(request.automl_policy, given.automl_policy, request.request)
     dispatch = choose_dispatch(request.action, policy, skill.info.automl_enabled, form.trouble)
     parent = find_parent(store, request.parent_job_id, request.force_parent) if request.parent_job_id else None

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tao_skill.config.keys import flatten
+from tao_skill.config.folders import at_home
 from tao_skill.config.placeholder import is_placeholder
-from tao_skill.config.secrets import is_secret, masked_text, masked_value, mentions_secret
-from tao_skill.config.yaml_text import load_yaml
+from tao_skill.config.secrets import masked_text
 from tao_skill.errors import Problem, SpecError
+from tao_skill.run.override_text import (
+    DATA_ROOT_NAME,
+    POLICY_KEY,
+    UnreadableError,
+    flat_overrides,
+    from_file,
+    pairs_of,
+    refuse_depth,
+)
 from tao_skill.storage.locate import without_slash
 
 __all__ = ["POLICY_KEY", "Overrides", "flat_overrides", "read_document", "read_overrides", "read_search_settings"]
 
-POLICY_KEY = "automl_policy"
-_FORMS = 'KEY=VALUE, a JSON object such as {"train.num_epochs": 30}, or @file.yaml'
-_DATA_ROOT_NAME = "{S3_TRAIN}"
 _RANGES = "custom_param_ranges"
 # So begins what is meant for the search among overrides; other settings of it may be keys of a skill as well.
 _SETTINGS = ("automl_", _RANGES)
@@ -37,28 +41,34 @@ class Overrides:
     automl: dict[str, Any] = field(default_factory=dict)
 
 
-class _UnreadableError(Exception):
-    """Carry what was expected of one text."""
-
-
 def read_overrides(
-    texts: Sequence[str | Mapping[str, Any]], shorthands: Mapping[str, str] | None = None, data_root: str | None = None
+    texts: Sequence[str | Mapping[str, Any]],
+    shorthands: Mapping[str, str] | None = None,
+    data_root: str | None = None,
+    *,
+    text_keys: Collection[str] = (),
 ) -> Overrides:
     """Read override texts in order; of two for the same key the last wins.
 
     ``{S3_TRAIN}`` at the start of a value stands for the data root, as in the skill's text. Placeholders (``???``,
-    ``<…>``, ``{S3_TRAIN}`` without a data root) count as not given; ``KEY=`` sets an empty text.
+    ``<…>``, ``{S3_TRAIN}`` without a data root) count as not given; ``KEY=`` sets an empty text. What stands behind
+    ``KEY=`` for one of ``text_keys`` stays as it was written: ``0123`` is a name there, and no number.
 
     Raises:
         SpecError: texts that can't be read, all of them.
     """
+    short = dict(shorthands or {})
+
+    def is_text(key: str) -> bool:
+        return short.get(key, key) in text_keys
+
     pairs: list[tuple[str, Any]] = []
     problems: list[Problem] = []
     for text in texts:
         try:
-            pairs += _pairs(text.strip()) if isinstance(text, str) else flat_overrides(text).items()
-        except _UnreadableError as wrong:
-            problems.append(Problem("--overrides", masked_text(str(text)), str(wrong)))
+            pairs += _pairs(text, is_text)
+        except UnreadableError as wrong:
+            problems.append(Problem("--overrides", _shown(text), str(wrong)))
     problems += [
         Problem("--overrides", masked_text(key), "a dotted key, such as train.num_epochs") for key in _bad_keys(pairs)
     ]
@@ -66,7 +76,7 @@ def read_overrides(
         raise SpecError(
             "Some overrides can't be read.", problems=problems, next_step="python -m tao_skill template train"
         )
-    return _collect(pairs, dict(shorthands or {}), data_root)
+    return _collect(pairs, short, data_root)
 
 
 def read_search_settings(texts: Sequence[str | Mapping[str, Any]]) -> dict[str, Any]:
@@ -79,18 +89,13 @@ def read_search_settings(texts: Sequence[str | Mapping[str, Any]]) -> dict[str, 
     problems: list[Problem] = []
     for text in texts:
         try:
-            for key, value in _pairs(text.strip()) if isinstance(text, str) else flat_overrides(text).items():
+            for key, value in _pairs(text):
                 _put_setting(search, key, value)
-        except _UnreadableError as wrong:
-            problems.append(Problem("--automl", masked_text(str(text)), str(wrong)))
+        except UnreadableError as wrong:
+            problems.append(Problem("--automl", _shown(text), str(wrong)))
     if problems:
         raise SpecError("Some settings of the search can't be read.", problems=problems)
     return search
-
-
-def flat_overrides(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the leaves of a mapping whose keys are dotted, nested, or both; a secret comes as `***`."""
-    return {key: masked_value(key, value) for key, value in flatten(document).items() if value != {}}
 
 
 def read_document(file: str | Path) -> Mapping[str, Any]:
@@ -100,8 +105,8 @@ def read_document(file: str | Path) -> Mapping[str, Any]:
         SpecError: it can't be read or holds no mapping.
     """
     try:
-        return _from_file(Path(file).expanduser())
-    except _UnreadableError as wrong:
+        return from_file(at_home(file))
+    except UnreadableError as wrong:
         raise SpecError(f"{file} can't be read.", problems=[Problem(str(file), "", str(wrong))]) from wrong
 
 
@@ -161,60 +166,24 @@ def _policy_word(value: Any) -> str:
 def _with_root(value: Any, data_root: str | None) -> Any:
     if isinstance(value, list):
         return [_with_root(entry, data_root) for entry in value]
-    if not isinstance(value, str) or not value.startswith(_DATA_ROOT_NAME):
+    if not isinstance(value, str) or not value.startswith(DATA_ROOT_NAME):
         return value
     if not data_root:
         return "???"
-    return without_slash(data_root) + value.removeprefix(_DATA_ROOT_NAME)
+    return without_slash(data_root) + value.removeprefix(DATA_ROOT_NAME)
 
 
-def _pairs(text: str) -> Iterator[tuple[str, Any]]:
-    if text.startswith("@"):
-        return iter(flat_overrides(_from_file(Path(text[1:]).expanduser())).items())
-    if text.startswith("{"):
-        return iter(flat_overrides(_from_object(text)).items())
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise _UnreadableError(f"{_FORMS}{'; to read a file, type @' + text if Path(text).is_file() else ''}")
-    return iter(flat_overrides({key.strip(): _scalar(key.strip(), value.strip())}).items())
+def _shown(text: str | Mapping[str, Any]) -> str:
+    return masked_text(text) if isinstance(text, str) else f"a mapping of {len(text)} keys"
 
 
-def _scalar(key: str, text: str) -> Any:
-    if text == "":
-        return ""
-    if key == POLICY_KEY or is_placeholder(text) or text.startswith(_DATA_ROOT_NAME):
-        return text
-    try:
-        return load_yaml(text, key)
-    except SpecError as error:
-        # The message quotes the text.
-        raise _UnreadableError("a YAML value" if is_secret(key) else f"a YAML value: {error.message}") from None
-
-
-def _from_file(path: Path) -> Mapping[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _UnreadableError(f"a readable YAML or JSON file; {getattr(error, 'strerror', None) or error}") from error
-    return _from_object(text)
-
-
-def _from_object(text: str) -> Mapping[str, Any]:
-    # An agent may paste the skill's own example, where paths are f"{S3_TRAIN}/…" and a comma ends the last line.
-    plain = re.sub(r'(?<=[\s:,\[{])f"', '"', text)
-    try:
-        document = json.loads(plain)
-    except ValueError:
-        try:
-            document = load_yaml(plain, "the object")
-        except SpecError as error:
-            quoted = "" if mentions_secret(text) else f": {error.message}"
-            raise _UnreadableError(f"a JSON object or YAML mapping{quoted}") from None
-    if document is None:
-        return {}
-    if not isinstance(document, Mapping):
-        raise _UnreadableError(f"a JSON object or YAML mapping, not a {type(document).__name__}")
-    return {str(key): value for key, value in document.items()}
+def _pairs(
+    text: str | Mapping[str, Any], is_text: Callable[[str], bool] = lambda _key: False
+) -> Iterable[tuple[str, Any]]:
+    if isinstance(text, str):
+        return pairs_of(text.strip(), is_text)
+    refuse_depth(text)
+    return flat_overrides(text).items()
 
 
 def _bad_keys(pairs: list[tuple[str, Any]]) -> list[str]:

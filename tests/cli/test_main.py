@@ -146,3 +146,20 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
             main(words)
         assert caught.value.code == 0
     assert "tao-skill 0." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("more", [["--json"], []])
+def test_words_that_are_no_text_are_refused(more: list[str]) -> None:
+    words = [b"run", b"train", b"--overrides", b"dataset.train_dataset=/data/\xff", *(word.encode() for word in more)]
+    done = subprocess.run([sys.executable, "-m", "tao_skill", *words], capture_output=True, check=False, cwd=CHECKOUT)
+    assert done.returncode == 2, done
+    assert b"UTF-8" in done.stdout + done.stderr
+    if more:
+        assert json.loads(done.stdout)["error"]["problems"][0]["value"].endswith("/data/\udcff")
+
+
+def test_a_terminal_that_lacks_letters_gets_an_answer() -> None:
+    env = os.environ | {"PYTHONIOENCODING": "ascii"}
+    words = [sys.executable, "-m", "tao_skill", "run", "trän", "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=CHECKOUT, env=env)
+    assert json.loads(done.stdout)["error"]["problems"][0]["value"] == "trän"

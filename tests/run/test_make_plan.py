@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from tao_skill.bank.skill import Skill, find_skill
 from tao_skill.config.keys import flatten
-from tao_skill.errors import JobError, SpecError, UsageError
+from tao_skill.errors import JobError, SpecError, StorageError, UsageError
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
@@ -22,6 +22,7 @@ from tao_skill.run.dispatch import NOT_RUNNABLE
 from tao_skill.run.make_plan import plan_run
 from tao_skill.run.plan import RunPlan
 from tao_skill.run.request import RunRequest
+from tao_skill.run.runner import run
 
 MODEL = {"backbone": "resnet_50", "timm_name": "", "input_width": 96, "input_height": 96, "feat_dim": 64}
 
@@ -410,3 +411,44 @@ def test_two_jobs_do_not_write_into_one_folder(tmp_path: Path, data_root: Path) 
             continue
         store.update(job.job_id, status=JobStatus.ERROR)
         plan(tmp_path, "train", *words, data_root=str(data_root))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("~nobody-here/x", "nobody's home"),
+        (f"/tmp/{'x' * 300}/y", "File name too long"),
+        (f"/{'x' * 300}.tar.gz", "File name too long"),
+        (f"file:///{'x' * 300}/y", "File name too long"),
+    ],
+)
+@pytest.mark.parametrize("key", ["dataset.train_dataset", "model.pretrained_model_path"])
+@pytest.mark.usefixtures("skill")
+def test_paths_that_can_not_be_looked_at_are_problems(
+    tmp_path: Path, data_root: Path, key: str, text: str, says: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        plan(tmp_path, "train", "automl_policy=off", f"{key}={text}", data_root=str(data_root))
+    assert [problem.key for problem in caught.value.problems] == [key]
+    assert says in caught.value.problems[0].expected
+
+
+@pytest.mark.usefixtures("skill")
+def test_a_malformed_link_is_planned_and_refused_when_it_is_followed(tmp_path: Path, data_root: Path) -> None:
+    asked = RunRequest(
+        action="train", overrides=["automl_policy=off", "dataset.train_dataset=http://[bad/x.tar.gz?sig=topsecret"],
+        data_root=str(data_root), results_root=str(tmp_path / "results"),
+    )  # fmt: skip
+    assert plan_run(asked).inputs["dataset.train_dataset"] == ["http://[bad/x.tar.gz?sig=topsecret"]
+    with pytest.raises(StorageError) as caught:
+        run(asked)
+    (problem,) = caught.value.problems
+    assert (problem.key, problem.value) == ("dataset.train_dataset", "http://[bad/x.tar.gz?hidden")
+
+
+@pytest.mark.usefixtures("skill")
+def test_names_are_taken_as_they_are_written(tmp_path: Path, data_root: Path) -> None:
+    made = plan(
+        tmp_path, "train", "automl_policy=off", "wandb.name=2024-01-01", "wandb.project=on", data_root=str(data_root)
+    )
+    assert (made.spec["wandb"]["name"], made.spec["wandb"]["project"]) == ("2024-01-01", "on")

@@ -171,3 +171,67 @@ def test_a_setting_that_has_parts_is_none() -> None:
         read_settings(read_search_settings(["automl_seed=3", "automl_seed.x=1"]))
     (problem,) = caught.value.problems
     assert (problem.key, problem.expected) == ("automl_seed.x", "no such setting; the nearest is automl_seed")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["/data/my #1 set", "exp #3", "2024-01-01", "2024-13-45", "0123", "12:30", "on", "5", "1e3", "a: b: c", "[x"],
+)
+def test_texts_stay_as_they_were_written(text: str) -> None:
+    given = read_overrides([f"wandb.name={text}"], {}, text_keys={"wandb.name"})
+    assert given.values == {"wandb.name": text}
+    short = read_overrides([f"name={text}"], {"name": "wandb.name"}, text_keys={"wandb.name"})
+    assert short.values == given.values
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("'0123'", "0123"), ('"a # b"', "a # b"), ("[a, b]", ["a", "b"]), ("null", None), ("", "")]
+)
+def test_quotes_lists_and_null_mean_the_same_for_texts(text: str, value: Any) -> None:
+    assert read_overrides([f"a.b={text}"], text_keys={"a.b"}).values == {"a.b": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("/data/my #1 set", "/data/my #1 set"), ("2024-13-45", "2024-13-45"), ("0123", "0123"), ("12:30", "12:30")],
+)
+def test_what_is_no_number_is_none(text: str, value: Any) -> None:
+    assert read_overrides([f"a.b={text}"]).values == {"a.b": value}
+
+
+def test_an_f_before_a_quote_is_part_of_the_text(tmp_path: Path) -> None:
+    assert read_overrides(['{"model_name": "plan f"}']).values == {"model_name": "plan f"}
+    (tmp_path / "a.yaml").write_text('name: "plan f"\nother: [f"x", "y f"]\n')
+    given = read_overrides([f"@{tmp_path}/a.yaml", "{'quoted': \"plan f\"}"])
+    assert given.values == {"name": "plan f", "other": ['f"x"', "y f"], "quoted": "plan f"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 300,
+        "a.b=" + "7" * 5000,
+        "a.b=" + "[" * 5000,
+        "a.b=" + "[" * 100 + "]" * 100,
+        '{"a": ' * 3000 + "1" + "}" * 3000,
+        '{"a": ' * 30 + "1" + "}" * 30,
+        "@loop.yaml",
+        "@" + "x" * 300,
+        "@~nobody-here/x.yaml",
+        "a.b=!!timestamp 2024-13-45",
+    ],
+)
+def test_what_no_parser_can_take_is_a_problem(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop.yaml").write_text("a: &a {b: *a}\n")
+    with pytest.raises(SpecError) as caught:
+        read_overrides([text, "no_equals"])
+    assert len(caught.value.problems) == 2
+
+
+def test_settings_that_are_too_deep_are_a_problem() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(2000):
+        deep = {"a": deep}
+    with pytest.raises(SpecError, match="can't be read"):
+        read_overrides([deep])

@@ -154,10 +154,14 @@ def _existing_folder(root: str | Path | None, key: str, expected: str) -> tuple[
     if root is None or not is_given(str(root)):
         return None, [Problem(key, None if root is None else str(root), f"the path of {expected}")]
     folder = Path(root)
+    try:
+        folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None, [Problem(key, str(root), f"{expected}; nothing exists there")]
+    except OSError as error:  # a name that is too long, or a folder that may not be entered
+        return None, [Problem(key, str(root), f"{expected}; {error.strerror}")]
     if folder.is_dir():
         return folder, []
-    if not folder.exists():
-        return None, [Problem(key, str(root), f"{expected}; nothing exists there")]
     hint = "; extract the archive first: tar -xf" if folder.name.lower().endswith(_ARCHIVES) else ""
     return None, [Problem(key, str(root), f"{expected}; this is a file{hint}")]
 
