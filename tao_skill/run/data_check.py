@@ -99,7 +99,9 @@ def _below_root(skill: Skill, root: str, action: Action | None) -> tuple[list[_S
     found: list[_Source] = []
     notes: list[str] = []
     for one in actions:
-        filled, _ = fill_data_sources(skill.data_source_rows(one), root, {})
+        filled, problems = fill_data_sources(skill.data_source_rows(one), root, {})
+        if problems:
+            raise UsageError("There is no data below this root.", problems=problems)
         names = {key: "train" if _ROLES[key] == "train" else f"{one} {_ROLES[key]}" for key in filled if key in _ROLES}
         places = {name: [str(filled[key])] for key, name in names.items()}
         trouble, _ = find_trouble(places, None, write=False)

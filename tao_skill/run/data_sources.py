@@ -8,7 +8,7 @@ from typing import Any
 from tao_skill.bank.tables import DataSourceRow
 from tao_skill.config.placeholder import is_given
 from tao_skill.errors import Problem
-from tao_skill.storage.locate import without_slash
+from tao_skill.storage.locate import has_query, redact, without_slash
 
 __all__ = ["fill_data_sources"]
 
@@ -25,12 +25,15 @@ def fill_data_sources(
 
     ``rows`` are those of one action. An empty value or a placeholder leaves a key open. Keys in ``optional`` are
     filled where a root is given, and not missed where none is. Every other key without a value and without a root to
-    find it under is a problem that names the path expected. Keys in ``unread`` stay open: the other settings leave
-    nothing that would read them.
+    find it under is a problem that names the path expected, and so is a root that is one file's link. Keys in
+    ``unread`` stay open: the other settings leave nothing that would read them.
     """
     root = data_root if is_given(data_root) else None
     filled: dict[str, Any] = {}
     missing: list[Problem] = []
+    if root is not None and has_query(root):
+        expected = "a folder's path or URI: a signed link leads to one file; set the keys, each to a link of its own"
+        missing.append(Problem("--data-root", redact(root), expected))
     for row in rows:
         for key, file in _files(row).items():
             if _is_said(key, explicit) or not file or key in unread:

@@ -30,10 +30,10 @@ from tao_skill.run.overrides import Overrides, flat_overrides, read_overrides, r
 from tao_skill.run.own_folder import refuse_shared_folder
 from tao_skill.run.parent_job import find_parent
 from tao_skill.run.plan import RunPlan
+from tao_skill.run.plan_warnings import idle_options, left_here, not_looked_at
 from tao_skill.run.policy import resolve_policy
 from tao_skill.run.preflight import look_around
 from tao_skill.run.remote_checkpoints import record_beside
-from tao_skill.run.remote_jobs import MirroredJobStore
 from tao_skill.run.request import RunRequest, parse_parent_checkpoint
 from tao_skill.run.results_root import open_store
 from tao_skill.run.spec import CHECKPOINT, DATA_SOURCE, TEMPLATE, Assembled, Layer, assemble
@@ -103,7 +103,8 @@ def make_plan(
     paths = find_inputs(assembled.spec, [*facts.inputs, *output_keys(request.action, facts.outputs)])
     spec = absolute_inputs(assembled.spec, paths)
     results_dir = str(spec.get("results_dir") or results_dir)
-    refuse_shared_folder(store, job_id, action_folder(request.action, spec, results_dir))
+    works_in = action_folder(request.action, spec, results_dir)
+    refuse_shared_folder(store, job_id, works_in)
     inputs = find_inputs(spec, facts.inputs)
     gpus = get_leaf(spec, f"{request.action}.num_gpus", 1)
     prepared = _search(request, skill, form, given, spec) if dispatch.target == AUTOML else None
@@ -114,9 +115,11 @@ def make_plan(
     warnings = [dispatch.warning or form.trouble, *(one.warning for one in fields), *assembled.warnings]
     warnings += prepared.warnings if prepared is not None else []
     if job_id is None:
-        warnings.append(_not_looked_at(inputs, store))
+        warnings.append(not_looked_at(inputs, store))
     if dispatch.target != AUTOML:
         warnings += _idle_settings(request, given, dispatch.reason)
+    warnings += idle_options(request, skill, given)
+    warnings += left_here(spec, facts.outputs, [store.folder(job_id or NO_JOB), works_in], store)
     return RunPlan(
         action=request.action,
         skill=skill.name,
@@ -138,15 +141,6 @@ def make_plan(
         search=None if prepared is None else prepared.document(),
         preflight=look_around(store.root, gpus, training=request.action == "train"),
     )
-
-
-def _not_looked_at(inputs: Mapping[str, Sequence[str]], store: JobStore) -> str:
-    """Say what of a dry run lies on servers: it opens no connection to look."""
-    remote = [key for key, uris in inputs.items() if any(is_remote(uri) for uri in uris)]
-    remote += ["--results-root"] if isinstance(store, MirroredJobStore) else []
-    if not remote:
-        return ""
-    return f"Not looked at in a dry run, since on a server: {', '.join(remote)}. The run looks before anything moves."
 
 
 def _fill(

@@ -33,12 +33,16 @@ _KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*")
 
 @dataclass(frozen=True)
 class Overrides:
-    """What was given: leaves by dotted key, each with `override` or `shorthand` as its source."""
+    """What was given: leaves by dotted key, each with `override` or `shorthand` as its source.
+
+    ``named_root`` says that a value has the data root in it.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     automl_policy: str | None = None
     automl: dict[str, Any] = field(default_factory=dict)
+    named_root: bool = False
 
 
 def read_overrides(
@@ -130,7 +134,8 @@ def _collect(pairs: list[tuple[str, Any]], shorthands: dict[str, str], data_root
             del values[older]
         values[full] = value
         sources[full] = "shorthand" if key in shorthands else "override"
-    return Overrides(values, {key: sources[key] for key in values}, policy, search)
+    named_root = any(isinstance(raw, str) and raw.startswith(DATA_ROOT_NAME) for _, raw in pairs)
+    return Overrides(values, {key: sources[key] for key in values}, policy, search, named_root)
 
 
 def _put_setting(search: dict[str, Any], key: str, value: Any) -> None:

@@ -2,9 +2,8 @@
 
 import functools
 import hashlib
-from urllib.parse import urlsplit
 
-from tao_skill.storage.locate import is_remote, local_path, redact, scheme_of
+from tao_skill.storage.locate import has_query, is_remote, local_path, redact
 from tao_skill.storage.objects import ObjectFacts, ObjectStore
 from tao_skill.storage.small import patiently
 
@@ -24,8 +23,7 @@ def find_companions(store: ObjectStore, uri: str, facts: ObjectFacts) -> list[Ob
 
     A signed link is good for one object alone, so nothing is asked for beside one.
     """
-    signed = scheme_of(uri) in ("http", "https") and bool(urlsplit(uri).query)
-    if not is_remote(uri) or signed:
+    if not is_remote(uri) or has_query(uri):
         return []
     added = next((names for ending, names in _ADDED.items() if facts.name.lower().endswith(ending)), ())
     found = [patiently(functools.partial(store.find, f"{uri}{name}")) for name in added]

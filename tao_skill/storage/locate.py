@@ -92,6 +92,11 @@ def without_slash(uri: str) -> str:
     return f"{scheme}{mark}{rest.rstrip('/')}"
 
 
+def has_query(uri: str) -> bool:
+    """Say whether a link says more than where something is, as signed ones do; in s3 URIs that belongs to the name."""
+    return scheme_of(uri) in ("http", "https") and bool(_parts(uri.partition("://")[2])[1])
+
+
 def redact(uri: str) -> str:
     """Return ``uri`` with `hidden` for what may be secret: a query (signatures, tokens), a user and a password."""
     scheme = scheme_of(uri)

@@ -452,3 +452,41 @@ def test_names_are_taken_as_they_are_written(tmp_path: Path, data_root: Path) ->
         tmp_path, "train", "automl_policy=off", "wandb.name=2024-01-01", "wandb.project=on", data_root=str(data_root)
     )
     assert (made.spec["wandb"]["name"], made.spec["wandb"]["project"]) == ("2024-01-01", "on")
+
+
+@pytest.mark.usefixtures("skill")
+def test_options_that_do_nothing_are_named(tmp_path: Path, data_root: Path) -> None:
+    job = finished(tmp_path)
+    words = ("train", "automl_policy=off")
+    warnings = plan(tmp_path, *words, data_root=str(data_root), parent_checkpoint="latest", force_parent=True).warnings
+    assert "--parent-checkpoint does nothing without --parent-job-id." in warnings
+    assert "--force-parent does nothing without --parent-job-id." in warnings
+    made = plan(tmp_path, "export", data_root=str(data_root), parent_job_id=job, parent_checkpoint="latest")
+    assert [one for one in made.warnings if "does nothing" in one] == [
+        "--data-root does nothing: export has no data sources below one."
+    ]
+    named = f"export.sample_images={{S3_TRAIN}}/{next(data_root.rglob('known_classes')).relative_to(data_root)}"
+    made = plan(tmp_path, "export", named, data_root=str(data_root), parent_job_id=job)
+    assert not [one for one in made.warnings if "does nothing" in one]
+
+
+@pytest.mark.usefixtures("skill")
+def test_a_signed_link_is_no_data_root(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        plan(tmp_path, "train", "automl_policy=off", "train.num_epoch=3", data_root="https://h/d?sig=topsecret")
+    said = {problem.key: problem for problem in caught.value.problems}
+    assert set(said) == {"--data-root", "train.num_epoch"}
+    assert said["--data-root"].value == "https://h/d?hidden"
+
+
+@pytest.mark.usefixtures("skill")
+def test_files_that_stay_on_this_machine_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAO_SKILL_STATE", str(tmp_path / "state"))
+    words = ("export", f"export.checkpoint={weights(tmp_path)}")
+    warnings = plan(
+        tmp_path, *words, f"export.onnx_file={tmp_path}/m.onnx", results_root="s3://bucket/results"
+    ).warnings
+    assert any(one.startswith("export.onnx_file lies outside") and "s3://bucket/results" in one for one in warnings)
+    for more in ([], [f"results_dir={tmp_path}/out"], [f"export.results_dir={tmp_path}/out"]):
+        warnings = plan(tmp_path, *words, *more, results_root="s3://bucket/results").warnings
+        assert not any("lies outside" in one for one in warnings)
