@@ -34,6 +34,10 @@ _FIXED = {"job_id", "schema_version", "created_at", "updated_at", "transitions",
 _LOCK_SECONDS = 30.0
 
 
+class _UnwritableError(JobError):
+    """The results root can't be written."""
+
+
 class JobStore:
     """Create, read and change the records below ``root``; safe with several processes and with kill -9."""
 
@@ -144,9 +148,15 @@ class JobStore:
     def reconcile(self, record: JobRecord) -> JobRecord:
         """Return the record as it should be: a job that nobody works on any more is marked so, and why.
 
-        The processes are known by id and start, so an id that another process got means nothing.
+        The processes are known by id and start, so an id that another process got means nothing. Where the record
+        can't be written, on a full disk or one that may only be read, it stays as it is.
         """
-        return record if verdict(record) is None else self._change(record.job_id, _ending)
+        if verdict(record) is None:
+            return record
+        try:
+            return self._change(record.job_id, _ending)
+        except _UnwritableError:
+            return self.judge(record)
 
     def list(self) -> Sequence[JobRecord]:
         """Return all jobs, oldest first; one whose record can't be read comes as UNKNOWN and says why."""
@@ -229,7 +239,7 @@ class JobStore:
             ) from error
 
     def _unwritable(self, error: OSError) -> JobError:
-        return JobError(
+        return _UnwritableError(
             f"The results root {self.root} can't be written: {error.strerror or error}.",
             problems=[Problem("results_root", str(self.root), "a folder that can be written, with space left")],
             next_step="give another one with --results-root",

@@ -10,7 +10,7 @@ from tao_skill.cli.main import main
 from tao_skill.errors import JobError
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.record import JobRecord, JobStatus
-from tao_skill.jobs.store import JobStore
+from tao_skill.jobs.store import LOCK_FILE, JobStore
 
 GONE = {"runner_pid": 2**22 + 1, "runner_start_time": "never", "pid": 2**22 + 2, "process_start_time": "never"}
 
@@ -107,3 +107,17 @@ def test_a_job_of_another_machine_is_canceled_there(store: JobStore, capsys: pyt
     store.update("job-a", **GONE)
     assert main(["jobs", "cancel", "job-a", "--host-gone", "--json"]) == 0
     assert store.load("job-a").status is JobStatus.CANCELED
+
+
+def test_what_can_not_be_written_down_is_still_told(store: JobStore, capsys: pytest.CaptureFixture[str]) -> None:
+    add(store, "job-a", JobStatus.RUNNING)
+    add(store, "job-b")
+    store.update("job-a", **GONE)
+    # A lock that can't be had stands for a disk that is full or may only be read: root may write everywhere.
+    (store.folder("job-a") / LOCK_FILE).unlink(missing_ok=True)
+    (store.folder("job-a") / LOCK_FILE).mkdir()
+    assert main(["jobs", "list", "--json"]) == 0
+    assert [job["status"] for job in json.loads(capsys.readouterr().out)["jobs"]] == ["ERROR", "COMPLETE"]
+    assert main(["jobs", "show", "job-a", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "job_error"
+    assert store.load("job-a").status is JobStatus.RUNNING
