@@ -73,13 +73,15 @@ def _orphaned(record: JobRecord) -> dict[str, Any] | None:
 
 
 def _failed(record: JobRecord, folder: Path, reason: str) -> dict[str, Any]:
-    resume = f"python -m tao_skill jobs resume {record.job_id}"
-    resumable = record.pid is not None and record.action == "train"
+    verb = "resume" if record.action == "train" else "logs"
+    next_step = f"python -m tao_skill jobs {verb} {record.job_id}"
+    if record.pid is None:  # nothing was done; and a job that is no search yet must not go on as a plain training
+        next_step = f"the same command again: python -m tao_skill run {record.action}"
     message = f"Job {record.job_id} broke off: {reason}."
     return {
         "status": JobStatus.ERROR,
         "reason": reason,
-        "error": RecordedError(code="job_error", message=message, next_step=resume if resumable else ""),
+        "error": RecordedError(code="job_error", message=message, next_step=next_step),
         "log_tail": read_tail(folder / LOG_FILE),
     }
 

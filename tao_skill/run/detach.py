@@ -15,6 +15,8 @@ import select
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 from typing import IO, Any
 
 from tao_skill.config.secrets import masked_as_given
@@ -45,6 +47,7 @@ REQUEST_FILE = "request.json"
 CLAIMED = "claimed"
 _CLAIM = ".claim-"
 _BEGIN_SECONDS = 120.0
+_WRITING_SECONDS = 2.0
 
 
 def job_id_of(key: str) -> str:
@@ -67,9 +70,9 @@ def keep_request(store: JobStore, job_id: str, request: RunRequest) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
         draft.write_text(text, encoding="utf-8")
         try:
-            os.link(draft, folder / REQUEST_FILE)
+            _put_once(draft, folder / REQUEST_FILE)
         except FileExistsError:
-            _compare(json.loads((folder / REQUEST_FILE).read_text(encoding="utf-8")), asked)
+            _compare(_kept(folder / REQUEST_FILE), asked)
             return False
         finally:
             draft.unlink(missing_ok=True)
@@ -165,6 +168,34 @@ def stop_runner(store: JobStore, job_id: str, grace: float) -> None:
 def _without_secrets(asked: dict[str, Any]) -> dict[str, Any]:
     """Mask the secrets in the settings of a request; one that asks for another secret asks for the same job."""
     return asked | {name: masked_as_given(asked[name]) for name in ("overrides", "automl")}
+
+
+def _put_once(draft: Path, file: Path) -> None:
+    """Put a file in its place, whole, where none is; FileExistsError where one is."""
+    try:
+        os.link(draft, file)
+    except FileExistsError:
+        raise
+    except OSError:  # file systems without links: whoever reads it meanwhile waits until it is whole
+        with file.open("x", encoding="utf-8") as made:
+            made.write(draft.read_text(encoding="utf-8"))
+
+
+def _kept(file: Path) -> dict[str, Any]:
+    """Return the request that was kept; another process may still write it."""
+    end = time.monotonic() + _WRITING_SECONDS
+    while True:
+        try:
+            kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            return kept
+        except ValueError as error:
+            if time.monotonic() > end:
+                raise JobError(
+                    f"{file} can't be read: {error}.",
+                    problems=[Problem(str(file), str(error), "the request of a job, as it was kept")],
+                    next_step="ask again with another key",
+                ) from error
+            time.sleep(0.05)
 
 
 def _compare(kept: dict[str, Any], asked: dict[str, Any]) -> None:

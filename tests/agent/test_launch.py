@@ -1,5 +1,6 @@
 """A job is started once for each key: by repeated calls, by calls at the same time, and after crashes."""
 
+import errno
 import json
 import os
 import signal
@@ -205,3 +206,21 @@ def test_an_encryption_key_is_written_nowhere(desk: Desk, folder: Path) -> None:
     assert kept["overrides"] == [overrides | {"encryption_key": "***"}]
     for path in (folder / "results").rglob("*"):
         assert path.is_dir() or b"topsecret" not in path.read_bytes()
+
+
+def test_a_request_is_kept_where_there_are_no_hard_links(
+    desk: Desk, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert call("run", EVALUATE | {"idempotency_key": "plain"}, desk)["started"]
+    assert not call("run", EVALUATE | {"idempotency_key": "plain"}, desk)["started"]
+    other = call_tool("run", EVALUATE | {"idempotency_key": "plain", "overrides": {}}, desk)
+    assert other.document["error"]["code"] == "key_conflict"
+    wait_for_end(job_id_of("plain"), desk)
+    monkeypatch.setattr("tao_skill.run.detach._WRITING_SECONDS", 0.1)
+    (folder / "results" / job_id_of("plain") / "request.json").write_text('{"action": ')
+    half = call_tool("run", EVALUATE | {"idempotency_key": "plain"}, desk)
+    assert half.document["error"]["code"] == "job_error"

@@ -164,3 +164,14 @@ def test_kill_9_of_a_real_runner_and_then_of_its_action(store: JobStore) -> None
         time.sleep(0.01)
     marked = store.reconcile(orphan)
     assert (marked.status, marked.log_tail) == (JobStatus.ERROR, ["hi"])
+
+
+@pytest.mark.parametrize(("action", "verb"), [("train", "jobs resume job"), ("evaluate", "jobs logs job")])
+def test_what_to_do_about_a_job_that_broke_off(store: JobStore, action: str, verb: str) -> None:
+    store.create(JobRecord(job_id="job", skill="s", action=action, results_dir=str(store.folder("job")), **GONE))
+    waiting = store.judge(store.load("job"))
+    assert waiting.error is not None
+    assert waiting.error.next_step == f"the same command again: python -m tao_skill run {action}"
+    marked = store.judge(store.update("job", status="RUNNING", pid=2**30 + 1, process_start_time="boot:2"))
+    assert marked.error is not None
+    assert marked.error.next_step == f"python -m tao_skill {verb}"
