@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tao_skill.config.folders import at_home
+from tao_skill.config.folders import at_home, trouble_with_path
 from tao_skill.errors import InternalError, JobError, Problem
 from tao_skill.jobs.files import write_atomically
 from tao_skill.jobs.reconcile import is_runner, verdict
@@ -164,7 +164,7 @@ class JobStore:
         return sorted(records, key=lambda record: (record.created_at, record.job_id))
 
     def _ids(self) -> Sequence[str]:
-        if not self.root.is_dir():
+        if trouble_with_path(self.root) or not self.root.is_dir():
             return []
         return sorted(
             path.parent.name for path in self.root.glob(f"*/{RECORD_FILE}") if _ID.fullmatch(path.parent.name)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from tao_skill.config.folders import trouble_with_path
 from tao_skill.errors import Problem, StorageError
 from tao_skill.storage.locate import is_remote, local_path, name_of, redact
 
@@ -31,7 +32,7 @@ def stem(uri: str) -> str:
 
 def refuse_other_archives(uri: str) -> None:
     """Raise StorageError for archives that nothing here can read, unless it is a folder of that name."""
-    if not name_of(uri).lower().endswith(OTHER_ARCHIVES) or (not is_remote(uri) and not local_path(uri).is_file()):
+    if not name_of(uri).lower().endswith(OTHER_ARCHIVES) or (not is_remote(uri) and not _is_file(local_path(uri))):
         return
     shown = redact(uri)
     raise StorageError(
@@ -39,3 +40,7 @@ def refuse_other_archives(uri: str) -> None:
         problems=[Problem(shown, name_of(uri), "a folder, or a .tar, .tar.gz, .tgz or .zip archive")],
         next_step=f"extract {shown} yourself and give the folder",
     )
+
+
+def _is_file(path: Path) -> bool:
+    return not trouble_with_path(path) and path.is_file()

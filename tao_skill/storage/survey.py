@@ -4,6 +4,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tao_skill.config.folders import trouble_with_path
 from tao_skill.storage.archive_names import is_archive, refuse_other_archives
 from tao_skill.storage.backends import store_for
 from tao_skill.storage.companions import find_companions, identity_of
@@ -71,7 +72,7 @@ def check_writable(uri: str) -> None:
 
 def _survey_local(uri: str, cache: Path) -> Survey:
     store, path = store_for(uri), local_path(uri)
-    if not path.exists():
+    if trouble_with_path(path):
         raise missing(store, uri)
     facts = store.find(uri)
     if facts is None or not is_archive(uri):

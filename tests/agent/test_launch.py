@@ -224,3 +224,14 @@ def test_a_request_is_kept_where_there_are_no_hard_links(
     (folder / "results" / job_id_of("plain") / "request.json").write_text('{"action": ')
     half = call_tool("run", EVALUATE | {"idempotency_key": "plain"}, desk)
     assert half.document["error"]["code"] == "job_error"
+
+
+def test_a_record_that_names_a_folder_of_programs_is_not_gone_on_with(desk: Desk, folder: Path) -> None:
+    store = JobStore(folder / "results")
+    results = str(folder / "results" / "j")
+    skill = find_skill().name
+    store.create(JobRecord(job_id="j", skill=skill, skill_dir=str(folder), action="train", results_dir=results))
+    store.update("j", status=JobStatus.ERROR)
+    reply = call_tool("resume", {"job_id": "j"}, desk)
+    assert reply.document["error"]["code"] == "not_allowed"
+    assert [problem["key"] for problem in reply.document["error"]["problems"]] == ["skill"]

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tao_skill.cli.main import main
+from tao_skill.errors import StorageError, UsageError
 
 DEMO = "metric_learning_recognition/retail-product-checkout-dataset_classification_demo"
 
@@ -63,3 +64,16 @@ def test_torch_is_not_loaded(root: Path) -> None:
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.splitlines()[-1] == "[]"
+
+
+def test_names_that_are_too_long_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    for suffix in ("", ".tar.gz", ".7z"):
+        assert main(["data", "check", "--train", f"/tmp/{'x' * 300}{suffix}", "--json"]) == StorageError.exit_code
+        assert "xxx" in json.loads(capsys.readouterr().out)["error"]["problems"][0]["value"]
+
+
+def test_a_signed_link_is_no_data_root(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", "--data-root", "https://h/d?sig=topsecret", "--json"]) == UsageError.exit_code
+    out = capsys.readouterr().out
+    assert "https://h/d?hidden" in out
+    assert "topsecret" not in out

@@ -121,3 +121,8 @@ def test_what_can_not_be_written_down_is_still_told(store: JobStore, capsys: pyt
     assert main(["jobs", "show", "job-a", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "job_error"
     assert store.load("job-a").status is JobStatus.RUNNING
+
+
+def test_a_results_root_that_can_not_be_named_holds_no_jobs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["jobs", "list", "--results-root", "x" * 300, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["jobs"] == []
