@@ -17,7 +17,7 @@ def spec(tmp_path: Path) -> Path:
 
 
 def test_trailing_overrides_win(spec: Path, tmp_path: Path) -> None:
-    read = _read_spec(str(spec), ["export.opset_version=20", "model.feat_dim=8"])
+    read = _read_spec("export", str(spec), ["export.opset_version=20", "model.feat_dim=8"])
     assert read == {
         "results_dir": f"{tmp_path}/job",
         "export": {"checkpoint": "/c.pth", "opset_version": 20},

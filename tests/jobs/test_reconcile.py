@@ -51,13 +51,6 @@ def test_a_job_of_dead_processes_is_an_error_with_the_end_of_its_log(store: JobS
     assert store.reconcile(marked) == marked
 
 
-def test_only_training_is_to_be_resumed(store: JobStore) -> None:
-    marked = store.reconcile(running(store, action="export", **GONE))
-    assert marked.status is JobStatus.ERROR
-    assert marked.error is not None
-    assert marked.error.next_step == ""
-
-
 def test_what_the_action_said_last_is_the_reason(store: JobStore) -> None:
     record = running(store, **GONE)
     say(store, "FAILURE")
