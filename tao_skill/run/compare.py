@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tao_skill.bank.skill import find_skill
 from tao_skill.errors import NotAvailableError, SpecError
 from tao_skill.run.data_sources import fill_data_sources
 from tao_skill.run.exported_files import exported_files
 from tao_skill.run.results_root import open_store
+from tao_skill.run.skill_of_job import skill_of
 from tao_skill.run.stage import stage_all
 
 __all__ = ["compare_engines"]
@@ -40,7 +40,7 @@ def compare_engines(
     """
     record, files = exported_files(open_store(results_root), parent_job_id)
     given = {key: value for key, value in ((_REFERENCE, reference), (_QUERY, query)) if value}
-    skill = find_skill(record.skill)
+    skill = skill_of(record)
     filled, missing = fill_data_sources(skill.data_source_rows("evaluate"), data_root, given)
     if missing:
         raise SpecError(

@@ -134,7 +134,7 @@ def _collect(pairs: list[tuple[str, Any]], shorthands: dict[str, str], data_root
             del values[older]
         values[full] = value
         sources[full] = "shorthand" if key in shorthands else "override"
-    named_root = any(isinstance(raw, str) and raw.startswith(DATA_ROOT_NAME) for _, raw in pairs)
+    named_root = any(_with_root(raw, data_root) != raw for _, raw in pairs)
     return Overrides(values, {key: sources[key] for key in values}, policy, search, named_root)
 
 
