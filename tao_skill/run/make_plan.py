@@ -23,7 +23,7 @@ from tao_skill.run.checkpoint_files import read_record
 from tao_skill.run.child_settings import ChildSettings, take_from_checkpoint
 from tao_skill.run.cluster_needs import refuse_unshared
 from tao_skill.run.data_sources import fill_data_sources
-from tao_skill.run.dispatch import AUTOML, choose_dispatch
+from tao_skill.run.dispatch import AUTOML, Dispatch, choose_dispatch
 from tao_skill.run.inference_functions import Facts, Files, Resolution, resolve_fields
 from tao_skill.run.look_at_data import look_at_local_data
 from tao_skill.run.overrides import Overrides, flat_overrides, read_overrides, read_search_settings
@@ -81,9 +81,7 @@ def make_plan(
         TaoSkillError: what can't be run, with everything that is wrong.
     """
     form = read_form(skill, request.action)
-    shorthands = skill.shorthands(request.action, flatten(form.template).keys())
-    texts = {leaf.key for leaf in schema_leaves(form.schema) if leaf.is_text}
-    given = read_overrides(request.overrides, shorthands, request.data_root, text_keys=texts)
+    given = _given(request, skill, form)
     policy = resolve_policy(request.automl_policy, given.automl_policy, request.request)
     dispatch = choose_dispatch(request.action, policy, skill.info.automl_enabled, form.trouble)
     parent = find_parent(store, request.parent_job_id, request.force_parent) if request.parent_job_id else None
@@ -116,9 +114,7 @@ def make_plan(
     warnings += prepared.warnings if prepared is not None else []
     if job_id is None:
         warnings.append(not_looked_at(inputs, store))
-    if dispatch.target != AUTOML:
-        warnings += _idle_settings(request, given, dispatch.reason)
-    warnings += idle_options(request, skill, given)
+    warnings += [*_idle_settings(request, given, dispatch), *idle_options(request, skill, given)]
     warnings += left_here(spec, facts.outputs, [store.folder(job_id or NO_JOB), works_in], store)
     return RunPlan(
         action=request.action,
@@ -141,6 +137,13 @@ def make_plan(
         search=None if prepared is None else prepared.document(),
         preflight=look_around(store.root, gpus, training=request.action == "train"),
     )
+
+
+def _given(request: RunRequest, skill: Skill, form: _Form) -> Overrides:
+    """Read the overrides of a request, as the skill and the spec's own form understand them."""
+    shorthands = skill.shorthands(request.action, flatten(form.template).keys())
+    texts = {leaf.key for leaf in schema_leaves(form.schema) if leaf.is_text}
+    return read_overrides(request.overrides, shorthands, request.data_root, text_keys=texts)
 
 
 def _fill(
@@ -224,14 +227,14 @@ def _search(
     return prepare_search(skill, form.schema, spec, given.values, settings)
 
 
-def _idle_settings(request: RunRequest, given: Overrides, reason: str) -> list[str]:
+def _idle_settings(request: RunRequest, given: Overrides, dispatch: Dispatch) -> list[str]:
     """Check the settings of a search although there is none, and say that they do nothing."""
     named = [*given.automl, *read_search_settings(request.automl)]
-    if not named:
+    if not named or dispatch.target == AUTOML:
         return []
     search_settings(request, given)
     verb = "does" if len(named) == 1 else "do"
-    return [f"{', '.join(dict.fromkeys(named))} {verb} nothing in this run, which is no search: {reason}."]
+    return [f"{', '.join(dict.fromkeys(named))} {verb} nothing in this run, which is no search: {dispatch.reason}."]
 
 
 def _no_search_for_ray(reason: str) -> UsageError:
