@@ -119,22 +119,28 @@ def give_up(store: JobStore, job_id: str, error: BaseException) -> None:
         _log.warning("The record of job %s could not be brought up to date: %s", job_id, second.message)
 
 
-def _conclude(store: JobStore, record: JobRecord, folder: Path, code: int, interrupted_by: int | None) -> JobRecord:
+def _conclude(store: JobStore, record: JobRecord, folder: Path, code: int, interrupted_by: int | None) -> None:
     """Write down how the action ended."""
     fields: dict[str, Any] = {"exit_code": code}
     if code == 0:
         fields |= results_of(folder, record.warnings)
     else:
         fields["log_tail"] = read_tail(folder / LOG_FILE)
-    if store.load(record.job_id).status == JobStatus.CANCELED:  # by `jobs cancel`, from another process
-        return store.update(record.job_id, **fields)
+    try:
+        store.update(record.job_id, check=_refuse_taken, **_end_of(record, folder, code, interrupted_by), **fields)
+    except _TakenError:
+        if is_runner(store.load(record.job_id)):  # by `jobs cancel`, from another process
+            store.update(record.job_id, **fields)
+
+
+def _end_of(record: JobRecord, folder: Path, code: int, interrupted_by: int | None) -> dict[str, Any]:
+    """Return the status that an action ended with, and why."""
     if code == 0:
-        return store.update(record.job_id, status=JobStatus.COMPLETE, reason="the action ended well", **fields)
+        return {"status": JobStatus.COMPLETE, "reason": "the action ended well"}
     if interrupted_by is not None:
-        reason = f"canceled by {signal.Signals(interrupted_by).name}"
-        return store.update(record.job_id, status=JobStatus.CANCELED, reason=reason, **fields)
+        return {"status": JobStatus.CANCELED, "reason": f"canceled by {signal.Signals(interrupted_by).name}"}
     error = read_object(folder / ERROR_FILE) or _crash(record, code)
-    return store.update(record.job_id, status=JobStatus.ERROR, reason=str(error.get("message")), error=error, **fields)
+    return {"status": JobStatus.ERROR, "reason": str(error.get("message")), "error": error}
 
 
 def _crash(record: JobRecord, code: int) -> dict[str, Any]:

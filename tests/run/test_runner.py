@@ -273,12 +273,12 @@ def test_a_runner_that_is_killed_is_noticed(tmp_path: Path, data_root: Path) -> 
     assert json.loads((jobs.folder(job_id) / "job.json").read_text())["status"] == "ERROR"
 
 
-def _cancel_on_update(jobs: JobStore, job_id: str) -> None:
-    """Let `jobs cancel` come in just before the runner writes down that the action runs."""
+def _cancel_on_update(jobs: JobStore, job_id: str, status: JobStatus) -> None:
+    """Let `jobs cancel` come in just before the runner writes down a status."""
     update = jobs.update
 
     def late(job: str, **fields: Any) -> Any:
-        if fields.get("status") == JobStatus.RUNNING:
+        if fields.get("status") == status:
             JobStore(jobs.root).update(job_id, status=JobStatus.CANCELED, reason="canceled by `jobs cancel`")
         return update(job, **fields)
 
@@ -288,7 +288,7 @@ def _cancel_on_update(jobs: JobStore, job_id: str) -> None:
 def test_a_cancel_that_comes_while_the_action_starts_holds(tmp_path: Path, data_root: Path) -> None:
     broken = run(request(tmp_path, data_root), command_for=script(tmp_path, CRASH))
     jobs = store(tmp_path)
-    _cancel_on_update(jobs, broken.job_id)
+    _cancel_on_update(jobs, broken.job_id, JobStatus.RUNNING)
     ended = resume_job(jobs, broken.job_id, command_for=script(tmp_path, SLEEP))
     assert ended.status == JobStatus.CANCELED
     assert [step.to_status for step in store(tmp_path).load(broken.job_id).transitions][-2:] == ["PENDING", "CANCELED"]
@@ -324,3 +324,12 @@ def test_a_signed_link_that_never_was_here_is_named(tmp_path: Path, data_root: P
     (Path(broken.results_dir) / "train" / "spec.yaml").unlink()
     with pytest.raises(JobError, match="broke off before"):
         resume_job(jobs, broken.job_id)
+
+
+def test_a_cancel_that_comes_when_the_action_has_ended_holds(tmp_path: Path, data_root: Path) -> None:
+    broken = run(request(tmp_path, data_root), command_for=script(tmp_path, CRASH))
+    jobs = store(tmp_path)
+    _cancel_on_update(jobs, broken.job_id, JobStatus.COMPLETE)
+    ended = resume_job(jobs, broken.job_id, command_for=script(tmp_path, SUCCEED))
+    assert ended.status == JobStatus.CANCELED
+    assert store(tmp_path).load(broken.job_id).exit_code == 0
