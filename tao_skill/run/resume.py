@@ -63,17 +63,6 @@ def resume_job(
     return result_of(ended)
 
 
-def check_resumable(store: JobStore, record: JobRecord) -> None:
-    """Raise JobError for a job that is no training that broke off, or a trial: its search goes on with it."""
-    if record.action != "train":
-        raise JobError(
-            f"Job {record.job_id} is a job of {record.action}; only training can be resumed.",
-            problems=[Problem("job_id", record.job_id, "a job of train")],
-            next_step=f"python -m tao_skill run {record.action}",
-        )
-    _check_broken_off(record)
-
-
 def _check_broken_off(record: JobRecord) -> None:
     if record.status not in (JobStatus.ERROR, JobStatus.CANCELED, JobStatus.UNKNOWN):
         done = record.status == JobStatus.COMPLETE
@@ -85,9 +74,6 @@ def _check_broken_off(record: JobRecord) -> None:
             if done
             else f"wait for it, or end it: python -m tao_skill jobs cancel {record.job_id}",
         )
-    search = search_of(store, record)
-    if search is not None:
-        raise _trials_end(search, record)
 
 
 def _trials_end(search: JobRecord, record: JobRecord) -> JobError:
@@ -100,6 +86,20 @@ def _trials_end(search: JobRecord, record: JobRecord) -> JobError:
         problems=[Problem("job_id", record.job_id, f"the job of its search, {search.job_id}, or no trial")],
         next_step=f"python -m tao_skill {step}",
     )
+
+
+def check_resumable(store: JobStore, record: JobRecord) -> None:
+    """Raise JobError for a job that is no training that broke off, or a trial: its search goes on with it."""
+    if record.action != "train":
+        raise JobError(
+            f"Job {record.job_id} is a job of {record.action}; only training can be resumed.",
+            problems=[Problem("job_id", record.job_id, "a job of train")],
+            next_step=f"python -m tao_skill run {record.action}",
+        )
+    _check_broken_off(record)
+    search = search_of(store, record)
+    if search is not None:
+        raise _trials_end(search, record)
 
 
 def _newest_checkpoint(skill: Skill, record: JobRecord) -> Resolution:
