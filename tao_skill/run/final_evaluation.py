@@ -11,8 +11,9 @@ from tao_skill.errors import TaoSkillError
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.launch_action import launch_action, make_ready
-from tao_skill.run.redaction import is_redacted, redacted
+from tao_skill.run.redaction import redacted
 from tao_skill.run.request import RunRequest
+from tao_skill.storage.locate import is_redacted
 
 __all__ = ["evaluate_winner", "lacks_evaluation"]
 
