@@ -183,4 +183,4 @@ def test_whatever_keeps_a_winner_from_being_measured_the_search_is_complete(
     assert result.status == JobStatus.COMPLETE
     assert result.search is not None
     final = result.search["final_evaluation"]
-    assert final == {"status": "skipped", "reason": "OSError: https://127.0.0.1:9/data is away"}
+    assert final == {"status": "skipped", "reason": "OSError: https://hidden@127.0.0.1:9/data is away"}
