@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -32,7 +32,7 @@ from tao_skill.run.record import give_up
 from tao_skill.run.search_files import best_checkpoint, save_documents, save_history
 from tao_skill.run.slots import LocalSlots
 
-__all__ = ["run_search"]
+__all__ = ["run_search", "stop_signals"]
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
@@ -43,7 +43,7 @@ def run_search(prepared: PreparedSearch, store: JobStore, record: JobRecord, his
 
     Whoever calls it holds the search (`own_search`).
     """
-    with _log_file(action_folder(record) / LOG_FILE), _terminable():
+    with _log_file(action_folder(record) / LOG_FILE), stop_signals() as signaled:
         if store.load(record.job_id).status == JobStatus.CANCELED:  # before it began
             return store.load(record.job_id)
         started = process_start_time(os.getpid())
@@ -53,7 +53,8 @@ def run_search(prepared: PreparedSearch, store: JobStore, record: JobRecord, his
         )  # fmt: skip
         try:
             with _slots(prepared, store, record) as slots:
-                _search(prepared, store, record, history, slots)
+                asked_to_stop = _StopRequest(store, record.job_id, signaled)
+                _search(prepared, store, record, history, slots, asked_to_stop=asked_to_stop)
         except (Stopped, KeyboardInterrupt) as asked:
             reason = str(asked) or "interrupted"
             _conclude(store, record, history, JobStatus.CANCELED, f"{reason}; what was found is kept")
@@ -88,7 +89,13 @@ def _slots(prepared: PreparedSearch, store: JobStore, record: JobRecord) -> Iter
 
 
 def _search(
-    prepared: PreparedSearch, store: JobStore, record: JobRecord, history: SearchHistory, slots: Executor
+    prepared: PreparedSearch,
+    store: JobStore,
+    record: JobRecord,
+    history: SearchHistory,
+    slots: Executor,
+    *,
+    asked_to_stop: Callable[[], str],
 ) -> None:
     folder = action_folder(record)
     searcher = make_searcher(
@@ -100,7 +107,7 @@ def _search(
         _log.info("not searched: %s (%s)", key, why)
     search = Search(
         history, prepared.settings, searcher, slots,
-        save=_Saver(store, record), asked_to_stop=_StopRequest(store, record.job_id),
+        save=_Saver(store, record), asked_to_stop=asked_to_stop,
     )  # fmt: skip
     search.run()
     if history.winner is None:
@@ -164,13 +171,15 @@ def _as_json(document: Any) -> str:
 
 
 class _StopRequest:
-    """Says, once a second at most, whether the search's record was marked as canceled from elsewhere."""
+    """Says why the search is to end: a signal; or its record, looked at once a second, was marked as canceled."""
 
-    def __init__(self, store: JobStore, job_id: str) -> None:
-        self._store, self._job_id = store, job_id
+    def __init__(self, store: JobStore, job_id: str, signaled: Callable[[], str]) -> None:
+        self._store, self._job_id, self._signaled = store, job_id, signaled
         self._next = 0.0
 
     def __call__(self) -> str:
+        if signaled := self._signaled():
+            return signaled
         if time.monotonic() < self._next:
             return ""
         self._next = time.monotonic() + _LOOK_SECONDS
@@ -196,18 +205,26 @@ def _log_file(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the search as Ctrl-C does."""
+def stop_signals() -> Iterator[Callable[[], str]]:
+    """Let SIGTERM end the search as Ctrl-C does; hold a function that tells which of them came, empty for none.
+
+    An exception that is raised while Python clears an object away is lost; what came is noted, so that it counts then.
+    """
+    came: list[str] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield str
         return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        raise KeyboardInterrupt("canceled by SIGTERM")
+        del frame
+        came.append("interrupted" if number == signal.SIGINT else f"canceled by {signal.Signals(number).name}")
+        raise KeyboardInterrupt(came[0])
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    # What is ignored stays so: a shell does that for what it starts in the background.
+    heeded = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, interrupt) for number in heeded}
     try:
-        yield
+        yield lambda: came[0] if came else ""
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
