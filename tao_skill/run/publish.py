@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from tao_skill.errors import JobError, Problem, TaoSkillError
@@ -17,7 +17,7 @@ from tao_skill.run.remote_jobs import MirroredJobStore, refuse_foreign
 from tao_skill.run.skill_of_job import skill_of
 from tao_skill.storage.upload import FolderUpload, Uploaded
 
-__all__ = ["folder_upload", "publishing", "upload_interval", "upload_job"]
+__all__ = ["folder_upload", "keeping_up", "publishing", "sync_error", "upload_job"]
 
 INTERVAL_VARIABLE = "TAO_SKILL_UPLOAD_SECONDS"
 _DEFAULT_INTERVAL = 15.0
@@ -38,15 +38,32 @@ def publishing(store: JobStore, record: JobRecord, excludes: Sequence[str]) -> I
     uri = f"{store.uri}/{record.job_id}"
     store.update(record.job_id, upload=UploadState(uri=uri, state="running", excluded=list(excludes)).model_dump())
     upload = folder_upload(store, record, excludes)
+    try:
+        with keeping_up(lambda: sync_error(upload), "results"):
+            yield
+    finally:
+        _finish(store, record.job_id, upload, list(excludes))
+
+
+@contextmanager
+def keeping_up(sync: Callable[[], str], what: str) -> Iterator[None]:
+    """Call ``sync`` from time to time while the block runs; it returns why it failed, if it did, which is told once."""
     stop = threading.Event()
-    thread = threading.Thread(target=_keep_up, args=(upload, stop), daemon=True)
+    thread = threading.Thread(target=_keep_up, args=(sync, what, stop), daemon=True)
     thread.start()
     try:
         yield
     finally:
         stop.set()
         thread.join()
-        _finish(store, record.job_id, upload, list(excludes))
+
+
+def sync_error(upload: FolderUpload) -> str:
+    """Upload what is new, and return why that failed, if it did."""
+    try:
+        return upload.sync().error
+    except TaoSkillError as wrong:
+        return wrong.message
 
 
 def upload_job(store: JobStore, job_id: str) -> JobRecord:
@@ -89,17 +106,14 @@ def folder_upload(store: MirroredJobStore, record: JobRecord, excludes: Sequence
     return FolderUpload(roots, f"{store.uri}/{record.job_id}", excludes)
 
 
-def _keep_up(upload: FolderUpload, stop: threading.Event) -> None:
+def _keep_up(sync: Callable[[], str], what: str, stop: threading.Event) -> None:
     told = ""
     while True:
-        try:
-            error = upload.sync().error
-        except TaoSkillError as wrong:
-            error = wrong.message
+        error = sync()
         if error and error != told:
-            _log.warning("Uploading results fails for now and will be tried again: %s", error)
+            _log.warning("Uploading %s fails for now and will be tried again: %s", what, error)
         told = error
-        if stop.wait(upload_interval()):
+        if stop.wait(_upload_interval()):
             return
 
 
@@ -141,7 +155,7 @@ def _patiently(upload: FolderUpload, held_back: Sequence[str] = ()) -> Uploaded:
     return outcome
 
 
-def upload_interval() -> float:
+def _upload_interval() -> float:
     """Return the seconds between two looks at what is new."""
     try:
         return max(0.1, float(os.environ.get(INTERVAL_VARIABLE, "")))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,12 +9,11 @@ from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.errors import TaoSkillError
 from tao_skill.jobs.store import RECORD_FILE, JobStore
 from tao_skill.run.checkpoint_files import SUFFIXES
-from tao_skill.run.publish import folder_upload, publishing, upload_interval
+from tao_skill.run.publish import folder_upload, keeping_up, publishing, sync_error
 from tao_skill.run.remote_jobs import MirroredJobStore
 
 __all__ = ["publishing_trials"]
 
-_log = logging.getLogger(__name__)
 _CHECKPOINTS = [f"*{suffix}" for suffix in sorted(SUFFIXES)]
 
 
@@ -30,37 +27,30 @@ def publishing_trials(store: JobStore, history: SearchHistory, excludes: Sequenc
     if not isinstance(store, MirroredJobStore):
         yield
         return
-    stop = threading.Event()
-    thread = threading.Thread(target=_keep_up, args=(store, history, list(excludes), stop), daemon=True)
-    thread.start()
     try:
-        yield
+        with keeping_up(lambda: _sync_all(store, history, excludes), "trials"):
+            yield
     finally:
-        stop.set()
-        thread.join()
         for trial in _recorded(store, history):
             with publishing(store, store.load(trial.job_id), excludes):
                 continue
 
 
-def _keep_up(store: MirroredJobStore, history: SearchHistory, excludes: list[str], stop: threading.Event) -> None:
-    told = ""
-    while not stop.wait(upload_interval()):
-        error = ""
-        for trial in _recorded(store, history):
-            is_best = trial.ended and trial.number == history.winner
-            error = error or _sync(store, trial.job_id, excludes if is_best else [*excludes, *_CHECKPOINTS])
-        if error and error != told:
-            _log.warning("Uploading trials fails for now and will be tried again: %s", error)
-        told = error
+def _sync_all(store: MirroredJobStore, history: SearchHistory, excludes: Sequence[str]) -> str:
+    """Upload what is new of all trials, and return why that first failed, if it did."""
+    error = ""
+    for trial in _recorded(store, history):
+        is_best = trial.ended and trial.number == history.winner
+        error = error or _sync(store, trial.job_id, excludes if is_best else [*excludes, *_CHECKPOINTS])
+    return error
 
 
 def _sync(store: MirroredJobStore, job_id: str, excludes: Sequence[str]) -> str:
-    """Upload what is new of a trial, and return why that failed, if it did."""
     try:
-        return folder_upload(store, store.load(job_id), excludes).sync().error
+        record = store.load(job_id)
     except TaoSkillError as wrong:
         return wrong.message
+    return sync_error(folder_upload(store, record, excludes))
 
 
 def _recorded(store: JobStore, history: SearchHistory) -> list[Trial]:
