@@ -32,7 +32,9 @@ def find_companions(store: ObjectStore, uri: str, facts: ObjectFacts) -> list[Ob
 
 def identity_of(uri: str, facts: ObjectFacts, companions: list[ObjectFacts]) -> str:
     """Return what tells this state of this object, and of what belongs to it, from every other."""
-    own = facts.identity(redact(uri) if is_remote(uri) else str(local_path(uri).resolve()))
+    # A server that states nothing of an object's state doesn't tell one query's answer from another's either.
+    place = (redact(uri) if facts.is_stated else uri) if is_remote(uri) else str(local_path(uri).resolve())
+    own = facts.identity(place)
     if not companions:
         return own
     return hashlib.sha256("\0".join([own, *(one.identity(one.name) for one in companions)]).encode()).hexdigest()

@@ -45,6 +45,11 @@ class ObjectFacts:
     checksum: Checksum | None = None
     ranges: bool = True
 
+    @property
+    def is_stated(self) -> bool:
+        """Say whether the server stated anything that changes when the object does, beside its size."""
+        return bool(self.etag or self.checksum or self.modified or self.version)
+
     def identity(self, place: str) -> str:
         """Return a text that changes when the object does; ``place`` is its URI without secrets."""
         stated = self.etag or (self.checksum.value if self.checksum else "") or self.modified

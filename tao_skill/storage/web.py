@@ -54,7 +54,9 @@ class WebStore:
             _check(facts.uri, answer)
             if facts.etag and answer.headers.get("etag", "") != facts.etag:
                 raise _changed(facts.uri)
-            if facts.ranges and answer.status_code != 206:
+            if facts.ranges:
+                _check_part(facts, answer, start)
+            elif facts.size is not None and answer.headers.get("content-length") not in (None, str(facts.size)):
                 raise _changed(facts.uri)
             yield answer.iter_raw(_PIECE)
 
@@ -94,6 +96,17 @@ def _check(uri: str, answer: httpx.Response) -> None:
     if status in (404, 410):
         raise _error(uri, "it is not there (any more)", "an existing file")
     raise _error(uri, f"the server answered {status}", "an answer that can be understood")
+
+
+def _check_part(facts: ObjectFacts, answer: httpx.Response, start: int) -> None:
+    """Look whether an answer is the part that was asked for, of the same file: HTTP has no sums to tell it later."""
+    match = _RANGE.match(answer.headers.get("content-range", ""))
+    if answer.status_code != 206 or (match and match[3] not in ("*", str(facts.size))):
+        raise _changed(facts.uri)
+    if facts.modified and not facts.etag and answer.headers.get("last-modified") != facts.modified:
+        raise _changed(facts.uri)
+    if match is None or int(match[1]) != start:
+        raise _error(facts.uri, "the server sent another part than it was asked for", "a server that keeps to ranges")
 
 
 def _facts(uri: str, answer: httpx.Response, size: int | None, *, ranges: bool) -> ObjectFacts:
