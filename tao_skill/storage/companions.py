@@ -2,13 +2,15 @@
 
 import functools
 import hashlib
+import logging
 
 from tao_skill.storage.locate import has_query, is_remote, local_path, redact
-from tao_skill.storage.objects import ObjectFacts, ObjectStore
+from tao_skill.storage.objects import DeniedError, ObjectFacts, ObjectStore
 from tao_skill.storage.small import patiently
 
 __all__ = ["find_companions", "identity_of"]
 
+_log = logging.getLogger(__name__)
 # What is added to the whole name of a file that ends so.
 _ADDED = {
     ".engine": (".json",),
@@ -26,8 +28,20 @@ def find_companions(store: ObjectStore, uri: str, facts: ObjectFacts) -> list[Ob
     if not is_remote(uri) or has_query(uri):
         return []
     added = next((names for ending, names in _ADDED.items() if facts.name.lower().endswith(ending)), ())
-    found = [patiently(functools.partial(store.find, f"{uri}{name}")) for name in added]
+    found = [patiently(functools.partial(_find, store, f"{uri}{name}")) for name in added]
     return [one for one in found if one is not None]
+
+
+def _find(store: ObjectStore, uri: str) -> ObjectFacts | None:
+    """Return what the server states; None too where it doesn't say whether there is such an object.
+
+    Who may not list a bucket is denied what isn't there. What is there and may not be read is missed by what needs it.
+    """
+    try:
+        return store.find(uri)
+    except DeniedError as error:
+        _log.debug("%s", error)
+        return None
 
 
 def identity_of(uri: str, facts: ObjectFacts, companions: list[ObjectFacts]) -> str:

@@ -9,11 +9,15 @@ from typing import Protocol
 
 from tao_skill.errors import StorageError
 
-__all__ = ["Checksum", "ObjectFacts", "ObjectStore", "TransferError"]
+__all__ = ["Checksum", "DeniedError", "ObjectFacts", "ObjectStore", "TransferError"]
 
 
 class TransferError(StorageError):
     """A transfer broke in a way that may pass: another try is worth it."""
+
+
+class DeniedError(StorageError):
+    """The server refuses to say anything of an object, or to give it."""
 
 
 @dataclass(frozen=True)

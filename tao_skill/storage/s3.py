@@ -12,7 +12,7 @@ from typing import Any
 from tao_skill.errors import Problem, StorageError
 from tao_skill.storage.objects import Checksum, ObjectFacts
 from tao_skill.storage.s3_client import bucket_of, client
-from tao_skill.storage.s3_errors import code_of, translated
+from tao_skill.storage.s3_errors import code_of, status_of, translated
 
 __all__ = ["SHA256_NAME", "S3Store", "split"]
 
@@ -20,6 +20,7 @@ _PIECE = 1024 * 1024
 # Uploads of this program state their own sum, whatever the server can do.
 SHA256_NAME = "tao-sha256"
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
+_BUSY = {429, 500, 502, 503, 504}
 _MULTIPART_FROM = 64 * 1024 * 1024
 
 
@@ -41,7 +42,7 @@ class S3Store:
                 if code_of(error) not in _ABSENT:
                     raise
                 return None
-        return _of_head(uri, key, answer)
+            return _of_head(uri, key, answer)
 
     def list(self, uri: str, limit: int | None = None) -> list[ObjectFacts]:
         bucket, key = split(uri)
@@ -133,7 +134,12 @@ def with_part_size(facts: ObjectFacts) -> ObjectFacts:
     bucket, key = split(facts.uri)
     parts = int(checksum.value.rpartition("-")[2])
     with translated(facts.uri):
-        size = int(client().head_object(Bucket=bucket, Key=key, PartNumber=1).get("ContentLength", 0))
+        try:
+            size = int(client().head_object(Bucket=bucket, Key=key, PartNumber=1).get("ContentLength", 0))
+        except client().exceptions.ClientError as error:
+            if status_of(error) in _BUSY:
+                raise
+            return facts  # not all servers know of parts: the sum can't be checked then
     fits = size > 0 and -(-facts.size // size) == parts
     return replace(facts, checksum=replace(checksum, part_bytes=size)) if fits else facts
 

@@ -52,10 +52,15 @@ def has_credentials() -> bool:
 
 
 def endpoint_name() -> str:
-    """Return the address of the server, without a user or password."""
+    """Return the address of the server, without a user or password; where that can't be told, what was asked for."""
+    from botocore.exceptions import BotoCoreError
+
     from tao_skill.storage.locate import redact
 
-    return redact(str(client().meta.endpoint_url))
+    try:
+        return redact(str(client().meta.endpoint_url))
+    except (BotoCoreError, ValueError):  # such as half of the credentials, or a profile that is none
+        return redact(_endpoint() or _older_endpoint() or "AWS")
 
 
 def bucket_of(named: str) -> str:

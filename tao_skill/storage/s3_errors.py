@@ -6,9 +6,9 @@ from typing import Any
 
 from tao_skill.errors import Problem, StorageError
 from tao_skill.storage.locate import redact_text
-from tao_skill.storage.objects import TransferError
+from tao_skill.storage.objects import DeniedError, TransferError
 
-__all__ = ["code_of", "translated"]
+__all__ = ["code_of", "status_of", "translated"]
 
 _DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled", "AccountProblem"}
 _WRONG_KEYS = {"SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthFailure", "InvalidSecurity"}
@@ -28,6 +28,11 @@ _PASSING = {
 def code_of(error: Any) -> str:
     """Return the code of a ClientError, such as NoSuchKey; for answers without a body the HTTP status."""
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def status_of(error: Any) -> int:
+    """Return the HTTP status of a ClientError; 0 where it tells none."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
 
 
 @contextmanager
@@ -68,7 +73,7 @@ def _of_answer(uri: str, error: Any) -> StorageError:  # noqa: PLR0911
     from tao_skill.storage.s3_client import has_credentials
 
     code = code_of(error)
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
+    status = status_of(error)
     bucket = uri.partition("://")[2].partition("/")[0]
     if code == "NoSuchBucket":
         return _error(uri, f"there is no bucket {bucket}", "an existing bucket, spelled right, on this server")
@@ -94,8 +99,8 @@ def _of_answer(uri: str, error: Any) -> StorageError:  # noqa: PLR0911
         expected += "mean that there is no such name"
         if not has_credentials():
             expected = "credentials, in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or ~/.aws; none were found"
-            return _error(uri, "access denied to a request without credentials", expected)
-        return _error(uri, "access denied", expected)
+            return _error(uri, "access denied to a request without credentials", expected, DeniedError)
+        return _error(uri, "access denied", expected, DeniedError)
     return _error(uri, f"the server answered {code or status}", "an answer that can be understood")
 
 
@@ -105,10 +110,10 @@ def _region_said(error: Any) -> str:
     return str(named or headers.get("x-amz-bucket-region") or "the bucket's region")
 
 
-def _error(uri: str, said: str, expected: str) -> StorageError:
+def _error(uri: str, said: str, expected: str, kind: type[StorageError] = StorageError) -> StorageError:
     from tao_skill.storage.s3_client import endpoint_name
 
-    return StorageError(
+    return kind(
         f"{uri}: {said}.",
         problems=[Problem(uri, said, expected)],
         next_step=f"correct that, then run the command again (server: {endpoint_name()})",

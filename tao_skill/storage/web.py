@@ -11,7 +11,7 @@ import httpx
 
 from tao_skill.errors import NotAvailableError, Problem, StorageError
 from tao_skill.storage.locate import name_of, redact
-from tao_skill.storage.objects import Checksum, ObjectFacts, TransferError
+from tao_skill.storage.objects import Checksum, DeniedError, ObjectFacts, TransferError
 from tao_skill.storage.s3_client import QUIET_LOGGERS, timeout_seconds
 
 __all__ = ["WebStore"]
@@ -92,7 +92,7 @@ def _check(uri: str, answer: httpx.Response) -> None:
     if status in (408, 425, 429) or status >= 500:
         raise _passing(uri, f"the server answered {status}")
     if status in (401, 403):
-        raise _error(uri, f"access denied ({status}); a signed link may have expired", "a fresh link")
+        raise _error(uri, f"access denied ({status}); a signed link may have expired", "a fresh link", DeniedError)
     if status in (404, 410):
         raise _error(uri, "it is not there (any more)", "an existing file")
     raise _error(uri, f"the server answered {status}", "an answer that can be understood")
@@ -136,9 +136,9 @@ def _checksum(headers: httpx.Headers, etag: str) -> Checksum | None:
     return None
 
 
-def _error(uri: str, said: str, expected: str) -> StorageError:
+def _error(uri: str, said: str, expected: str, kind: type[StorageError] = StorageError) -> StorageError:
     shown = redact(uri)
-    return StorageError(
+    return kind(
         f"{shown}: {said}.", problems=[Problem(shown, said, expected)], next_step="correct the link, then run again"
     )
 

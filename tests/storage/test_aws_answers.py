@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ class _Aws(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     policy: Policy
     body = tar_bytes(CONTENT)
+    etag = hashlib.md5(body).hexdigest()
 
     def do_HEAD(self) -> None:
         self._serve("head")
@@ -61,7 +63,7 @@ class _Aws(BaseHTTPRequestHandler):
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         start = int(asked[1]) if asked else 0
         end = min(int(asked[2]) + 1, len(self.body)) if asked and asked[2] else len(self.body)
-        more = {"ETag": f'"{hashlib.md5(self.body).hexdigest()}"', "Accept-Ranges": "bytes"}
+        more = {"ETag": f'"{self.etag}"', "Accept-Ranges": "bytes"}
         if asked:
             more["Content-Range"] = f"bytes {start}-{end - 1}/{len(self.body)}"
         self._answer(206 if asked else 200, self.body[start:end], more, kind)
@@ -183,6 +185,42 @@ def test_a_request_without_credentials_is_called_so(tmp_path: Path, monkeypatch:
         with pytest.raises(StorageError, match="without credentials") as caught:
             survey(f"s3://b/{KEY}", tmp_path)
     assert "AWS_ACCESS_KEY_ID" in caught.value.problems[0].expected
+
+
+def test_right_to_read_is_enough_for_a_model_that_may_have_a_file_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def policy(request: _Aws, kind: str) -> Refusal:
+        return None if kind != "list" and request.path.endswith(".onnx") else (403, "AccessDenied", {})
+
+    monkeypatch.setattr(sys.modules[__name__], "KEY", "m.onnx")
+    with _aws(policy) as url:
+        use(url, monkeypatch)
+        assert stage("s3://b/m.onnx", tmp_path / "cache").read_bytes() == _Aws.body
+
+
+def test_half_of_the_credentials_and_a_profile_that_is_none_are_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _aws(always(403, "AccessDenied")) as url:
+        use(url, monkeypatch)
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        with pytest.raises(StorageError, match="no usable credentials") as caught:
+            survey(f"s3://b/{KEY}", tmp_path)
+        assert url in str(caught.value.next_step)
+        monkeypatch.setenv("AWS_PROFILE", "nobody")
+        with pytest.raises(StorageError, match="nobody"):
+            survey(f"s3://b/{KEY}", tmp_path)
+
+
+def test_a_server_that_knows_of_no_parts_gives_the_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def policy(request: _Aws, _kind: str) -> Refusal:
+        return (400, "InvalidArgument", {}) if "partNumber" in request.path else None
+
+    monkeypatch.setattr(_Aws, "etag", f"{'0' * 32}-2")
+    with _aws(policy) as url:
+        use(url, monkeypatch)
+        assert tree(stage(f"s3://b/{KEY}", tmp_path / "cache")) == CONTENT
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "S3_ENDPOINT_URL"])
