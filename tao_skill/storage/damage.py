@@ -24,7 +24,7 @@ class DamageError(Exception):
     """Say why the bytes are no whole archive."""
 
 
-# What the parsers raise on bytes that are no whole archive; isal's errors are zlib's, or OSError without a number.
+# What the parsers raise on bytes that are no whole archive; isal's and bzip2's are also OSError without a number.
 _DAMAGE: tuple[type[Exception], ...] = (
     tarfile.TarError,
     DamageError,
@@ -57,6 +57,8 @@ def extracting(
             raise
         raise _broken(members.archive, str(error) or type(error).__name__) from error
     except OSError as error:
+        if error.errno is None:  # not the system's, but a decompressor's
+            raise _broken(members.archive, str(error) or type(error).__name__) from error
         raise _unwritable(members.archive, target, error) from error
     if writer.files == 0:
         raise _broken(members.archive, "it holds no files")

@@ -7,11 +7,13 @@ member but its name, its kind and its bytes is used.
 """
 
 import gzip
+import shlex
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO, cast
 
+from tao_skill.errors import Problem, StorageError
 from tao_skill.storage.damage import DamageError, extracting
 from tao_skill.storage.folder_writer import FolderWriter
 from tao_skill.storage.locate import redact
@@ -55,7 +57,15 @@ _EndOfArchive: type[Exception] = cast(Any, tarfile).EOFHeaderError
 
 def extract(archive: Path, target: Path, limits: Limits = DEFAULT_LIMITS, listing: Path | None = None) -> int:
     """Extract a local .tar, .tar.gz or .zip, told apart by their bytes; see ``extract_tar``."""
-    with archive.open("rb") as file:
+    try:
+        opened = archive.open("rb")
+    except OSError as error:
+        raise StorageError(
+            f"{archive} can't be read: {error.strerror or error}.",
+            problems=[Problem(str(archive), error.strerror or str(error), "a file that may be read")],
+            next_step=f"ls -l {shlex.quote(str(archive))}",
+        ) from error
+    with opened as file:
         if file.read(4) == b"PK\x03\x04":
             from tao_skill.storage.extract_zip import extract_zip
 
@@ -116,6 +126,8 @@ def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, writer: Folde
         goal = inside(path.parent if member.issym() else PurePosixPath(), member.linkname)
         if goal is None:
             members.refuse(name, f"a link to a file inside the archive, not to {member.linkname!r}")
+        if member.islnk() and goal == path and members.target.joinpath(*path.parts).is_file():
+            return  # what tar writes of a file that it was given twice
         links.append((name, path, goal))
     else:
         members.refuse(name, "a file or a folder, no device and no pipe")
@@ -136,22 +148,41 @@ def _pieces(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
 
 
 def _copy_links(waiting: list[Link], writer: FolderWriter) -> None:
-    """Put a copy of the file a link names in the link's place; links to links are followed in passes."""
+    """Put a copy of the file a link names in the link's place; of links of one name, the last counts."""
     root = writer.members.target
-    while waiting:
-        left: list[Link] = []
-        for link in waiting:
-            name, place, goal = link
-            source, path = root.joinpath(*goal.parts), root.joinpath(*place.parts)
-            if path.exists() or path.is_symlink() or not source.is_file():
-                left.append(link)
-                continue
-            writer.members.weigh_copy(name, source.stat().st_size)
-            with source.open("rb") as file:
-                writer.file(name, place, iter(lambda: file.read(_CHUNK), b""))
-        if len(left) == len(waiting):
-            writer.members.refuse(left[0][0], f"a link to a file of the archive; {left[0][2]} is none")
-        waiting = left
+    links = {place: (name, goal) for name, place, goal in waiting}
+    ends: dict[PurePosixPath, PurePosixPath | None] = {}
+    for place, (name, goal) in links.items():
+        end = _end_of(place, links, ends)
+        source, path = root.joinpath(*end.parts) if end else None, root.joinpath(*place.parts)
+        if path.exists() or path.is_symlink():
+            writer.members.refuse(name, "no link and file or folder of one name")
+        if source is None or not source.is_file():
+            writer.members.refuse(name, f"a link to a file of the archive; {goal} is none")
+        writer.members.weigh_copy(name, source.stat().st_size)
+        with source.open("rb") as file:
+            writer.file(name, place, iter(lambda: file.read(_CHUNK), b""))
+
+
+def _end_of(
+    place: PurePosixPath,
+    links: dict[PurePosixPath, tuple[str, PurePosixPath]],
+    ends: dict[PurePosixPath, PurePosixPath | None],
+) -> PurePosixPath | None:
+    """Return what a link leads to over all others, None for a circle; ``ends`` keeps what is known of those passed."""
+    passed: dict[PurePosixPath, None] = {}
+    end: PurePosixPath | None = place
+    while end in links:
+        if end in ends:
+            end = ends[end]
+            break
+        if end in passed:
+            end = None
+            break
+        passed[end] = None
+        end = links[end][1]
+    ends.update(dict.fromkeys(passed, end))
+    return end
 
 
 def _drain(stream: IO[bytes]) -> None:

@@ -12,6 +12,13 @@ from tao_skill.storage.members import DEFAULT_LIMITS, Limits, Members
 
 __all__ = ["extract_zip"]
 
+_DAMAGE: tuple[type[Exception], ...] = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError)
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python that was built without it
+    pass
+else:
+    _DAMAGE = (*_DAMAGE, LZMAError)
 _PIECE = 1024 * 1024
 # The highest rate of deflate is about 1032 to 1; a small archive that claims more than this per byte is a bomb.
 _MOST_PER_BYTE = 1100
@@ -32,8 +39,7 @@ def extract_zip(
         StorageError: as ``extract_tar``; links, encrypted members and members that overlap are refused too.
     """
     members = Members(redact(shown or str(archive)), target, limits)
-    damage = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError)
-    with extracting(members, target, listing, *damage) as writer, zipfile.ZipFile(archive) as opened:
+    with extracting(members, target, listing, *_DAMAGE) as writer, zipfile.ZipFile(archive) as opened:
         _check_claims(opened, members)
         for member in opened.infolist():
             _extract_member(opened, member, writer)

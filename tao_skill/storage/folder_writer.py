@@ -61,10 +61,7 @@ class FolderWriter:
         if text in self._made:
             return
         self.members.take(name, path, folder=True)
-        try:
-            self.members.target.joinpath(*path.parts).mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            self.members.refuse(name, "a folder where the archive has no file of the same name")
+        self.members.target.joinpath(*path.parts).mkdir(parents=True, exist_ok=True)
         self._made.add(text)
 
     def file(self, name: str, path: PurePosixPath, pieces: Iterable[bytes]) -> int:
@@ -72,11 +69,7 @@ class FolderWriter:
         if str(path.parent) not in self._made:
             self.folder(name, path.parent)
         again = self.members.take(name, path)
-        place = f"{self._root}/{path}"
-        try:
-            descriptor = os.open(place, _CREATE, 0o644)
-        except IsADirectoryError:
-            self.members.refuse(name, "a file where the archive has no folder of the same name")
+        descriptor = os.open(f"{self._root}/{path}", _CREATE, 0o644)
         length, total = 0, 0
         try:
             for piece in pieces:

@@ -51,7 +51,7 @@ class Members:
     count: int = 0
     total: int = 0
     copied: int = 0
-    _folders: dict[str, str] = field(default_factory=dict)
+    _folders: dict[str, str] = field(default_factory=lambda: {".": "."})
     # Hashes only: millions of names would fill the memory.
     _files: set[int] = field(default_factory=set)
 
@@ -66,7 +66,7 @@ class Members:
             self.refuse(name, f"at most {self.limits.members} members")
         path = safe_name(name)
         if path is None or len(name) > self.limits.name_length:
-            self.refuse(name, "a relative name inside the archive, without .., that every system can write")
+            self.refuse(name, "a relative name inside the archive, without .., in UTF-8, that every system can write")
         if len(path.parts) > _DEEPEST:
             self.refuse(name, f"a name at most {_DEEPEST} folders deep")
         return None if is_junk(path) else path
@@ -80,15 +80,22 @@ class Members:
         """Note a file or folder with its parents; say whether it is a file that was there before.
 
         Raises:
-            StorageError: another one's name differs only in upper and lower case, so that some disks mix them up.
+            StorageError: it is both a file and a folder, or another one's name differs only in upper and lower case, so
+                that some disks mix them up.
         """
         for parent in (*path.parents, path) if folder else path.parents:
             text = str(parent)
-            if text != "." and self._folders.setdefault(_folded(text), text) != text:
-                self.refuse(name, f"no folder beside {self._folders[_folded(text)]!r} that differs in case only")
+            folded = _folded(text)
+            if hash(folded) in self._files:
+                self.refuse(name, "a folder where the archive has no file of the same name")
+            if self._folders.setdefault(folded, text) != text:
+                self.refuse(name, f"no folder beside {self._folders[folded]!r} that differs in case only")
         if folder:
             return False
-        key = hash(_folded(str(path)))
+        folded = _folded(str(path))
+        if folded in self._folders:
+            self.refuse(name, "a file where the archive has no folder of the same name")
+        key = hash(folded)
         again = key in self._files
         if again and not self.target.joinpath(*path.parts).exists():
             self.refuse(name, "no two files whose names differ in case only")
@@ -115,9 +122,10 @@ class Members:
 
     def refuse(self, name: str, expected: str) -> NoReturn:
         """Raise the error that names the member."""
+        shown = name.encode(errors="backslashreplace").decode()  # what is no UTF-8 can't be printed
         raise StorageError(
             f"{self.archive} is not extracted: its member {name!r} is not allowed.",
-            problems=[Problem(f"{self.archive.rpartition('/')[2]}: {name}", name, expected)],
+            problems=[Problem(f"{self.archive.rpartition('/')[2]}: {shown}", shown, expected)],
             next_step="make the archive anew from plain files, or extract it yourself and give the folder",
         )
 
@@ -134,6 +142,10 @@ class Members:
 def safe_name(name: str) -> PurePosixPath | None:
     """Return the relative path of a member, or None where the name is dangerous on any system."""
     if not name or "\0" in name or "\\" in name or name.startswith("/") or re.match(r"[A-Za-z]:", name):
+        return None
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # such as Latin-1, which other systems would write otherwise
         return None
     path = PurePosixPath(name)
     if ".." in path.parts or path.is_absolute():
