@@ -217,8 +217,10 @@ class Download:
                 if self._stopped:
                     raise _StoppedError
                 kept = piece if end is None else piece[: end - position]
-                os.pwrite(self._file, kept, position)
-                position += len(kept)
+                view = memoryview(kept)
+                while view:  # a disk that is nearly full takes a part
+                    written = os.pwrite(self._file, view, position)
+                    view, position = view[written:], position + written
                 self._reached[number] = position
                 self._progress.add(len(kept))
         return position

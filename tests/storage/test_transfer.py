@@ -13,7 +13,7 @@ from tao_skill.errors import StorageError
 from tao_skill.storage import transfer
 from tao_skill.storage.checksums import sum_for
 from tao_skill.storage.objects import Checksum, ObjectFacts
-from tao_skill.storage.transfer import AHEAD, Checker, Download, WrongBytesError
+from tao_skill.storage.transfer import AHEAD, Checker, Download, WrongBytesError, fetch
 
 CHUNK = 1000
 CONTENT = os.urandom(40 * CHUNK + 1)
@@ -139,3 +139,10 @@ def test_a_broken_line_is_told_to_the_reader(tmp_path: Path, monkeypatch: pytest
         pytest.raises(StorageError, match="the line is down"),
     ):
         download.reader().read()
+
+
+def test_a_disk_that_takes_a_part_of_a_write_gets_the_rest_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = os.pwrite
+    monkeypatch.setattr(transfer.os, "pwrite", lambda file, data, place: whole(file, bytes(data)[:301], place))
+    fetch(Store(), facts(), tmp_path / "o.bin")
+    assert (tmp_path / "o.bin").read_bytes() == CONTENT
