@@ -102,9 +102,10 @@ def _verify(options: argparse.Namespace) -> Outcome:
     from tao_skill.run.cache import verify_cache
 
     found = verify_cache(_cache(), repair=options.repair)
-    bad, left = found["damaged"], found["damaged"] and not options.repair
+    bad, left = found["damaged"], found["damaged"] and not found["repaired"]
     lines = [f"{found['checked']} entries checked, {len(bad)} damaged"]
     lines += [f"{one['uri']}: {problem}" for one in bad for problem in one["problems"][:10]]
     if left:
-        lines.append("Next: python -m tao_skill data cache verify --repair")
+        when = "   # again, when nothing uses what is left" if options.repair else ""
+        lines.append(f"Next: python -m tao_skill data cache verify --repair{when}")
     return Outcome(found, "\n".join(lines), StorageError.exit_code if left else 0)

@@ -43,14 +43,14 @@ def prune_cache(cache: Path, *, to_bytes: int | None, unused_days: float | None)
 
 def verify_cache(cache: Path, *, repair: bool) -> dict[str, Any]:
     """Read every byte; ``repair`` removes what is damaged, so that it is fetched or decoded anew."""
-    findings = [(_row(one.entry), one.problems) for one in cache_care.verify(cache, repair=repair)]
+    findings = [(_row(one.entry), one.problems, one.removed) for one in cache_care.verify(cache, repair=repair)]
     for pack in packs(cache):
-        problems = pack.problems()
-        findings.append((_row(pack), problems))
-        if problems and repair:
-            pack.remove()
-    damaged = [row | {"problems": problems} for row, problems in findings if problems]
-    return {"checked": len(findings), "damaged": damaged, "repaired": bool(damaged and repair)}
+        row, problems = _row(pack), pack.problems()
+        findings.append((row, problems, repair and bool(problems) and pack.remove()))
+    damaged = [row | {"problems": problems} for row, problems, _ in findings if problems]
+    # What a process uses stays.
+    repaired = bool(damaged) and all(removed for _, problems, removed in findings if problems)
+    return {"checked": len(findings), "damaged": damaged, "repaired": repaired}
 
 
 def _row(one: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from tao_skill.errors import Problem, StorageError
 from tao_skill.storage.checksums import length_and_crc
-from tao_skill.storage.entries import Entry, entry_at, leftovers
+from tao_skill.storage.entries import Entry, entry_at, remove_leftovers
 from tao_skill.storage.progress import in_words
 
 __all__ = [
@@ -35,10 +35,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong with one entry; ``problems`` is empty for a good one."""
+    """What is wrong with one entry, and whether it was removed for that; ``problems`` is empty for a good one."""
 
     entry: Entry
     problems: list[str]
+    removed: bool = False
 
 
 class Removable(Protocol):
@@ -123,21 +124,18 @@ def prune(
         if (too_old or too_much or everything_goes) and one.remove():
             gone.append(one)
             left -= one.bytes
-    rest = leftovers(cache / "staged") if (cache / "staged").is_dir() else []
-    for path in rest:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-    return gone, len(rest)
+    return gone, remove_leftovers(cache / "staged")
 
 
 def verify(cache: Path, *, repair: bool = False) -> list[Finding]:
     """Read every byte of every entry and compare; ``repair`` removes what is damaged, so that it is fetched anew."""
-    findings = [Finding(entry, _damage(entry)) for entry in entries(cache)]
-    for finding in findings:
-        if repair and finding.problems and not finding.entry.remove():
-            _log.warning("%s is damaged but in use, so it stays.", finding.entry.folder)
+    findings: list[Finding] = []
+    for entry in entries(cache):
+        problems = _damage(entry)
+        removed = repair and bool(problems) and entry.remove()
+        if repair and problems and not removed:
+            _log.warning("%s is damaged but in use, so it stays.", entry.folder)
+        findings.append(Finding(entry, problems, removed))
     return findings
 
 

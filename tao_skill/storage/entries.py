@@ -28,12 +28,23 @@ fcntl: Any = None
 with suppress(ImportError):  # Windows has none: entries in use are then not protected from `data cache prune`
     import fcntl
 
-__all__ = ["CONTENT", "Entry", "Marker", "entry_at", "leftovers", "make_entry", "release", "staged_folder", "usable"]
+__all__ = [
+    "CONTENT",
+    "Entry",
+    "Marker",
+    "entry_at",
+    "locks_in_use",
+    "make_entry",
+    "release",
+    "remove_leftovers",
+    "staged_folder",
+    "usable",
+]
 
 CONTENT, LISTING, MARKER = "content", "files.jsonl", "entry.json"
 _USED = ".used"
 _VERSION = 1
-# Locks that say "this process uses that entry"; the system lets go of them when the process ends, however it does.
+# Locks that say "this process uses that entry"; the system lets go of one when all ended that have it, however they do.
 _held: dict[Path, int] = {}
 
 
@@ -75,17 +86,24 @@ class Entry:
         except OSError:
             return self.marker.made_at
 
-    def use(self) -> None:
-        """Note the use, and keep the entry from being pruned while this process lives."""
+    def use(self) -> bool:
+        """Note the use, and keep the entry from being pruned while this process lives, or one that it gave the lock.
+
+        Return False where another process has just removed it.
+        """
         path = self.folder / _USED
         try:
             if self.folder not in _held and fcntl is not None:
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                _held[self.folder] = descriptor
+                _held[self.folder] = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+                fcntl.flock(_held[self.folder], fcntl.LOCK_SH)  # whoever removes it has it but for a moment
             path.touch()
         except OSError:
-            return  # a cache that can only be read serves as well
+            pass  # a cache that can only be read serves as well
+        if self.content.is_dir():
+            return True
+        if self.folder in _held:
+            os.close(_held.pop(self.folder))
+        return False
 
     def listed(self) -> Iterator[tuple[str, int, int]]:
         """Yield path, bytes and crc32 of each file."""
@@ -100,7 +118,11 @@ class Entry:
             if not free:
                 return False
             grave = Path(tempfile.mkdtemp(prefix=f"{self.folder.name}.", suffix=".partial", dir=self.folder.parent))
-            self.folder.rename(grave / "removed")
+            try:
+                self.folder.rename(grave / "removed")
+            except OSError:  # another process was quicker, or the entry is another user's
+                grave.rmdir()
+                return False
         shutil.rmtree(grave, ignore_errors=True)
         return True
 
@@ -185,19 +207,34 @@ def release() -> None:
         os.close(_held.popitem()[1])
 
 
-def leftovers(staged: Path) -> list[Path]:
-    """Return what broken transfers and dead processes left, where nobody is at work on it."""
+def locks_in_use() -> list[int]:
+    """Return the descriptors by which this process uses entries.
+
+    A program that inherits them uses the entries too, for as long as it lives, whatever becomes of this process.
+    """
+    return list(_held.values())
+
+
+def remove_leftovers(staged: Path) -> int:
+    """Delete what broken transfers and dead processes left, where nobody is at work on it, and return how much it was.
+
+    Each goes under the lock of whoever makes its entry: one that goes on with it waits, and finds it gone.
+    """
     from filelock import FileLock, Timeout
 
-    found: list[Path] = []
+    removed = 0
     for path in sorted([*staged.glob("*.partial"), *staged.glob("*.part"), *staged.glob("*.part.done")]):
         name = re.sub(r"(\.part|\.part\.done|\.[^.]*\.partial)$", "", path.name)
         try:
             with FileLock(staged / f"{name}.lock", timeout=0):
-                found.append(path)
+                removed += path.exists()
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
         except Timeout:
             continue
-    return found
+    return removed
 
 
 @contextmanager
@@ -209,7 +246,11 @@ def _unused(folder: Path) -> Iterator[bool]:
     if folder in _held:
         yield False
         return
-    descriptor = os.open(folder / _USED, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        descriptor = os.open(folder / _USED, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError:  # it is gone, or another user's
+        yield False
+        return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

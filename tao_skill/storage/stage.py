@@ -107,8 +107,7 @@ def _ensured(cache: Path, uri: str, identity: str, done: Path, make: Callable[[]
             staged_folder(cache)
             entry = _made(uri, identity, done, make)
             keep_within_limit(cache, entry)
-        entry.use()
-        if not entry.content.is_dir():  # pruned by another process between the look and the use
+        if not entry.use():  # pruned by another process since the look
             return _ensured(cache, uri, identity, done, make)
     except OSError as error:
         raise StorageError(

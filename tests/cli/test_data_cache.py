@@ -53,6 +53,17 @@ def test_decoded_images_are_looked_after_too(pack: Path, capsys: pytest.CaptureF
     assert not pack.exists()
 
 
+def test_what_is_damaged_and_in_use_is_not_called_repaired(pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = stage(pack.parents[2] / "train.tar")
+    next(folder.rglob("*.jpg")).write_bytes(b"y")
+    code, verified = asked(capsys, "verify", "--repair")
+    assert code != 0
+    assert not verified["repaired"]
+    release()
+    code, verified = asked(capsys, "verify", "--repair")
+    assert (code, verified["repaired"], folder.exists()) == (0, True, False)
+
+
 def test_prune_takes_them_by_their_last_use(pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, pruned = asked(capsys, "prune", "--to", str(pack.stat().st_size))
     assert code == 0
