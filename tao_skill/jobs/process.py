@@ -36,7 +36,14 @@ class ProcessHandle:
     As a context manager it leaves no process behind, whatever is raised inside.
     """
 
-    def __init__(self, command: Sequence[str], log_path: Path, env: Mapping[str, str] | None, grace: float) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        log_path: Path,
+        env: Mapping[str, str] | None,
+        grace: float,
+        handed_on: Sequence[int] = (),
+    ) -> None:
         self.command = list(command)
         self.log_path = log_path
         self._grace = grace
@@ -48,7 +55,7 @@ class ProcessHandle:
         self._finished = False
         self._forwarder.install()
         try:
-            self._process = _open(self.command, log_path, env)
+            self._process = _open(self.command, log_path, env, handed_on)
         except BaseException:
             self._forwarder.restore()
             raise
@@ -121,17 +128,20 @@ def start(
     env: Mapping[str, str] | None = None,
     echo: Screen | None = None,
     grace: float = GRACE_SECONDS,
+    *,
+    handed_on: Sequence[int] = (),
 ) -> ProcessHandle:
     """Start ``command`` in its own session, its output appended to ``log_path`` and copied to ``echo``.
 
     The command writes the log itself: when this process dies, it goes on and its log with it. ``env`` is the whole
-    environment; None means this process's.
+    environment; None means this process's. ``handed_on`` are file descriptors that the command keeps open, as locks
+    on what it uses.
 
     Raises:
         JobError: the program can't be started or the log can't be written.
     """
     begin = log_path.stat().st_size if log_path.exists() else 0
-    handle = ProcessHandle(command, log_path, env, grace)
+    handle = ProcessHandle(command, log_path, env, grace, handed_on)
     if echo is not None:
         handle.echo_to(echo, begin)
     return handle
@@ -153,13 +163,15 @@ def stop_group(pid: int, start_time: str | None, grace: float = GRACE_SECONDS) -
     return True
 
 
-def _open(command: Sequence[str], log_path: Path, env: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+def _open(
+    command: Sequence[str], log_path: Path, env: Mapping[str, str] | None, handed_on: Sequence[int]
+) -> subprocess.Popen[bytes]:
     try:
         log_path.parent.mkdir(parents=True, exist_ok=True)
         with log_path.open("ab") as log:
             return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                env=None if env is None else dict(env), start_new_session=True,
+                env=None if env is None else dict(env), start_new_session=True, pass_fds=handed_on,
             )  # fmt: skip
     except OSError as error:
         raise JobError(

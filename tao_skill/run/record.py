@@ -19,6 +19,7 @@ from tao_skill.jobs.store import JobStore
 from tao_skill.run.program import CommandFor, command_of
 from tao_skill.run.publish import publishing
 from tao_skill.run.spec_file import write_spec
+from tao_skill.storage.entries import locks_in_use
 
 __all__ = ["ERROR_FILE", "give_up", "run_recorded"]
 
@@ -68,7 +69,9 @@ def _run(
         command = list(command_for(record.action, spec_file))
         _refuse_taken(store.load(record.job_id))
         environment = without_model_key(os.environ) | {"PYTHONUNBUFFERED": "1"}
-        with start(command, folder / LOG_FILE, env=environment, echo=echo) as handle:
+        # Should this process be killed, the action goes on with what was staged for it.
+        locks = locks_in_use()
+        with start(command, folder / LOG_FILE, env=environment, echo=echo, handed_on=locks) as handle:
             store.update(
                 record.job_id, status=JobStatus.RUNNING, reason=reason, check=_refuse_taken, command=command,
                 pid=handle.pid, process_start_time=handle.process_start_time,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from tao_skill.run.request import RunRequest
 from tao_skill.run.results_root import open_store
 from tao_skill.run.resume import resume_job
 from tao_skill.run.runner import run
+from tao_skill.storage.cache_care import prune
 
 PRELUDE = """
 import json, os, signal, sys, time, pathlib
@@ -253,6 +255,26 @@ def test_ctrl_c_cancels(tmp_path: Path, data_root: Path) -> None:
     record = store(tmp_path).load(job_id)
     assert record.status == JobStatus.CANCELED
     assert "SIGINT" in record.transitions[-1].reason
+
+
+def test_what_a_killed_runner_staged_stays_while_its_action_lives(tmp_path: Path, data_root: Path) -> None:
+    folder = next(data_root.rglob("known_classes")) / "train.tar.gz"
+    archive = shutil.make_archive(str(tmp_path / "train"), "gztar", folder)
+    shutil.rmtree(folder)
+    shutil.move(archive, folder)
+    process = _start_runner(tmp_path, data_root)
+    jobs = store(tmp_path)
+    job_id = _wait_until_started(jobs)
+    process.kill()
+    process.communicate(timeout=20)
+    assert prune(tmp_path / "cache") == ([], 0)
+    pid = jobs.load(job_id).pid
+    assert pid is not None
+    os.killpg(pid, signal.SIGKILL)
+    end = time.monotonic() + 10
+    while not (gone := prune(tmp_path / "cache")[0]) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert len(gone) == 1
 
 
 def test_a_runner_that_is_killed_is_noticed(tmp_path: Path, data_root: Path) -> None:
