@@ -26,7 +26,7 @@ from tao_skill.run.overrides import read_overrides
 from tao_skill.run.plan import RunPlan
 from tao_skill.run.prepare_search import PreparedSearch, new_history, prepare_search
 from tao_skill.run.publish import publishing
-from tao_skill.run.publish_trials import publishing_trials
+from tao_skill.run.publish_trials import publishing_trials, trials_left_behind
 from tao_skill.run.record import give_up
 from tao_skill.run.remote_jobs import refuse_foreign
 from tao_skill.run.request import RunRequest
@@ -183,7 +183,8 @@ def _measure_late(store: JobStore, record: JobRecord, history: SearchHistory) ->
 def _result(store: JobStore, job_id: str, history: SearchHistory) -> RunResult:
     record = store.load(job_id)
     result = result_of(record, summary(history, record))
-    return result.model_copy(update={"warnings": [*result.warnings, *history.notes]})
+    told = [*result.warnings, *trials_left_behind(store, history), *history.notes]
+    return result.model_copy(update={"warnings": told})
 
 
 def _save_first(prepared: PreparedSearch, record: JobRecord, history: SearchHistory) -> None:

@@ -15,9 +15,10 @@ from tao_skill.jobs.record import JobRecord, UploadState
 from tao_skill.jobs.store import RECORD_FILE, JobStore
 from tao_skill.run.remote_jobs import MirroredJobStore, refuse_foreign
 from tao_skill.run.skill_of_job import skill_of
+from tao_skill.storage.objects import SilentError, UnreachableError
 from tao_skill.storage.upload import FolderUpload, Uploaded
 
-__all__ = ["folder_upload", "keeping_up", "publishing", "sync_error", "upload_job"]
+__all__ = ["finish", "folder_upload", "keeping_up", "leave", "publishing", "synced", "upload_job"]
 
 INTERVAL_VARIABLE = "TAO_SKILL_UPLOAD_SECONDS"
 _DEFAULT_INTERVAL = 15.0
@@ -39,10 +40,10 @@ def publishing(store: JobStore, record: JobRecord, excludes: Sequence[str]) -> I
     store.update(record.job_id, upload=UploadState(uri=uri, state="running", excluded=list(excludes)).model_dump())
     upload = folder_upload(store, record, excludes)
     try:
-        with keeping_up(lambda: sync_error(upload), "results"):
+        with keeping_up(lambda: synced(upload).error, "results"):
             yield
     finally:
-        _finish(store, record.job_id, upload, list(excludes))
+        finish(store, record.job_id, upload, list(excludes))
 
 
 @contextmanager
@@ -58,12 +59,12 @@ def keeping_up(sync: Callable[[], str], what: str) -> Iterator[None]:
         thread.join()
 
 
-def sync_error(upload: FolderUpload) -> str:
-    """Upload what is new, and return why that failed, if it did."""
+def synced(upload: FolderUpload) -> Uploaded:
+    """Upload what is new; the outcome says why that failed, if it did."""
     try:
-        return upload.sync().error
+        return upload.sync()
     except TaoSkillError as wrong:
-        return wrong.message
+        return Uploaded(error=wrong.message)
 
 
 def upload_job(store: JobStore, job_id: str) -> JobRecord:
@@ -87,7 +88,7 @@ def upload_job(store: JobStore, job_id: str) -> JobRecord:
             next_step=f"python -m tao_skill jobs show {record.job_id}",
         )
     patterns = record.upload.excluded if record.upload else _excludes(record)
-    _finish(store, record.job_id, folder_upload(store, record, patterns), patterns)
+    finish(store, record.job_id, folder_upload(store, record, patterns), patterns)
     return store.load(record.job_id)
 
 
@@ -106,6 +107,29 @@ def folder_upload(store: MirroredJobStore, record: JobRecord, excludes: Sequence
     return FolderUpload(roots, f"{store.uri}/{record.job_id}", excludes)
 
 
+def finish(store: MirroredJobStore, job_id: str, upload: FolderUpload, excludes: list[str]) -> UnreachableError | None:
+    """Upload the rest, then the record, which says so; return why the server can't be reached, if it can't."""
+    outcome = _patiently(upload, held_back=[RECORD_FILE])
+    outcome.missing = [name for name in outcome.missing if name != RECORD_FILE]
+    _note(store, job_id, upload.uri, outcome, excludes)
+    last = _patiently(upload)
+    if last.error and (not outcome.error or RECORD_FILE in last.missing):
+        outcome = last
+        _note(store, job_id, upload.uri, outcome, excludes)
+    _tell(store, job_id, upload.uri, outcome)
+    return last.unreachable
+
+
+def leave(
+    store: MirroredJobStore, job_id: str, upload: FolderUpload, excludes: list[str], unreachable: UnreachableError
+) -> None:
+    """Write down what is missing of a job, and try nothing: the server couldn't be reached a moment ago."""
+    outcome = upload.untried(unreachable)
+    if outcome.missing:
+        _note(store, job_id, upload.uri, outcome, excludes)
+    _tell(store, job_id, upload.uri, outcome)
+
+
 def _keep_up(sync: Callable[[], str], what: str, stop: threading.Event) -> None:
     told = ""
     while True:
@@ -115,21 +139,6 @@ def _keep_up(sync: Callable[[], str], what: str, stop: threading.Event) -> None:
         told = error
         if stop.wait(_upload_interval()):
             return
-
-
-def _finish(store: MirroredJobStore, job_id: str, upload: FolderUpload, excludes: list[str]) -> None:
-    """Upload the rest, then the record, which says so."""
-    outcome = _patiently(upload, held_back=[RECORD_FILE])
-    outcome.missing = [name for name in outcome.missing if name != RECORD_FILE]
-    _note(store, job_id, upload.uri, outcome, excludes)
-    last = _patiently(upload)
-    if last.error and not outcome.error:
-        outcome = last
-        _note(store, job_id, upload.uri, outcome, excludes)
-    if outcome.missing:
-        _log.warning("Not all results are at %s: %s", upload.uri, outcome.error)
-    else:
-        _log.info("results are at %s", upload.uri)
 
 
 def _note(store: MirroredJobStore, job_id: str, uri: str, outcome: Uploaded, excludes: list[str]) -> None:
@@ -145,12 +154,21 @@ def _note(store: MirroredJobStore, job_id: str, uri: str, outcome: Uploaded, exc
     store.update(job_id, upload=state.model_dump())
 
 
+def _tell(store: MirroredJobStore, job_id: str, uri: str, outcome: Uploaded) -> None:
+    if outcome.missing:
+        again = f"python -m tao_skill jobs upload {job_id} --results-root {store.uri}"
+        _log.warning("Not all results are at %s: %s Finish with: %s", uri, outcome.error, again)
+    else:
+        _log.info("results are at %s", uri)
+
+
 def _patiently(upload: FolderUpload, held_back: Sequence[str] = ()) -> Uploaded:
     outcome = Uploaded()
     for pause in _WAITS:
         time.sleep(pause)
         outcome = upload.sync(final=True, held_back=held_back)
-        if not outcome.error:
+        # One that refuses may be starting anew; one that is silent has had all the time it gets.
+        if not outcome.error or isinstance(outcome.unreachable, SilentError):
             break
     return outcome
 

@@ -9,10 +9,12 @@ from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.errors import TaoSkillError
 from tao_skill.jobs.store import RECORD_FILE, JobStore
 from tao_skill.run.checkpoint_files import SUFFIXES
-from tao_skill.run.publish import folder_upload, keeping_up, publishing, sync_error
+from tao_skill.run.publish import finish, folder_upload, keeping_up, leave, synced
 from tao_skill.run.remote_jobs import MirroredJobStore
+from tao_skill.storage.objects import UnreachableError
+from tao_skill.storage.upload import Uploaded
 
-__all__ = ["publishing_trials"]
+__all__ = ["publishing_trials", "trials_left_behind"]
 
 _CHECKPOINTS = [f"*{suffix}" for suffix in sorted(SUFFIXES)]
 
@@ -31,9 +33,26 @@ def publishing_trials(store: JobStore, history: SearchHistory, excludes: Sequenc
         with keeping_up(lambda: _sync_all(store, history, excludes), "trials"):
             yield
     finally:
+        unreachable: UnreachableError | None = None
         for trial in _recorded(store, history):
-            with publishing(store, store.load(trial.job_id), excludes):
-                continue
+            upload = folder_upload(store, store.load(trial.job_id), excludes)
+            if unreachable is None:
+                unreachable = finish(store, trial.job_id, upload, list(excludes))
+            else:
+                leave(store, trial.job_id, upload, list(excludes), unreachable)
+
+
+def trials_left_behind(store: JobStore, history: SearchHistory) -> list[str]:
+    """Return what is to be said of trials whose files are not all on the server, if there are any."""
+    records = [store.load(one.job_id) for one in _recorded(store, history)]
+    left = [record.job_id for record in records if record.upload and record.upload.state != "complete"]
+    if not left:
+        return []
+    again = f"python -m tao_skill jobs upload JOB --results-root {store.address}"
+    return [
+        f"Files of {len(left)} trials are not at {store.address} yet. Finish each with: {again}, where JOB is "
+        f"{', '.join(left)}"
+    ]
 
 
 def _sync_all(store: MirroredJobStore, history: SearchHistory, excludes: Sequence[str]) -> str:
@@ -41,16 +60,19 @@ def _sync_all(store: MirroredJobStore, history: SearchHistory, excludes: Sequenc
     error = ""
     for trial in _recorded(store, history):
         is_best = trial.ended and trial.number == history.winner
-        error = error or _sync(store, trial.job_id, excludes if is_best else [*excludes, *_CHECKPOINTS])
+        outcome = _sync(store, trial.job_id, excludes if is_best else [*excludes, *_CHECKPOINTS])
+        error = error or outcome.error
+        if outcome.unreachable:
+            break
     return error
 
 
-def _sync(store: MirroredJobStore, job_id: str, excludes: Sequence[str]) -> str:
+def _sync(store: MirroredJobStore, job_id: str, excludes: Sequence[str]) -> Uploaded:
     try:
         record = store.load(job_id)
     except TaoSkillError as wrong:
-        return wrong.message
-    return sync_error(folder_upload(store, record, excludes))
+        return Uploaded(error=wrong.message)
+    return synced(folder_upload(store, record, excludes))
 
 
 def _recorded(store: JobStore, history: SearchHistory) -> list[Trial]:

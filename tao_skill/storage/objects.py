@@ -9,11 +9,27 @@ from typing import Protocol
 
 from tao_skill.errors import StorageError
 
-__all__ = ["Checksum", "DeniedError", "ObjectFacts", "ObjectStore", "TransferError"]
+__all__ = [
+    "Checksum",
+    "DeniedError",
+    "ObjectFacts",
+    "ObjectStore",
+    "SilentError",
+    "TransferError",
+    "UnreachableError",
+]
 
 
 class TransferError(StorageError):
     """A transfer broke in a way that may pass: another try is worth it."""
+
+
+class UnreachableError(TransferError):
+    """There is no way to the server: other objects fare no better for now."""
+
+
+class SilentError(UnreachableError):
+    """The server let every try time out: another one would only take as long."""
 
 
 class DeniedError(StorageError):

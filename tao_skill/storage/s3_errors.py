@@ -6,7 +6,7 @@ from typing import Any
 
 from tao_skill.errors import Problem, StorageError
 from tao_skill.storage.locate import redact_text
-from tao_skill.storage.objects import DeniedError, TransferError
+from tao_skill.storage.objects import DeniedError, SilentError, TransferError, UnreachableError
 
 __all__ = ["code_of", "status_of", "translated"]
 
@@ -59,8 +59,12 @@ def translated(uri: str) -> Iterator[None]:
         raise _error(uri, said, "s3://bucket/key with a valid bucket name") from error
     except aws.EndpointConnectionError as error:
         raise _unreachable(uri, "the server can't be reached") from error
-    except (aws.ConnectTimeoutError, aws.ProxyConnectionError, aws.SSLError) as error:
+    except aws.ConnectTimeoutError as error:
+        raise _unreachable(uri, "the server can't be reached: it lets the time run out", SilentError) from error
+    except (aws.ProxyConnectionError, aws.SSLError) as error:
         raise _unreachable(uri, f"the server can't be reached: {type(error).__name__}") from error
+    except aws.ReadTimeoutError as error:
+        raise _passing(uri, "the server doesn't answer", SilentError) from error
     except (aws.HTTPClientError, aws.IncompleteReadError, HTTPError, ConnectionError, TimeoutError) as error:
         raise _passing(uri, f"the connection broke: {type(error).__name__}") from error
     except (ResponseParserError, KeyError, ValueError) as error:
@@ -120,18 +124,18 @@ def _error(uri: str, said: str, expected: str, kind: type[StorageError] = Storag
     )
 
 
-def _unreachable(uri: str, said: str) -> TransferError:
+def _unreachable(uri: str, said: str, kind: type[UnreachableError] = UnreachableError) -> UnreachableError:
     from tao_skill.storage.s3_client import endpoint_name
 
-    return TransferError(
+    return kind(
         f"{uri}: {said} ({endpoint_name()}).",
         problems=[Problem(uri, said, f"a server at {endpoint_name()} (AWS_ENDPOINT_URL)")],
         next_step="check AWS_ENDPOINT_URL and the network, then run the command again",
     )
 
 
-def _passing(uri: str, said: str) -> TransferError:
-    return TransferError(
+def _passing(uri: str, said: str, kind: type[TransferError] = TransferError) -> TransferError:
+    return kind(
         f"{uri}: {said}.",
         problems=[Problem(uri, said, "a transfer that ends")],
         next_step="run the command again; what is already here is kept",

@@ -12,6 +12,7 @@ from pathlib import Path
 from tao_skill.errors import StorageError
 from tao_skill.storage.backends import store_for
 from tao_skill.storage.locate import join
+from tao_skill.storage.objects import UnreachableError
 from tao_skill.storage.progress import Progress
 
 __all__ = ["FolderUpload", "Uploaded", "is_excluded"]
@@ -25,12 +26,16 @@ _THREADS = 4
 
 @dataclass
 class Uploaded:
-    """What is on the server, and what is not, with the first reason why."""
+    """What is on the server, and what is not, with the first reason why.
+
+    ``unreachable`` is what kept the last files from being tried at all.
+    """
 
     files: int = 0
     bytes: int = 0
     missing: list[str] = field(default_factory=list)
     error: str = ""
+    unreachable: UnreachableError | None = None
 
 
 class FolderUpload:
@@ -45,35 +50,49 @@ class FolderUpload:
         self._roots, self._excludes = list(roots), list(excludes)
         self._state_path = self._roots[0][0] / STATE_FILE
         self._sent = self._read_state()
+        self._unreachable: UnreachableError | None = None
 
     def sync(self, *, final: bool = False, held_back: Sequence[str] = ()) -> Uploaded:
-        """Send what changed since the last time; ``final`` sends all, ``held_back`` names stay for another call."""
+        """Send what changed since the last time; ``final`` sends all, ``held_back`` names stay for another call.
+
+        Once the server can't be reached for a file, no other is tried: each would wait as long. Small ones go first: a
+        large one that takes the server too long keeps none of them.
+        """
         found = self._found()
-        waiting = {
-            name: path for name, path in found.items() if name not in held_back and self._is_due(name, path, final)
-        }
-        outcome = Uploaded()
+        self._unreachable = None
+        due = [name for name, path in found.items() if name not in held_back and self._is_due(name, path, final)]
+        waiting = {name: found[name] for name in sorted(due, key=lambda name: _size(found[name]))}
+        error = ""
         if waiting:
             progress = Progress(
                 self.uri, sum(_size(path) for path in waiting.values()), verb="uploaded", quiet=not final
             )
             with ThreadPoolExecutor(_THREADS) as pool:
-                for error in pool.map(lambda name: self._send(name, waiting[name], progress), waiting):
-                    outcome.error = outcome.error or error
+                errors = list(pool.map(lambda name: self._send(name, waiting[name], progress), waiting))
+            error = next((one for one in errors if one), "")
             progress.end()
             self._write_state()
+        return self._outcome(found, error)
+
+    def untried(self, unreachable: UnreachableError) -> Uploaded:
+        """Return what was sent and what wasn't, and send nothing, as the server can't be reached."""
+        self._unreachable = unreachable
+        return self._outcome(self._found(), unreachable.message)
+
+    def _outcome(self, found: dict[str, Path], error: str) -> Uploaded:
         there = {name: self._sent[name] for name in found if name in self._sent}
-        outcome.files, outcome.bytes = len(there), sum(size for size, _ in there.values())
-        outcome.missing = sorted(name for name, path in found.items() if self._sent.get(name) != _stamp(path))
-        return outcome
+        missing = sorted(name for name, path in found.items() if self._sent.get(name) != _stamp(path))
+        return Uploaded(len(there), sum(size for size, _ in there.values()), missing, error, self._unreachable)
 
     def _send(self, name: str, path: Path, progress: Progress) -> str:
         stamp = _stamp(path)
-        if stamp is None:
+        if stamp is None or self._unreachable is not None:
             return ""
         try:
             store_for(self.uri).write(path, join(self.uri, name))
         except StorageError as error:
+            if isinstance(error, UnreachableError):
+                self._unreachable = error
             return error.message
         except OSError as error:
             return f"{path} can't be read: {error.strerror or error}" if path.exists() else ""
