@@ -18,7 +18,8 @@ from tao_skill.jobs.reconcile import action_folder
 from tao_skill.jobs.record import JobRecord
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.prepare_search import PreparedSearch
-from tao_skill.run.slots import LocalSlots, RunningTrial
+from tao_skill.run.running_trial import RunningTrial
+from tao_skill.run.slots import LocalSlots
 
 __all__ = ["RaySlots", "ray_slots"]
 

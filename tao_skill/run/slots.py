@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tao_skill.automl.executor import End, Progress, Running
-from tao_skill.automl.failure import classify
-from tao_skill.automl.history import Failure, Trial
+from tao_skill.automl.executor import End, Running
+from tao_skill.automl.history import Trial
 from tao_skill.automl.warm_worker import WarmWorker, Worker
 from tao_skill.config.keys import flatten
 from tao_skill.config.secrets import without_secrets
@@ -23,115 +21,17 @@ from tao_skill.jobs.store import JobStore
 from tao_skill.run.devices import slot_environments
 from tao_skill.run.program import Program
 from tao_skill.run.redaction import redacted
+from tao_skill.run.running_trial import DoneTrial, RunningTrial, Slot, broken
 from tao_skill.run.spec_file import write_spec
-from tao_skill.run.trial_end import checkpoint_bytes, conclude_trial, end_of, forget_checkpoints, held_value
+from tao_skill.run.trial_end import conclude_trial, forget_checkpoints
 from tao_skill.run.trial_reports import ReportReader
 from tao_skill.run.trial_sources import TrialSources, trial_job_id
 from tao_skill.run.trial_spec import ACTION, TrialForm, goes_on_from
 
-__all__ = ["LocalSlots", "RunningTrial"]
+__all__ = ["LocalSlots"]
 
 _log = logging.getLogger(__name__)
-# After so many seconds a trial that was asked to end is killed.
-GRACE_SECONDS = 30.0
 WORKER_LOG = "workers.log"
-# How often it is looked whether somebody canceled a trial whose process is not of this machine.
-_LOOK_SECONDS = 1.0
-
-
-@dataclass
-class Slot:
-    env: dict[str, str]
-    worker: Worker | None = None
-    busy: bool = False
-
-
-@dataclass
-class RunningTrial:
-    """A trial in a slot; implements `Running`."""
-
-    slots: LocalSlots
-    slot: Slot
-    worker: Worker
-    trial: Trial
-    folder: Path
-    reader: ReportReader
-    since: float
-    kill_at: float | None = None
-    # Whether its worker may be used again: what a program that ended badly left in its memory is not trusted.
-    is_sound: bool = False
-    look_at: float = 0.0
-    reasons: list[str] = field(default_factory=list)
-
-    def poll(self) -> Progress:
-        answer, code = self.worker.answer(), self.worker.exit_code
-        reports = self.reader.new()
-        if answer is None and code is None:
-            self._kill_where_due()
-            waits = self.worker.waits
-            if waits:
-                self.since = time.monotonic()
-                self.slots.note_waiting()
-            return Progress(reports, instead=self.reader.instead(ended=False), waits=waits)
-        if answer is None:
-            answer = self.worker.answer()
-        reports += self.reader.new()
-        self.is_sound = answer is not None and (answer["code"] == 0 or answer["how"] == "stopped")
-        told = max([self.trial.last_epoch, *(epoch for epoch, _ in reports)])
-        last = self.reader.last() if answer is not None and answer["code"] == 0 else []
-        early = told < self.trial.epochs if told else not last
-        end = self.slots.take_end(self, self._end(answer, code, early))
-        if end.state == "done":
-            reports += last
-        return Progress(reports, end, instead=self.reader.instead(ended=end.state == "done"))
-
-    def stop(self, reason: str) -> None:
-        self.reasons.append(reason)
-        self.kill_at = self.kill_at or time.monotonic() + GRACE_SECONDS
-        self.worker.stop(self.trial.number)
-
-    def _kill_where_due(self) -> None:
-        now = time.monotonic()
-        canceled = False
-        if self.worker.pid is None and now > self.look_at:
-            # On this machine `jobs cancel` ends the process itself.
-            self.look_at = now + _LOOK_SECONDS
-            canceled = self.slots.was_canceled(self.trial)
-        if canceled or (self.kill_at is not None and now > self.kill_at):
-            self.worker.kill()
-
-    def _end(self, answer: Mapping[str, Any] | None, code: int | None, early: bool) -> End:
-        wall = time.monotonic() - self.since
-        try:
-            end = end_of(
-                answer, code, self.folder, metric=self.slots.metric, asked=bool(self.reasons), wall=wall, early=early
-            )
-            if end.state == "failed" and self.slots.was_canceled(self.trial):
-                return replace(end, failure=Failure(kind="configuration", message="its job was canceled"))
-        except TaoSkillError as error:  # what it left can't be read
-            return _broken(error)
-        return end
-
-
-@dataclass
-class _DoneTrial:
-    """A trial that had ended well when a kill came, before the history said so; implements `Running`."""
-
-    reader: ReportReader
-    folder: Path
-    metric: str
-
-    def poll(self) -> Progress:
-        reports = self.reader.new() or self.reader.last()
-        try:
-            held = held_value(self.folder, self.metric)
-            end = End("done", checkpoint_bytes=checkpoint_bytes(self.folder), held_value=held)
-        except TaoSkillError as error:
-            end = _broken(error)
-        return Progress(reports, end, instead=self.reader.instead(ended=end.state == "done"))
-
-    def stop(self, reason: str) -> None:
-        del reason
 
 
 class LocalSlots:
@@ -176,7 +76,7 @@ class LocalSlots:
         record, folder = self._prepare(trial, worker)
         reader = ReportReader(folder, self.metric, trial.epochs, self._form.skill.metric)
         if record.status == JobStatus.COMPLETE:
-            return _DoneTrial(reader, folder, self.metric)
+            return DoneTrial(reader, folder, self.metric)
         spec_file = folder / f"spec.{self._program.config_format}"
         slot.busy = True
         self._running.add(trial.number)
@@ -221,7 +121,7 @@ class LocalSlots:
         try:
             conclude_trial(self._store, running.trial.job_id, running.folder, end, running.reasons)
         except TaoSkillError as error:  # somebody removed its folder, say
-            return _broken(error)
+            return broken(error)
         return end
 
     def close(self) -> None:
@@ -284,7 +184,3 @@ class LocalSlots:
             )  # fmt: skip
         reason = f"trial {trial.number} of search {self._search.job_id} starts"
         return self._store.update(job_id, status=JobStatus.RUNNING, reason=reason, **facts), folder
-
-
-def _broken(error: TaoSkillError) -> End:
-    return End("failed", classify(code=error.code, message=error.message))
