@@ -17,8 +17,8 @@ __all__ = ["ALGORITHMS", "LANGUAGE_MODEL", "MULTI_FIDELITY", "algorithm_name", "
 
 # What each does, in a few words, for people and documents.
 ALGORITHMS: dict[str, str] = {
-    "bayesian": "nine trials with a few other values than the baseline or the best so far, or anywhere, then a "
-    "Gaussian process (Optuna), each compared with the median at its epoch",
+    "bayesian": "values that did well elsewhere, then a few other values than the baseline's or the best's, or "
+    "anywhere; from the eleventh trial on a Gaussian process (Optuna); each compared with the median at its epoch",
     "random": "values drawn at random, each trial compared with the median at its epoch",
     "hyperband": "random values, several successive halvings that begin with different numbers of epochs (Optuna)",
     "asha": "random values, asynchronous successive halving (Optuna)",

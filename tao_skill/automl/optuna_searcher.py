@@ -6,20 +6,16 @@ import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from tao_skill.automl.few import untried
 from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.automl.journal import STUDY_NAME, open_journal, set_aside
-from tao_skill.automl.parameter import Parameter
+from tao_skill.automl.samplers import STARTUP_TRIALS, distribution, pruner, sampler
 from tao_skill.automl.searcher import Ended, Recommendation
 from tao_skill.automl.space import SearchSpace
 from tao_skill.automl.starting import others, starting_values
@@ -32,8 +28,6 @@ Acceptable = Callable[[Mapping[str, Any]], Sequence[Problem]]
 # Values that break a rule cost nothing but a draw; a space without any that hold is the user's mistake.
 _DRAWS = 3
 _RANDOM_DRAWS = 500
-# Fitted to fewer, a Gaussian process of a dozen parameters proposes the corners of the space.
-_STARTUP_TRIALS = 10
 _NUMBER = "trial"
 # Where a language model proposes, Optuna does what it does by default: its turn in hybrid, and a fallback.
 _PROPOSES = {"llm": "bayesian", "hybrid": "bayesian"}
@@ -60,21 +54,24 @@ class OptunaSearcher:
         self._name = _PROPOSES.get(history.algorithm, history.algorithm)
         self._history, self._space, self._settings = history, space, settings
         self._baseline, self._acceptable = dict(baseline), acceptable
-        self._distributions = {one.key: _distribution(one) for one in space.parameters}
+        self._distributions = {one.key: distribution(one) for one in space.parameters}
         self._trials: dict[int, optuna.Trial] = {}
         self._folder = folder
         self._study = self._open()
 
     def ask(self) -> Recommendation | None:
-        """Return the baseline first, then what the sampler proposes."""
+        """Return the baseline first, then what is worth trying first, then what the sampler proposes."""
         number = len(self._history.trials)
         if number == 0:
             return self.recommend(0, self._baseline, "baseline")
         tried = self._tried(None)
         if self.is_used_up():
             return None
-        if self._name == "bayesian" and number < _STARTUP_TRIALS:
-            return self._drawn(number, self._from_what_works)
+        if self._name == "bayesian":
+            if (point := self._starting_point(tried)) is not None:
+                return self.recommend(number, point, "starting point")
+            if number < STARTUP_TRIALS:
+                return self._drawn(number, self._from_what_works)
         for _ in range(_DRAWS):
             trial = self._draw(self._name)
             values = self._decoded(trial.params)
@@ -108,6 +105,8 @@ class OptunaSearcher:
         trial = self._trials[number]
         if trial.storage.get_trial(trial._trial_id).state.is_finished():
             return False  # the winner, whose training goes on to the end
+        # How long trials train before they pause is known only since the baseline has shown what an epoch costs.
+        self._study.pruner = pruner(self._name, self._settings, self._history)
         with warnings.catch_warnings():
             # A trial that goes on after a kill reports its last epoch again.
             warnings.simplefilter("ignore")
@@ -171,6 +170,11 @@ class OptunaSearcher:
         left = next(self._left(source) or iter(()), None)
         return None if left is None else self.recommend(number, left, "search")
 
+    def _starting_point(self, tried: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+        """Return the first of the points that is acceptable and new."""
+        points = ({**self._baseline, **point} for point in self._space.points)
+        return next((one for one in points if one not in tried and not self._acceptable(one)), None)
+
     def _from_what_works(self, number: int, chance: random.Random) -> dict[str, Any]:
         return starting_values(self._space.parameters, self._baseline, self._history, number, chance)
 
@@ -188,8 +192,10 @@ class OptunaSearcher:
         return Recommendation(number, dict(values), self._history.full_epochs, origin)
 
     def _draw(self, name: str) -> optuna.Trial:
-        # A sampler for each draw, its seed from the draw's number: a search that goes on draws what it would have.
-        self._study.sampler = _sampler(name, self._settings.automl_seed + len(self._study.get_trials(False)))
+        # A sampler for each draw, its seed from the draw's number: a search that goes on draws what it would have. Not
+        # their sum: a search with the next seed would draw the same, one trial earlier.
+        chance = random.Random(f"{self._settings.automl_seed}-{len(self._study.get_trials(False))}")
+        self._study.sampler = sampler(name, chance.getrandbits(32))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return self._study.ask(self._distributions)
@@ -218,10 +224,9 @@ class OptunaSearcher:
         return study
 
     def _load(self) -> optuna.Study:
-        pruner = _pruner(self._name, self._settings, self._history)
         return optuna.create_study(
-            study_name=STUDY_NAME, storage=open_journal(self._folder), sampler=_sampler(self._name, 0),
-            pruner=pruner, direction=self._history.direction, load_if_exists=True,
+            study_name=STUDY_NAME, storage=open_journal(self._folder), direction=self._history.direction,
+            sampler=sampler(self._name, 0), load_if_exists=True,
         )  # fmt: skip
 
     def _agree(self, study: optuna.Study) -> None:
@@ -250,48 +255,3 @@ class OptunaSearcher:
                     self.report(trial.number, one.epoch, one.value)
             if trial.ended:
                 self.tell(trial.number, trial.state, self._history.trained_value(trial))  # type: ignore[arg-type]
-
-
-def _distribution(parameter: Parameter) -> BaseDistribution:
-    if parameter.kind == "integer":
-        low, high = int(parameter.low), int(parameter.high)
-        if parameter.step > 1:
-            first = -(-low // parameter.step) * parameter.step
-            return IntDistribution(first, max(high, first), step=parameter.step)
-        return IntDistribution(low, high, log=parameter.log)
-    # A choice is a number from 0 to 1, each option owning a share as large as its weight: so all samplers obey weights.
-    return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
-
-
-def _sampler(name: str, seed: int) -> BaseSampler:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if name == "bayesian" and find_spec("torch") is not None and find_spec("scipy") is not None:
-            return optuna.samplers.GPSampler(seed=seed, n_startup_trials=_STARTUP_TRIALS)
-        if name in ("bayesian", "bohb"):
-            return optuna.samplers.TPESampler(
-                seed=seed, multivariate=True, n_startup_trials=_STARTUP_TRIALS, constant_liar=True
-            )
-    return optuna.samplers.RandomSampler(seed=seed)
-
-
-def _pruner(name: str, settings: AutoML, history: SearchHistory) -> BasePruner:
-    first, factor = settings.automl_min_epochs, settings.automl_reduction_factor
-    if not settings.automl_early_stopping or history.full_epochs <= 1:
-        return optuna.pruners.NopPruner()
-    if name in ("bayesian", "random"):
-        # Slow starters get a quarter of the training before they are compared.
-        warmup = max(first, history.full_epochs // 4)
-        return optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=warmup)
-    if name == "asha":
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=factor)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        rungs = optuna.pruners.HyperbandPruner(
-            min_resource=min(first, history.full_epochs), max_resource=history.full_epochs, reduction_factor=factor
-        )
-        if name != "hyperband_es":
-            return rungs
-        from tao_skill.automl.no_improvement import NoImprovementPruner
-
-        return NoImprovementPruner(rungs, settings.automl_early_stop_threshold, settings.automl_min_early_stop_epochs)

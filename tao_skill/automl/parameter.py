@@ -89,6 +89,13 @@ class Parameter:
             edges.append(edges[-1] + weight / total)
         return edges
 
+    def allowed(self) -> str:
+        """Return in words which values the range holds."""
+        if self.kind == "choice":
+            return f"one of {', '.join(map(repr, self.choices))}"
+        steps = f"a multiple of {self.step} " if self.step > 1 else ""
+        return f"{steps}from {self.low:g} to {self.high:g}"
+
     def document(self) -> dict[str, Any]:
         """Return what a report says of the parameter."""
         shown: dict[str, Any] = {"key": self.key, "kind": self.kind, "default": self.default, "reason": self.reason}

@@ -10,6 +10,7 @@ from typing import Any
 from tao_skill.automl.own_range import UnusableError
 from tao_skill.automl.parameter import Parameter
 from tao_skill.automl.ranges import parameter_for
+from tao_skill.automl.starting_points import starting_points
 from tao_skill.config.automl import RANGE_PARTS, AutoML
 from tao_skill.config.leaves import Leaf, schema_leaves
 from tao_skill.config.relations import relation_problems, without_effect
@@ -22,11 +23,15 @@ _BUDGET = "it is the budget of the search"
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The parameters, those that were left out with the reason, and the leaves whose relations bind them."""
+    """The parameters, those that were left out with the reason, and the leaves whose relations bind them.
+
+    ``points`` are values of some parameters that are worth trying first.
+    """
 
     parameters: tuple[Parameter, ...]
     left_out: dict[str, str] = field(default_factory=dict)
     leaves: tuple[Leaf, ...] = ()
+    points: tuple[dict[str, Any], ...] = ()
 
     def problems(self, flat: Mapping[str, Any]) -> list[Problem]:
         """Return what is wrong with a spec's values taken together; this costs nothing."""
@@ -75,11 +80,13 @@ def build_space(
         raise _refusal(problems)
     idle = {name: f"no effect: {why}" for name, why in _idle(leaves, flat, names, parameters).items()}
     left_out = idle | left_out
-    return SearchSpace(
-        tuple(one for name, one in parameters.items() if name not in left_out),
-        {name: left_out[name] for name in names if name in left_out},
-        leaves,
-    )
+    searched = {name: one for name, one in parameters.items() if name not in left_out}
+    try:
+        points = starting_points(schema, searched, settings.automl_starting_points)
+    except UnusableError as wrong:
+        raise _refusal(list(wrong.problems)) from None
+    named = {name: left_out[name] for name in names if name in left_out}
+    return SearchSpace(tuple(searched.values()), named, leaves, points)
 
 
 def _usual(schema: Mapping[str, Any], leaves: Sequence[Leaf]) -> list[str]:
@@ -124,7 +131,7 @@ def _refusal(problems: Sequence[Problem]) -> SpecError:
     return SpecError(
         f"The search can't start: {count} can't be searched like this.",
         problems=problems,
-        next_step="correct automl_hyperparameters and custom_param_ranges, or leave them out",
+        next_step="correct automl_hyperparameters, custom_param_ranges and automl_starting_points, or leave them out",
     )
 
 

@@ -64,6 +64,14 @@ class AutoML:
             title="Own ranges",
         ),
     ] = Field(default_factory=dict)
+    automl_starting_points: Annotated[
+        list[dict[str, Any]] | None,
+        parameter(
+            "bayesian, hybrid: values to try right after the baseline, each a mapping from keys to values; what one "
+            "doesn't name stays as in the baseline. null: those that the schema recommends; []: none.",
+            title="Starting points",
+        ),
+    ] = None
     metric: Annotated[
         str | None,
         parameter("Metric that is optimised; null: the one that the skill's SKILL.md names.", title="Metric"),

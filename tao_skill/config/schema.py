@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, cast
 
 from tao_skill.config.keys import flatten
+from tao_skill.config.starting_points import STARTING_POINTS
 
 __all__ = ["NETWORK_ARCH", "SCHEMA_VERSION", "built_schema", "json_schema", "schema_id", "template", "use_packaged"]
 
@@ -49,6 +50,7 @@ def built_schema(action: str) -> dict[str, Any]:
         "default": default,
         "automl_default_parameters": [key for key, node in found.items() if node.get("automl_enabled") is True],
         "automl_disabled_parameters": [key for key, node in found.items() if node.get("automl_enabled") is False],
+        "automl_starting_points": STARTING_POINTS.get(action, []),
         "popular": {key: flat[key] for key, node in found.items() if node.get("popular")},
         "x_tao_schema": {
             "action": action,

@@ -28,6 +28,7 @@ def load(name: str) -> ModuleType:
 
 chat = load("automl_chat_server")
 load("automl_machine")
+load("automl_searcher_loop")
 SCRIPT = '''
 """Train: the nearer rate is to 0.01 the better, and a little better each epoch."""
 import json, math, os, pathlib, signal, sys, time

@@ -77,6 +77,16 @@ def test_rates_and_decays_are_searched_on_a_log_scale_inside_their_bounds() -> N
         assert search["log"] == any(word in key for word in ("base_lr", "weight_decay", "gamma", "warmup_factor")), key
 
 
+def test_the_starting_points_of_a_search_name_what_is_searched_with_values_inside_its_range() -> None:  # R11
+    searched = {leaf.key: leaf for leaf in leaves("train") if leaf.facts.get("automl_enabled") is True}
+    points = built_schema("train")["automl_starting_points"]
+    assert len(points) == len({tuple(sorted(point.items())) for point in points}) >= 2
+    for key, value in (item for point in points for item in point.items()):
+        search = searched[key].facts["x_search"]
+        assert search["low"] <= value <= search["high"], key
+    assert built_schema("evaluate")["automl_starting_points"] == []
+
+
 def peer_fields() -> list[dict[str, str]]:
     with FIELDS.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
