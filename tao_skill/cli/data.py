@@ -106,6 +106,6 @@ def _verify(options: argparse.Namespace) -> Outcome:
     lines = [f"{found['checked']} entries checked, {len(bad)} damaged"]
     lines += [f"{one['uri']}: {problem}" for one in bad for problem in one["problems"][:10]]
     if left:
-        when = "   # again, when nothing uses what is left" if options.repair else ""
+        when = "   # again, when nothing uses what is left, by whom it belongs to" if options.repair else ""
         lines.append(f"Next: python -m tao_skill data cache verify --repair{when}")
     return Outcome(found, "\n".join(lines), StorageError.exit_code if left else 0)

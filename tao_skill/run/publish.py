@@ -108,16 +108,24 @@ def folder_upload(store: MirroredJobStore, record: JobRecord, excludes: Sequence
 
 
 def finish(store: MirroredJobStore, job_id: str, upload: FolderUpload, excludes: list[str]) -> UnreachableError | None:
-    """Upload the rest, then the record, which says so; return why the server can't be reached, if it can't."""
+    """Upload the rest, then the record, which says so; return why the server can't be reached, if it can't.
+
+    One that took the record and is too slow for a large file can be reached.
+    """
     outcome = _patiently(upload, held_back=[RECORD_FILE])
     outcome.missing = [name for name in outcome.missing if name != RECORD_FILE]
     _note(store, job_id, upload.uri, outcome, excludes)
     last = _patiently(upload)
+    if outcome.error and not last.error:
+        # What the first attempts left is there now, and so is a record that says it isn't.
+        outcome = last
+        _note(store, job_id, upload.uri, outcome, excludes)
+        last = _patiently(upload)
     if last.error and (not outcome.error or RECORD_FILE in last.missing):
         outcome = last
         _note(store, job_id, upload.uri, outcome, excludes)
     _tell(store, job_id, upload.uri, outcome)
-    return last.unreachable
+    return last.unreachable if RECORD_FILE in last.missing else None
 
 
 def leave(

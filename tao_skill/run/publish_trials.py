@@ -49,18 +49,22 @@ def trials_left_behind(store: JobStore, history: SearchHistory) -> list[str]:
     if not left:
         return []
     again = f"python -m tao_skill jobs upload JOB --results-root {store.address}"
+    count = "a trial" if len(left) == 1 else f"{len(left)} trials"
     return [
-        f"Files of {len(left)} trials are not at {store.address} yet. Finish each with: {again}, where JOB is "
-        f"{', '.join(left)}"
+        f"Files of {count} are not at {store.address} yet. Finish each with: {again}, where JOB is {', '.join(left)}"
     ]
 
 
 def _sync_all(store: MirroredJobStore, history: SearchHistory, excludes: Sequence[str]) -> str:
     """Upload what is new of all trials, and return why that first failed, if it did."""
+
+    def is_best(trial: Trial) -> bool:
+        return trial.ended and trial.number == history.winner
+
     error = ""
-    for trial in _recorded(store, history):
-        is_best = trial.ended and trial.number == history.winner
-        outcome = _sync(store, trial.job_id, excludes if is_best else [*excludes, *_CHECKPOINTS])
+    # The best one last: no other has checkpoints to send, which may take a server too long.
+    for trial in sorted(_recorded(store, history), key=is_best):
+        outcome = _sync(store, trial.job_id, excludes if is_best(trial) else [*excludes, *_CHECKPOINTS])
         error = error or outcome.error
         if outcome.unreachable:
             break

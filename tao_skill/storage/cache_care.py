@@ -132,9 +132,9 @@ def verify(cache: Path, *, repair: bool = False) -> list[Finding]:
     findings: list[Finding] = []
     for entry in entries(cache):
         problems = _damage(entry)
-        removed = repair and bool(problems) and entry.remove()
+        removed = repair and bool(problems) and (entry.remove() or not entry.folder.exists())
         if repair and problems and not removed:
-            _log.warning("%s is damaged but in use, so it stays.", entry.folder)
+            _log.warning("%s is damaged, but in use or another user's, so it stays.", entry.folder)
         findings.append(Finding(entry, problems, removed))
     return findings
 

@@ -91,19 +91,24 @@ class Entry:
 
         Return False where another process has just removed it.
         """
-        path = self.folder / _USED
-        try:
-            if self.folder not in _held and fcntl is not None:
-                _held[self.folder] = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-                fcntl.flock(_held[self.folder], fcntl.LOCK_SH)  # whoever removes it has it but for a moment
-            path.touch()
-        except OSError:
-            pass  # a cache that can only be read serves as well
+        with suppress(OSError):  # a cache that can only be read serves as well
+            self._hold()
+            (self.folder / _USED).touch()
         if self.content.is_dir():
             return True
         if self.folder in _held:
             os.close(_held.pop(self.folder))
         return False
+
+    def _hold(self) -> None:
+        path = self.folder / _USED
+        while self.folder not in _held and fcntl is not None:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            fcntl.flock(descriptor, fcntl.LOCK_SH)  # whoever removes it has it but for a moment
+            if _is_at(path, descriptor):
+                _held[self.folder] = descriptor
+            else:  # removed meanwhile, and perhaps made anew
+                os.close(descriptor)
 
     def listed(self) -> Iterator[tuple[str, int, int]]:
         """Yield path, bytes and crc32 of each file."""
@@ -121,7 +126,7 @@ class Entry:
             try:
                 self.folder.rename(grave / "removed")
             except OSError:  # another process was quicker, or the entry is another user's
-                grave.rmdir()
+                shutil.rmtree(grave, ignore_errors=True)
                 return False
         shutil.rmtree(grave, ignore_errors=True)
         return True
@@ -256,9 +261,17 @@ def _unused(folder: Path) -> Iterator[bool]:
     except OSError:
         yield False
     else:
-        yield True
+        yield _is_at(folder / _USED, descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Say whether a file is still the one that was opened at its path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
 
 
 def _write_marker(folder: Path, marker: Marker) -> None:

@@ -122,7 +122,8 @@ class Members:
 
     def refuse(self, name: str, expected: str) -> NoReturn:
         """Raise the error that names the member."""
-        shown = name.encode(errors="backslashreplace").decode()  # what is no UTF-8 can't be printed
+        # What is no UTF-8 can't be printed.
+        shown, expected = (one.encode(errors="backslashreplace").decode() for one in (name, expected))
         raise StorageError(
             f"{self.archive} is not extracted: its member {name!r} is not allowed.",
             problems=[Problem(f"{self.archive.rpartition('/')[2]}: {shown}", shown, expected)],

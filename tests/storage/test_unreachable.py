@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.jobs.record import JobRecord
-from tao_skill.run.publish import folder_upload, leave
+from tao_skill.run import publish
+from tao_skill.run.publish import finish, folder_upload, leave
 from tao_skill.run.publish_trials import publishing_trials, trials_left_behind
 from tao_skill.run.remote_jobs import MirroredJobStore
 from tao_skill.run.result import result_of
 from tao_skill.storage.objects import SilentError, UnreachableError
-from tao_skill.storage.upload import FolderUpload
+from tao_skill.storage.upload import FolderUpload, Uploaded
 
 ROOT = "s3://b/results"
 AT_ONCE = 4
@@ -48,7 +52,9 @@ def asked(keys: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:  #
             threading.Thread(target=note, args=(client,), daemon=True).start()
 
     def note(client: socket.socket) -> None:
-        targets.add(client.recv(65536).split(b" ")[1].decode())
+        with contextlib.suppress(OSError):  # it is closed at the end
+            _, *target = client.recv(65536).split(b" ", 2)
+            targets.update(one.decode() for one in target[:1])
 
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
         threading.Thread(target=accept, daemon=True).start()
@@ -119,6 +125,29 @@ def test_what_is_left_is_told(store: MirroredJobStore, history: SearchHistory) -
         upload = folder_upload(store, store.load(trial.job_id), [])
         leave(store, trial.job_id, upload, [], SilentError("it is silent"))
     check_told(store, history)
+
+
+class AwayAtFirst(FolderUpload):
+    """Reaches its server only when the first attempts, which hold the record back, are over."""
+
+    def sync(self, *, final: bool = False, held_back: Any = ()) -> Uploaded:
+        if held_back:
+            return self.untried(UnreachableError("it is away"))
+        return super().sync(final=final)
+
+
+def test_what_a_later_attempt_sends_is_not_missing(
+    tmp_path: Path, bucket: str, s3_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "_WAITS", (0.0,))
+    store = MirroredJobStore(f"{bucket}/results", tmp_path)
+    store.create(JobRecord(job_id="j", skill="s", action="train", results_dir=str(store.folder("j"))))
+    (store.folder("j") / "1.txt").write_text("x")
+    finish(store, "j", AwayAtFirst([(store.folder("j"), "")], f"{bucket}/results/j"), [])
+    sent = s3_server.client().get_object(Bucket=bucket[5:], Key="results/j/job.json")["Body"].read()
+    for record in (store.load("j"), JobRecord.model_validate(json.loads(sent))):
+        assert record.upload is not None
+        assert (record.upload.state, record.upload.missing) == ("complete", [])
 
 
 @pytest.mark.long
