@@ -38,7 +38,7 @@ _FEWEST = 3
 _EARLIEST = 1 / 16
 FINALISTS = 3
 _FINAL_FACTOR = 2
-# A trial is flat when it has not improved for this part of its epochs.
+# A trial may be flat when it has not improved for this part of its epochs.
 _PATIENCE = 1 / 3
 # Reports, and epochs at least: the first epoch of a process is slower than the others.
 _JUDGED_AFTER = 2
@@ -80,12 +80,27 @@ def finalists(history: SearchHistory) -> list[Trial]:
 
 
 def is_flat(history: SearchHistory, trial: Trial) -> bool:
-    """Say whether a trial has not improved for so long that the time is better spent on another one."""
+    """Say whether a trial has not improved for so long that the time is better spent on another one.
+
+    It has neither reached a new best nor become better on average: one lucky epoch early would make it look flat.
+    """
     best = history.trained_value(trial)
     since = min((report.epoch for report in trial.reports if report.value == best), default=0)
     # What a trial took over, with the checkpoint of the one it went on from, adds nothing to its patience.
-    patience = max(history.first_pause or 0, trial.own_epochs * _PATIENCE)
-    return trial.last_epoch - since >= patience
+    patience = max(history.first_pause or 0, math.ceil(trial.own_epochs * _PATIENCE))
+    last = trial.last_epoch
+    if last - since < patience:
+        return False
+    lately, before = (_mean(trial, end - patience, end) for end in (last, last - patience))
+    return lately is None or before is None or not history.better(lately, before)
+
+
+def _mean(trial: Trial, after: int, until: int) -> float | None:
+    """Return the mean of a trial's own reports after an epoch; None where its own don't begin by then."""
+    if after < trial.begun:
+        return None
+    values = [one.value for one in trial.reports if after < one.epoch <= until and one.value is not None]
+    return sum(values) / len(values) if values else None
 
 
 def next_finalist(history: SearchHistory) -> tuple[Trial, int] | None:

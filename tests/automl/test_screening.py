@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from automl_machine import Machine, Training, new_history, searched  # loaded by conftest.py
 
+from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.automl.retention import disk_bound
-from tao_skill.automl.screening import FINALISTS, can_be_judged, final_epoch, finalists, first_pause
+from tao_skill.automl.screening import FINALISTS, can_be_judged, final_epoch, finalists, first_pause, is_flat
 from tao_skill.config.automl import AutoML
 
 
@@ -176,6 +177,31 @@ def test_lesser_trials_are_no_start_for_others(monkeypatch: pytest.MonkeyPatch, 
         assert one.continues is not None
         source = history.trials[one.continues]
         assert source.continues is not None or source.best_value in best_screened[:FINALISTS]
+
+
+def reported(values: list[float], begun: int = 0) -> tuple[SearchHistory, Trial]:
+    history = new_history(0.1)
+    history.first_pause = 10
+    trial = Trial(number=1, origin="search", begun=begun, continues=0 if begun else None, values={}, epochs=100)
+    for epoch, value in enumerate(values, begun + 1):
+        history.add_report(trial, epoch, value)
+    return history, trial
+
+
+def test_a_lucky_epoch_does_not_make_what_improves_flat() -> None:
+    rising = [0.01 * epoch for epoch in range(30)]
+    rising[9] = 0.9
+    assert not is_flat(*reported(rising))
+    assert is_flat(*reported([*rising, *[0.25] * 40]))
+    level = [0.2] * 30
+    assert is_flat(*reported(level))
+    assert not is_flat(*reported([*level[:15], 0.3, *level[:9]]))  # its best is new
+
+
+def test_what_begins_from_anothers_checkpoint_is_given_as_many_epochs() -> None:
+    values = [0.3, *[0.2] * 9]
+    assert not is_flat(*reported(values, begun=40))
+    assert is_flat(*reported([*values, 0.2], begun=40))
 
 
 def test_a_flat_finalist_goes_on_once(monkeypatch: pytest.MonkeyPatch) -> None:
