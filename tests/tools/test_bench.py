@@ -42,7 +42,8 @@ def test_both_sides_train_and_tell_what_it_took(tmp_path: Path) -> None:
     for trained in (ours, theirs):
         assert trained.steps == task.steps  # an epoch of this project has as many
         assert trained.start_s > 0
-        assert 100 < trained.peak_mb <= trained.peak_resident_mb * 1.01
+        # Each is sampled, one a moment after the other.
+        assert 100 < trained.peak_mb <= trained.peak_resident_mb * 1.1
     assert ours.images_per_s > 0.3 * theirs.images_per_s
 
 
