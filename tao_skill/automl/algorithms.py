@@ -13,7 +13,7 @@ from tao_skill.automl.space import SearchSpace
 from tao_skill.config.automl import AutoML
 from tao_skill.errors import NotAvailableError, Problem, UsageError
 
-__all__ = ["ALGORITHMS", "LANGUAGE_MODEL", "MULTI_FIDELITY", "algorithm_name", "make_searcher"]
+__all__ = ["ALGORITHMS", "LANGUAGE_MODEL", "MULTI_FIDELITY", "TRIES_POINTS", "algorithm_name", "make_searcher"]
 
 # What each does, in a few words, for people and documents.
 ALGORITHMS: dict[str, str] = {
@@ -29,6 +29,7 @@ ALGORITHMS: dict[str, str] = {
     "hybrid": "a language model and the Gaussian process propose in turn, each learning from the other's trials",
 }
 LANGUAGE_MODEL = ("llm", "hybrid")
+TRIES_POINTS = ("bayesian", "hybrid")
 MULTI_FIDELITY = ("hyperband", "asha", "bohb", "hyperband_es")
 _SHORT = {"b": "bayesian", "h": "hyperband", "hes": "hyperband_es", "tpe": "bohb", "r": "random"}
 _REFUSED = {

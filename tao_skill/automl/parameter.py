@@ -93,8 +93,8 @@ class Parameter:
         """Return in words which values the range holds."""
         if self.kind == "choice":
             return f"one of {', '.join(map(repr, self.choices))}"
-        steps = f"a multiple of {self.step} " if self.step > 1 else ""
-        return f"{steps}from {self.low:g} to {self.high:g}"
+        kind = "a number" if self.kind == "number" else "a whole number"
+        return f"{f'a multiple of {self.step}' if self.step > 1 else kind} from {self.low:g} to {self.high:g}"
 
     def document(self) -> dict[str, Any]:
         """Return what a report says of the parameter."""

@@ -71,5 +71,5 @@ def _median(first: int, history: SearchHistory) -> BasePruner:
         # Slow starters get a quarter of the training before they are compared.
         return optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=max(first, history.full_epochs // 4))
     # Trials that pause are compared then; once before that, what has learned hardly anything makes room for others.
-    half = max(first, history.first_pause // 2)
+    half = max(first, -(-history.first_pause // 2))
     return optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=half, interval_steps=half)

@@ -64,7 +64,7 @@ def build_space(
     names = list(dict.fromkeys([*usual, *asked]))
     left_out = {key: why for key, why in fixed.items() if key in usual and key not in asked}
     parameters: dict[str, Parameter] = {}
-    problems: list[Problem] = []
+    problems: dict[str, tuple[Problem, ...]] = {}
     for name in names:
         if name in left_out:
             continue
@@ -73,18 +73,18 @@ def build_space(
             parameters[name] = parameter_for(known[name], flat, settings.custom_param_ranges.get(name))
         except UnusableError as wrong:
             if name in asked:
-                problems += wrong.problems
+                problems[name] = wrong.problems
             else:
                 left_out[name] = _BUDGET if name == budget else _unusable(wrong.problems)
-    if problems:
-        raise _refusal(problems)
     idle = {name: f"no effect: {why}" for name, why in _idle(leaves, flat, names, parameters).items()}
     left_out = idle | left_out
     searched = {name: one for name, one in parameters.items() if name not in left_out}
     try:
-        points = starting_points(schema, searched, settings.automl_starting_points)
+        points = starting_points(schema, searched, settings.automl_starting_points, unknown=problems)
     except UnusableError as wrong:
-        raise _refusal(list(wrong.problems)) from None
+        problems["automl_starting_points"] = wrong.problems
+    if problems:
+        raise _refusal([problem for found in problems.values() for problem in found])
     named = {name: left_out[name] for name in names if name in left_out}
     return SearchSpace(tuple(searched.values()), named, leaves, points)
 

@@ -6,7 +6,7 @@ time for few trainings (Pfisterer et al., Learning multiple defaults for machine
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tao_skill.automl.own_range import UnusableError
@@ -19,24 +19,34 @@ _KEYWORD = "automl_starting_points"
 
 
 def starting_points(
-    schema: Mapping[str, Any], parameters: Mapping[str, Parameter], own: Sequence[Mapping[str, Any]] | None
+    schema: Mapping[str, Any],
+    parameters: Mapping[str, Parameter],
+    own: Sequence[Mapping[str, Any]] | None,
+    *,
+    unknown: Collection[str] = (),
 ) -> tuple[dict[str, Any], ...]:
     """Return the points, each with the values of the searched parameters that it names, by dotted key.
 
     ``own`` are the user's, in place of the schema's; None: there are none. Of the schema's, what isn't searched here
-    is left out, and what the range doesn't hold.
+    is left out, and what the range doesn't hold. ``unknown`` names parameters whose range is not known, for a mistake
+    that is told elsewhere.
 
     Raises:
         UnusableError: own points name what isn't searched, or values that the ranges don't hold; all of them.
     """
     if own is not None:
-        problems = [problem for number, point in enumerate(own) for problem in _problems(number, point, parameters)]
+        problems = [
+            problem
+            for number, point in enumerate(own)
+            for problem in _problems(number, point, parameters)
+            if problem.key.rpartition(": ")[2] not in unknown
+        ]
         if problems:
             raise UnusableError(*problems)
-        return tuple(dict(point) for point in own)
+        return tuple(_taken(point, parameters) for point in own)
     listed = schema.get(_KEYWORD)
     points = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
-    return tuple(filter(None, ({k: v for k, v in one.items() if _holds(parameters, k, v)} for one in points)))
+    return tuple(filter(None, (_taken(one, parameters) for one in points)))
 
 
 def _problems(number: int, point: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> list[Problem]:
@@ -50,6 +60,12 @@ def _problems(number: int, point: Mapping[str, Any], parameters: Mapping[str, Pa
         elif not _holds(parameters, key, value):
             found.append(Problem(f"{where}: {key}", value, parameters[key].allowed()))
     return found
+
+
+def _taken(point: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> dict[str, Any]:
+    """Return what of a point can be searched, in the parameters' own types: 4 for a whole number that is 4.0."""
+    numbers = {key: parameters[key].encode(value) for key, value in point.items() if key in parameters}
+    return {key: parameters[key].decode(number) for key, number in numbers.items() if number is not None}
 
 
 def _holds(parameters: Mapping[str, Parameter], key: str, value: Any) -> bool:

@@ -67,8 +67,9 @@ class AutoML:
     automl_starting_points: Annotated[
         list[dict[str, Any]] | None,
         parameter(
-            "bayesian, hybrid: values to try right after the baseline, each a mapping from keys to values; what one "
-            "doesn't name stays as in the baseline. null: those that the schema recommends; []: none.",
+            "Values to try first, each a mapping from keys to values; what one doesn't name stays as in the baseline. "
+            "bayesian tries them right after the baseline, hybrid at the turns that aren't the model's. null: those "
+            "that the schema recommends; []: none.",
             title="Starting points",
         ),
     ] = None

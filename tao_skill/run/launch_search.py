@@ -100,7 +100,8 @@ def _go_on(store: JobStore, record: JobRecord, changes: Mapping[str, Any]) -> Ru
     skill = find_skill(history.skill_dir)
     flat = flatten(record.spec)
     explicit = {key: flat.get(key) for key, source in record.provenance.items() if source in _GIVEN}
-    settings = change_settings(history.settings, changes)
+    # A search that began before there were starting points goes on without any.
+    settings = change_settings({"automl_starting_points": [], **history.settings}, changes)
     history.settings = asdict(settings)
     prepared = prepare_search(skill, skill.schema("train"), record.spec, explicit, settings)
     inputs = find_inputs(record.spec, skill.info.actions[record.action].inputs)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from tao_skill.automl.algorithms import LANGUAGE_MODEL, algorithm_name
+from tao_skill.automl.algorithms import LANGUAGE_MODEL, TRIES_POINTS, algorithm_name
 from tao_skill.automl.chat_settings import chat_settings
 from tao_skill.automl.direction import direction_of
 from tao_skill.automl.history import SearchHistory
@@ -57,6 +57,12 @@ class PreparedSearch:
             found.append(
                 f"The name {self.metric} doesn't tell whether larger or smaller values are better; larger ones are "
                 "taken to be. If smaller ones are: --automl direction=minimize."
+            )
+        tried = self.algorithm in TRIES_POINTS or (self.algorithm == "llm" and self.settings.llm_fallback)
+        if self.settings.automl_starting_points and not tried:
+            found.append(
+                f"{self.algorithm} doesn't try automl_starting_points; {' and '.join(TRIES_POINTS)} do: "
+                f"--automl automl_algorithm={TRIES_POINTS[0]}."
             )
         return found
 
@@ -114,10 +120,28 @@ def prepare_search(
     direction = settings.direction or usual
     if (metric, direction) != (skill.metric, usual):  # else the skill's own choice is the same
         form = replace(form, monitored=monitor_values(schema, explicit, metric, direction))
+    baseline = {one.key: flat.get(one.key) for one in space.parameters}
+    if settings.automl_starting_points:
+        _check_points(space, form, baseline)
     return PreparedSearch(
-        settings, algorithm, skill, program_of(skill, ACTION), form, metric, direction,
-        space, {one.key: flat.get(one.key) for one in space.parameters}, trials_at_once(settings, flat),
+        settings, algorithm, skill, program_of(skill, ACTION), form, metric, direction, space, baseline,
+        trials_at_once(settings, flat),
     )  # fmt: skip
+
+
+def _check_points(space: SearchSpace, form: TrialForm, baseline: Mapping[str, Any]) -> None:
+    """Raise SpecError where the user's own starting points break the skill's rules."""
+    problems = [
+        Problem(f"automl_starting_points[{number}]: {problem.key}", problem.value, problem.expected)
+        for number, point in enumerate(space.points)
+        for problem in form.problems({**baseline, **point})
+    ]
+    if problems:
+        raise SpecError(
+            "The search can't start: its starting points break the skill's rules.",
+            problems=problems,
+            next_step="correct automl_starting_points, or leave them out",
+        )
 
 
 def new_history(prepared: PreparedSearch, job_id: str) -> SearchHistory:

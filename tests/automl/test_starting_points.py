@@ -43,11 +43,11 @@ def test_everything_that_is_wrong_with_own_points_is_told() -> None:
         starting_points({}, PARAMETERS, [{"rate": 2.0, "rat": 0.1}, {}, {"batch": 9, "layers": 2.5}])
     told = {problem.key: problem.expected for problem in caught.value.problems}
     assert told == {
-        "automl_starting_points[0]: rate": "from 1e-05 to 1",
+        "automl_starting_points[0]: rate": "a number from 1e-05 to 1",
         "automl_starting_points[0]: rat": "a parameter that is searched: rate, batch, layers",
         "automl_starting_points[1]": "at least one value, by the key of its parameter",
         "automl_starting_points[2]: batch": "one of 8, 16, 32",
-        "automl_starting_points[2]: layers": "from 1 to 4",
+        "automl_starting_points[2]: layers": "a whole number from 1 to 4",
     }
 
 
@@ -75,3 +75,21 @@ def test_what_breaks_a_rule_is_passed_over(tmp_path: Path) -> None:
 
 def test_random_search_draws_all_its_values(tmp_path: Path) -> None:
     assert {trial.origin for trial in with_points("random", tmp_path).run(4)[1:]} == {"search"}
+
+
+def test_points_take_the_types_of_their_parameters() -> None:
+    (point,) = starting_points({}, PARAMETERS, [{"rate": 1, "batch": 8.0, "layers": 4.0}])
+    assert [(key, value, type(value)) for key, value in point.items()] == [
+        ("rate", 1.0, float), ("batch", 8, int), ("layers", 4, int)
+    ]  # fmt: skip
+
+
+def test_what_the_range_does_not_hold_of_the_baseline_is_drawn(tmp_path: Path) -> None:
+    narrow = tuple(replace(one, low=2, high=2) if one.key == "layers" else one for one in SPACE.parameters)
+    narrow = tuple(replace(one, low=1e-5, high=0.1) if one.key == "rate" else one for one in narrow)
+    loop = Loop("bayesian", tmp_path, space=replace(SPACE, parameters=narrow, points=({"batch": 8}, {"batch": 32})))
+    trials = loop.run(4)
+    assert [trial.values["batch"] for trial in trials[1:3]] == [8, 32]
+    rates = [trial.values["rate"] for trial in trials[1:3]]
+    assert all(rate <= 0.1 for rate in rates)
+    assert [trial.origin for trial in trials[1:]] == ["starting point", "starting point", "search"]

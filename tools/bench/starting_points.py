@@ -1,6 +1,6 @@
 """Which values are worth trying first? Rendered products, many candidates, and the few that do best together.
 
-python -m tools.bench.starting_points --folder OUT [--candidates 24] [--count 3] [--problems scratch fine-tuned]
+python -m tools.bench.starting_points --folder OUT [--candidates 16] [--count 2] [--problems scratch fine-tuned]
 
 Candidates are spread evenly over learning rate, weight decay, decay factor and margin (Sobol's sequence), the same for
 trunk and embedder. Each is a trial of a search, which ends the hopeless early, on products that `tools.demo_data`
@@ -103,14 +103,23 @@ def measured(options: argparse.Namespace, name: str, problem: Problem, points: S
     result = run(request)
     assert result.search is not None
     history = json.loads(Path(result.search["history"]).read_text(encoding="utf-8"))
-    values = [trial["best_value"] for trial in history["trials"]]
+    values = [_best(history["trials"], point) for point in ({}, *points)]
     done.write_text(json.dumps(values) + "\n", encoding="utf-8")
     return values
 
 
+def _best(trials: Sequence[Mapping[str, Any]], point: Mapping[str, Any]) -> float | None:
+    """Return the best metric of the first trial with a point's values; the baseline's where the point names none."""
+    tried = (one for one in trials if point.items() <= one["values"].items())
+    return next((one["best_value"] for one in tried), None)
+
+
 def chosen(values: Mapping[str, Sequence[float | None]], count: int) -> list[int]:
     """Return the numbers of the trials that are best tried first, 0 being the baseline, which is tried anyway."""
-    rows = [[0.0 if one is None else one / max(filter(None, row)) for one in row] for row in values.values()]
+    rows = []
+    for row in values.values():
+        known = [0.0 if one is None else one for one in row]
+        rows.append([one / (max(known) or 1.0) for one in known])
     found = [0]
     while len(found) <= count:
         left = [number for number in range(1, len(rows[0])) if number not in found]
@@ -127,8 +136,8 @@ def main() -> int:
     """Measure what is not measured yet; print the table and the choice."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", required=True)
-    parser.add_argument("--candidates", type=int, default=24)
-    parser.add_argument("--count", type=int, default=3)
+    parser.add_argument("--candidates", type=int, default=16, help="a power of two")
+    parser.add_argument("--count", type=int, default=2, help="fewer than the candidates")
     parser.add_argument("--problems", nargs="+", default=["scratch", "fine-tuned"])
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
