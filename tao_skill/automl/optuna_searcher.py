@@ -18,7 +18,7 @@ from tao_skill.automl.journal import STUDY_NAME, open_journal, set_aside
 from tao_skill.automl.samplers import STARTUP_TRIALS, distribution, pruner, sampler
 from tao_skill.automl.searcher import Ended, Recommendation
 from tao_skill.automl.space import SearchSpace
-from tao_skill.automl.starting import others, starting_values
+from tao_skill.automl.starting import GOES_ON_NEAR, others, starting_values
 from tao_skill.config.automl import AutoML
 from tao_skill.errors import Problem
 
@@ -29,9 +29,6 @@ Acceptable = Callable[[Mapping[str, Any]], Sequence[Problem]]
 _DRAWS = 3
 _RANDOM_DRAWS = 500
 _NUMBER = "trial"
-# A model that has learned something is undone by a far higher rate, and learns no more with a far lower one. As much is
-# drawn anew in population-based training (Jaderberg et al., arXiv:1711.09846, in Ray Tune's form).
-_STAYS_NEAR = 0.75
 # Where a language model proposes, Optuna does what it does by default: its turn in hybrid, and a fallback.
 _PROPOSES = {"llm": "bayesian", "hybrid": "bayesian"}
 
@@ -98,12 +95,8 @@ class OptunaSearcher:
         if self._name != "bayesian":
             return None
         number = len(self._history.trials)
-
-        def draw(number: int, chance: random.Random) -> dict[str, Any]:
-            del number
-            return others(self._space.parameters, best.values, chance, stays_near=_STAYS_NEAR)
-
-        found = self._drawn(number, draw, best)
+        parameters, values = self._space.parameters, best.values
+        found = self._drawn(number, lambda _, chance: others(parameters, values, chance, stays_near=GOES_ON_NEAR), best)
         if found is None:
             return None
         return replace(found, origin=f"from trial {best.number}, other values", continues=best.number)

@@ -19,7 +19,7 @@ from typing import Any
 from tao_skill.automl.history import SearchHistory
 from tao_skill.automl.parameter import Parameter
 
-__all__ = ["others", "starting_values"]
+__all__ = ["GOES_ON_NEAR", "others", "starting_values"]
 
 # The standard deviation of what stays near, as a share of a range.
 _NEAR = 0.15
@@ -27,6 +27,10 @@ _TURNS = ("baseline", "baseline", "best", "anywhere", "best")
 # The chance of a name to move; and of one that moves from the best, to stay near.
 _MOVES = 0.5
 _STAYS_NEAR = 0.5
+# The same for what goes on from a checkpoint: a model that has learned something is undone by a far higher rate, and
+# learns no more with a far lower one. As much is drawn anew in population-based training (Jaderberg et al.,
+# arXiv:1711.09846, in Ray Tune's form).
+GOES_ON_NEAR = 0.75
 # A choice that moves may come back to where it was.
 _DRAWS = 100
 
