@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tao_skill.errors import JobError, SpecError
-from tao_skill.jobs.record import JobStatus
+from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run import resume
 from tao_skill.run.cancel import cancel_job
@@ -295,25 +295,26 @@ def test_a_runner_that_is_killed_is_noticed(tmp_path: Path, data_root: Path) -> 
     assert json.loads((jobs.folder(job_id) / "job.json").read_text())["status"] == "ERROR"
 
 
-def _cancel_on_update(jobs: JobStore, job_id: str, status: JobStatus) -> None:
-    """Let `jobs cancel` come in just before the runner writes down a status."""
+def _canceled_on_update(tmp_path: Path, data_root: Path, status: JobStatus, action: str) -> JobRecord:
+    """Resume a job whose `jobs cancel` comes just before its runner writes down a status, and return its record."""
+    broken = run(request(tmp_path, data_root), command_for=script(tmp_path, CRASH))
+    jobs = store(tmp_path)
     update = jobs.update
 
     def late(job: str, **fields: Any) -> Any:
         if fields.get("status") == status:
-            JobStore(jobs.root).update(job_id, status=JobStatus.CANCELED, reason="canceled by `jobs cancel`")
+            JobStore(jobs.root).update(broken.job_id, status=JobStatus.CANCELED, reason="canceled by `jobs cancel`")
         return update(job, **fields)
 
     jobs.update = late  # type: ignore[method-assign, assignment]
+    ended = resume_job(jobs, broken.job_id, command_for=script(tmp_path, action))
+    assert ended.status == JobStatus.CANCELED
+    return store(tmp_path).load(broken.job_id)
 
 
 def test_a_cancel_that_comes_while_the_action_starts_holds(tmp_path: Path, data_root: Path) -> None:
-    broken = run(request(tmp_path, data_root), command_for=script(tmp_path, CRASH))
-    jobs = store(tmp_path)
-    _cancel_on_update(jobs, broken.job_id, JobStatus.RUNNING)
-    ended = resume_job(jobs, broken.job_id, command_for=script(tmp_path, SLEEP))
-    assert ended.status == JobStatus.CANCELED
-    assert [step.to_status for step in store(tmp_path).load(broken.job_id).transitions][-2:] == ["PENDING", "CANCELED"]
+    ended = _canceled_on_update(tmp_path, data_root, JobStatus.RUNNING, SLEEP)
+    assert [step.to_status for step in ended.transitions][-2:] == ["PENDING", "CANCELED"]
 
 
 def test_of_two_that_resume_a_job_one_trains(tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -349,9 +350,4 @@ def test_a_signed_link_that_never_was_here_is_named(tmp_path: Path, data_root: P
 
 
 def test_a_cancel_that_comes_when_the_action_has_ended_holds(tmp_path: Path, data_root: Path) -> None:
-    broken = run(request(tmp_path, data_root), command_for=script(tmp_path, CRASH))
-    jobs = store(tmp_path)
-    _cancel_on_update(jobs, broken.job_id, JobStatus.COMPLETE)
-    ended = resume_job(jobs, broken.job_id, command_for=script(tmp_path, SUCCEED))
-    assert ended.status == JobStatus.CANCELED
-    assert store(tmp_path).load(broken.job_id).exit_code == 0
+    assert _canceled_on_update(tmp_path, data_root, JobStatus.COMPLETE, SUCCEED).exit_code == 0

@@ -155,7 +155,13 @@ class _Files(BaseHTTPRequestHandler):
 
 @contextmanager
 def web(folder: Path) -> Iterator[str]:
-    handler = type("Files", (_Files,), {"root": folder})
+    with serving(type("Files", (_Files,), {"root": folder})) as url:
+        yield url
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Give the address of a web server that answers as its handler does."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)

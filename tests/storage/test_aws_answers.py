@@ -3,17 +3,16 @@
 import hashlib
 import re
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from storage_archives import tar_bytes, tree  # loaded by conftest.py
-from storage_servers import S3Server
+from storage_servers import S3Server, serving
 
 from tao_skill.errors import StorageError
 from tao_skill.storage.stage import stage
@@ -83,14 +82,8 @@ class _Aws(BaseHTTPRequestHandler):
 
 @contextmanager
 def _aws(policy: Policy) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Aws", (_Aws,), {"policy": staticmethod(policy)}))
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(type("Aws", (_Aws,), {"policy": staticmethod(policy)})) as url:
+        yield url
 
 
 def use(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,15 @@
 """Names and listings that are easily got wrong, on real servers; links that redirect, or tell no length."""
 
 import os
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 from storage_archives import tar_bytes, tree, zip_bytes  # loaded by conftest.py
+from storage_servers import serving
 
 from tao_skill.errors import StorageError
 from tao_skill.storage.small import list_objects
@@ -112,12 +112,8 @@ class _Links(BaseHTTPRequestHandler):
 @pytest.fixture
 def links() -> Iterator[str]:
     content = {"train.tar.gz": tar_bytes(CONTENT), "train.zip": zip_bytes(CONTENT), "cut.tar.gz": tar_bytes(CONTENT)}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Links", (_Links,), {"content": content}))
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    with serving(type("Links", (_Links,), {"content": content})) as url:
+        yield url
 
 
 @pytest.mark.parametrize("kind", ["redirect", "stream", "ignores"])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 from storage_archives import tar_bytes, tree  # loaded by conftest.py
+from storage_servers import serving
 
 from tao_skill.errors import StorageError
 from tao_skill.storage.backends import store_for
@@ -69,12 +69,8 @@ class _Server(BaseHTTPRequestHandler):
 def url() -> Iterator[str]:
     dates = iter(["Mon, 01 Jan 2024 00:00:00 GMT", *["Tue, 02 Jan 2024 00:00:00 GMT"] * 99])
     states = {"dates": dates, "lengths": iter(range(1000, 1100))}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Server", (_Server,), states))
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    with serving(type("Server", (_Server,), states)) as url:
+        yield url
 
 
 def test_links_that_differ_in_their_query_alone_are_different_data(url: str, tmp_path: Path) -> None:
