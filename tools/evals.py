@@ -13,15 +13,18 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tao_skill.agent.call import call_tool
 from tao_skill.agent.desk import Desk
-from tao_skill.bank.skill import DEFAULT_SKILL
+from tao_skill.automl.history import Report, SearchHistory, Trial
+from tao_skill.bank.skill import DEFAULT_SKILL, find_skill
+from tao_skill.config.automl import AutoML
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
+from tao_skill.run.search_files import save_history
 
 __all__ = ["Replayed", "end_jobs", "prepare", "read_evals", "replay"]
 
@@ -30,6 +33,7 @@ _TABLE = "metric_learning_recognition/retail-product-checkout-dataset_classifica
 _PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGM4IacBAALAAQ/aQIG5AAAAAElFTkSuQmCC"
 )
+_METRIC = "val Precision at Rank 1"
 _STEP = re.compile(r"(?:[^.\\]|\\.)+")
 
 
@@ -52,7 +56,7 @@ def read_evals(skill: str) -> list[dict[str, Any]]:
 
 
 def prepare(folder: Path) -> Desk:
-    """Make what the evals speak of in a folder: `data`, a job PARENT that trained, and a job FAILED."""
+    """Make what the evals speak of in a folder: `data`, jobs PARENT and FAILED, and searches SEARCH and BROKEN."""
     for name in ("known_classes", "unknown_classes"):
         for part in ("train", "reference", "val", "test"):
             for kind in ("cat", "dog"):
@@ -61,6 +65,7 @@ def prepare(folder: Path) -> Desk:
                 for number in range(4):
                     (images / f"{number}.png").write_bytes(_PIXEL)
     store = JobStore(folder / "results")
+    _make_searches(store)
     for job_id, status in (("PARENT", JobStatus.COMPLETE), ("FAILED", JobStatus.ERROR)):
         where = folder / "results" / job_id
         (where / "train").mkdir(parents=True)
@@ -70,11 +75,43 @@ def prepare(folder: Path) -> Desk:
         store.create(record)
         store.update(job_id, status=JobStatus.RUNNING)
         wrong = {"code": "data_error", "message": "The training set has one class.", "problems": [], "next_step": ""}
-        ended: dict[str, Any] = (
-            {"metrics": {"val Precision at Rank 1": 0.5}} if status == JobStatus.COMPLETE else {"error": wrong}
-        )
+        ended: dict[str, Any] = {"metrics": {_METRIC: 0.5}} if status == JobStatus.COMPLETE else {"error": wrong}
         store.update(job_id, status=status, **ended)
     return Desk.of([str(folder)])
+
+
+def _make_searches(store: JobStore) -> None:
+    """Make a search that is complete, with its trials, and one that broke off."""
+    for search, status in (("SEARCH", JobStatus.COMPLETE), ("BROKEN", JobStatus.ERROR)):
+        trials = [f"{search}-t{number:03d}" for number in range(2)]
+        for job_id in (search, *trials):
+            where = store.folder(job_id)
+            (where / "train").mkdir(parents=True)
+            parent = None if job_id == search else search
+            store.create(
+                JobRecord(
+                    job_id=job_id, skill=DEFAULT_SKILL, action="train", results_dir=str(where), parent_job=parent
+                )
+            )  # fmt: skip
+            store.update(job_id, status=JobStatus.RUNNING)
+        for number, job_id in enumerate(trials):
+            (store.folder(job_id) / "train" / "model_epoch_000_step_00001.pth").write_bytes(b"\x80\x02weights")
+            store.update(job_id, status=JobStatus.COMPLETE, metrics={_METRIC: 0.4 + 0.1 * number})
+        history = SearchHistory(
+            job_id=search, skill=DEFAULT_SKILL, skill_dir=str(find_skill().directory), algorithm="bayesian",
+            metric=_METRIC, direction="maximize", full_epochs=1, settings=asdict(AutoML()), space=[],
+            started_at="2026-01-01T00:00:00Z", winner=1,
+            state="ended" if status == JobStatus.COMPLETE else "interrupted", trials=[
+                Trial(
+                    number=number, job_id=job_id, origin="baseline", values={}, epochs=1, state="complete",
+                    reports=[Report(epoch=1, value=0.4 + 0.1 * number)], best_value=0.4 + 0.1 * number, best_epoch=1,
+                )
+                for number, job_id in enumerate(trials)
+            ],
+            final_evaluation={"status": "skipped", "reason": "no data of evaluate were given"},
+        )  # fmt: skip
+        save_history(store.folder(search) / "train", history)
+        store.update(search, status=status, best_child=trials[1], metrics={_METRIC: 0.5})
 
 
 def replay(evaluated: dict[str, Any], desk: Desk) -> Iterator[Replayed]:

@@ -20,6 +20,7 @@ from tao_skill.run.plan import RunPlan
 from tao_skill.run.redaction import redacted
 from tao_skill.run.remote_jobs import refuse_foreign, remote_folder
 from tao_skill.run.request import RunRequest
+from tao_skill.run.skill_of_job import skill_asked
 
 __all__ = ["plan", "resume", "run"]
 
@@ -77,19 +78,20 @@ def run(request: RunJobRequest, desk: Desk) -> JobsAnswer:
 
 
 def resume(request: ResumeRequest, desk: Desk) -> JobsAnswer:
-    """Go on with a training that broke off, from its newest checkpoint, under the same id."""
+    """Go on with a training or a search that broke off, under the same id."""
     from tao_skill.run.detach import detach, next_attempt
     from tao_skill.run.resume import check_resumable
 
     store = desk.store(request.results_root)
     record = load_record(store, request.job_id, desk)
     refuse_foreign(store, record, "resumed")
+    check_plain({f"automl.{key}": value for key, value in request.automl.items()})
     if not record.ended:  # a repeated call
-        return _answer(store, record, False, [])
-    check_resumable(store, record)
-    check_request({}, record.skill_dir, desk.roots)  # its programs would be run from there
+        return _answer(store, record, False, ["it runs with the settings that it had"] if request.automl else [])
+    check_resumable(store, record, request.automl)
+    check_request({}, record.skill_dir or record.skill, desk.roots)  # its programs would be run from there
     check_spec_places(find_skill(record.skill), record.spec, desk.roots_at(store))
-    detach(store, record, next_attempt(record), None)
+    detach(store, record, next_attempt(record), None, changes=request.automl)
     return _answer(store, store.load(record.job_id), True, [])
 
 
@@ -101,7 +103,11 @@ def _plan(request: PlanRequest, desk: Desk, store: JobStore, job_id: str | None)
 
     roots = desk.roots_at(store)
     check_request({"data_root": request.data_root}, request.skill, roots)
-    skill = find_skill(request.skill)
+    if request.parent_job_id is not None:
+        parent = store.load(request.parent_job_id)
+        check_record(store, parent, roots)
+        check_request({}, request.skill or parent.skill_dir, roots)  # its programs would be run from there
+    skill = skill_asked(_run_request(request), store)
     # Before anything is looked at: whether a path exists is no business of whoever may not go there.
     shorthands = skill.shorthands(request.action, flatten(read_form(skill, request.action).template).keys())
     given = read_overrides([request.overrides], shorthands, request.data_root).values
@@ -110,8 +116,6 @@ def _plan(request: PlanRequest, desk: Desk, store: JobStore, job_id: str | None)
     sources, _ = fill_data_sources(skill.data_source_rows(request.action), request.data_root, given)
     inputs = skill.info.actions[request.action].inputs if request.action in skill.info.actions else ()
     check_links(find_inputs(nest(sources | given), inputs), roots)
-    if request.parent_job_id is not None:
-        check_record(store, store.load(request.parent_job_id), roots)
     # The images are read by the process that carries the run out: a caller waits for no data set.
     made = make_plan(_run_request(request), skill, store, job_id, thorough=False)
     check_spec_places(skill, made.spec, roots)

@@ -88,6 +88,9 @@ class CheckDataRequest(ToolRequest):
 class PlanRequest(_SpecRequest):
     """One run of one action."""
 
+    skill: str | None = Field(
+        default=None, description="Name of the skill; null means the parent job's, or the recognition skill."
+    )
     overrides: dict[str, Any] = Field(
         default_factory=dict,
         description='Settings that differ from the template, by dotted or nested key: {"train.num_epochs": 30}.',
@@ -163,6 +166,10 @@ class CancelRequest(_JobRequest):
 
 
 class ResumeRequest(_JobRequest):
-    """A training to go on with."""
+    """A training or a search to go on with."""
 
+    automl: dict[str, Any] = Field(
+        default_factory=dict,
+        description='Settings that a search goes on with, such as more time: {"automl_max_minutes": 120}.',
+    )
     wait_seconds: float = Field(default=0, ge=0, le=LONGEST_WAIT, description=_WAIT)

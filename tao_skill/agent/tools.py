@@ -97,9 +97,10 @@ TOOLS = (
         requests.CancelRequest, answers.JobsAnswer, follow.cancel, reads_only=False, destroys=True,
     ),
     Tool(
-        "resume", "Resume a training",
-        "Go on with a training that broke off or was canceled, under the same id, from its newest checkpoint. Costs "
-        "what is left of the training. A job that runs already is left alone.",
+        "resume", "Resume a training or a search",
+        "Go on with a training or a search that broke off or was canceled, under the same id, from its newest "
+        "checkpoints; a search with another budget, if wanted. Costs what is left of it. A job that runs already is "
+        "left alone.",
         requests.ResumeRequest, answers.JobsAnswer, launch.resume, reads_only=False, reaches_out=True,
     ),
 )  # fmt: skip

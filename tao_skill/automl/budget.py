@@ -49,9 +49,10 @@ class Budget:
 
     def _reserve(self, best: Trial | None) -> float:
         """Return the seconds that the best trial needs to end its training, where it was stopped before that."""
-        if best is None or best.state != "stopped" or not self._can_go_on:
-            return 0.0
         history, pause = self._history, self._history.first_pause
+        # What was compared is what the time was kept for.
+        if best is None or best.state != "stopped" or not self._can_go_on or history.compared:
+            return 0.0
         epochs = history.full_epochs - best.last_epoch
         if pause:
             epochs += (FINALISTS - 1) * (final_epoch(history) - pause)

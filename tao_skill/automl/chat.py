@@ -105,8 +105,8 @@ class Chat:
         return JobError(
             f"The language model can't be asked: {what}.",
             problems=[Problem("llm_endpoint", self._settings.url, "a server that answers chat completions")],
-            next_step=f"look after the server, the model's name and {KEY_VARIABLE}; then "
-            "`python -m tao_skill automl resume JOB` goes on",
+            next_step=f"look after the server, the model's name and {KEY_VARIABLE}; a search that broke off of it goes "
+            "on with `python -m tao_skill automl resume`",
         )
 
 
@@ -134,7 +134,8 @@ def _text_of(content: bytes) -> str:
         reason = choice.get("finish_reason") if isinstance(choice, dict) else None
         cut = ": llm_max_tokens was used up" if reason == "length" else ""
         raise BadAnswer(f"its answer is empty{cut}")
-    return text
+    # Half of a surrogate pair, which JSON allows, can't be written or sent again.
+    return text.encode("utf-8", errors="replace").decode()
 
 
 def _retry_after(response: httpx.Response) -> float | None:

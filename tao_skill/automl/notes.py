@@ -9,7 +9,8 @@ __all__ = ["notes_on"]
 
 def notes_on(history: SearchHistory, winner: Trial) -> list[str]:
     """Return whole sentences; an empty list where there's nothing to say."""
-    return [note for note in (_on_start(history, winner), _on_lineage(history, winner)) if note]
+    notes = (_on_start(history, winner), _on_lineage(history, winner), _on_baseline(history, winner))
+    return [note for note in notes if note]
 
 
 def _on_start(history: SearchHistory, winner: Trial) -> str:
@@ -36,4 +37,15 @@ def _on_lineage(history: SearchHistory, winner: Trial) -> str:
     return (
         f"The best model was trained with the values of {words} first, and with its own from epoch {winner.begun} on: "
         "a training with its values alone may come to something else."
+    )
+
+
+def _on_baseline(history: SearchHistory, winner: Trial) -> str:
+    """Say so where the baseline, which the gain is told from, was trained for less long."""
+    baseline = history.trials[0]
+    if baseline.best_value is None or baseline.last_epoch >= winner.last_epoch:
+        return ""
+    return (
+        f"The baseline was trained for {baseline.last_epoch} epochs, the best trial for {winner.last_epoch}: "
+        "the gain is that of the values and of the epochs together."
     )

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from tao_skill.automl.few import untried
 from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.automl.journal import STUDY_NAME, open_journal, set_aside
-from tao_skill.automl.samplers import STARTUP_TRIALS, distribution, pruner, sampler
+from tao_skill.automl.samplers import STARTUP_TRIALS, distribution, has_gaussian_process, pruner, sampler
 from tao_skill.automl.searcher import Ended, Recommendation
 from tao_skill.automl.space import SearchSpace
 from tao_skill.automl.starting import GOES_ON_NEAR, others, starting_values
@@ -29,6 +29,9 @@ Acceptable = Callable[[Mapping[str, Any]], Sequence[Problem]]
 _DRAWS = 3
 _RANDOM_DRAWS = 500
 _NUMBER = "trial"
+_NO_PROCESS = (
+    "PyTorch or SciPy is missing here: a tree-structured Parzen estimator proposed values, not a Gaussian process."
+)
 # Where a language model proposes, Optuna does what it does by default: its turn in hybrid, and a fallback.
 _PROPOSES = {"llm": "bayesian", "hybrid": "bayesian"}
 
@@ -72,6 +75,8 @@ class OptunaSearcher:
                 return self.recommend(number, point, "starting point")
             if number < STARTUP_TRIALS:
                 return self._drawn(number, self._from_what_works)
+            if not has_gaussian_process() and _NO_PROCESS not in self._history.notes:
+                self._history.notes.append(_NO_PROCESS)
         for _ in range(_DRAWS):
             trial = self._draw(self._name)
             values = self._decoded(trial.params)
@@ -253,7 +258,7 @@ class OptunaSearcher:
         for number, trial in known.items():
             if self._is_representable(number) and self._decoded(self._trials[number].params) != trial.values:
                 raise KeyError(number)
-            if trial.ended:
+            if not trial.goes_on:
                 self.tell(number, trial.state, self._history.trained_value(trial))  # type: ignore[arg-type]
 
     def _replay(self) -> None:
@@ -263,5 +268,5 @@ class OptunaSearcher:
             for one in trial.reports:
                 if one.value is not None:
                     self.report(trial.number, one.epoch, one.value)
-            if trial.ended:
+            if not trial.goes_on:
                 self.tell(trial.number, trial.state, self._history.trained_value(trial))  # type: ignore[arg-type]

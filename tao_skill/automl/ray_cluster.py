@@ -66,13 +66,13 @@ def connected(address: str) -> Iterator[None]:
             _restore(handler)
 
 
-def check_nodes(cpus: float, gpus: float, token: Path) -> int:
+def check_nodes(cpus: float, gpus: float, needed: Mapping[str, Path]) -> int:
     """Return how many trials the cluster can run at once, after each node has been seen to be of use.
 
-    ``token`` is a file on the results root, which all nodes must see.
+    ``needed`` are files that all nodes must see under the same path, each by what it stands for.
 
     Raises:
-        NotAvailableError: no node has what a trial needs, or nodes lack the package or the results root: all of them.
+        NotAvailableError: no node has what a trial needs, or nodes lack the package or a needed file: all of them.
     """
     ray = _ray()
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -89,18 +89,18 @@ def check_nodes(cpus: float, gpus: float, token: Path) -> int:
             ],
             next_step="--automl automl_trial_cpus=1 automl_trial_gpus=0",
         )
-    look = ray.remote(num_cpus=0, max_retries=0)(_sees)
+    look = ray.remote(num_cpus=0, max_retries=0)(_lacks)
     asked = {
         node["NodeManagerHostname"] + " " + node["NodeID"][:8]: look.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote(str(token))
+        ).remote({words: str(path) for words, path in needed.items()})
         for node in useful
     }
     problems = []
     for name, answer in asked.items():
         try:
-            if not ray.get(answer, timeout=_NODE_SECONDS):
-                problems.append(Problem(name, str(token.parent), "the results root under the same path"))
+            for words in ray.get(answer, timeout=_NODE_SECONDS):
+                problems.append(Problem(name, str(needed[words]), f"{words} under the same path"))
         except ray.exceptions.RayError as error:
             problems.append(Problem(name, str(error).strip().splitlines()[-1][:200], "tao-skill, installed as here"))
     if problems:
@@ -222,11 +222,12 @@ def _ray() -> Any:
     return ray
 
 
-def _sees(token: str) -> bool:
+def _lacks(needed: Mapping[str, str]) -> list[str]:
+    """Return what a node doesn't see; called there, where the package must be."""
     import tao_skill.automl.worker
 
     assert tao_skill.automl.worker
-    return Path(token).is_file()
+    return [words for words, path in needed.items() if not Path(path).is_file()]
 
 
 def _room(resources: Mapping[str, float], cpus: float, gpus: float) -> int:

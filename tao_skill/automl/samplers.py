@@ -14,7 +14,7 @@ from tao_skill.automl.history import SearchHistory
 from tao_skill.automl.parameter import Parameter
 from tao_skill.config.automl import AutoML
 
-__all__ = ["STARTUP_TRIALS", "distribution", "pruner", "sampler"]
+__all__ = ["STARTUP_TRIALS", "distribution", "has_gaussian_process", "pruner", "sampler"]
 
 # Fitted to fewer, a Gaussian process of a dozen parameters proposes the corners of the space.
 STARTUP_TRIALS = 10
@@ -32,11 +32,16 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
 
 
+def has_gaussian_process() -> bool:
+    """Say whether the packages are there that Optuna's Gaussian process needs."""
+    return all(find_spec(name) is not None for name in ("torch", "scipy"))
+
+
 def sampler(name: str, seed: int) -> BaseSampler:
     """Return what draws an algorithm's values."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if name == "bayesian" and find_spec("torch") is not None and find_spec("scipy") is not None:
+        if name == "bayesian" and has_gaussian_process():
             return optuna.samplers.GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
         if name in ("bayesian", "bohb"):
             return optuna.samplers.TPESampler(

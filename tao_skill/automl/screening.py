@@ -49,7 +49,7 @@ def can_be_judged(settings: AutoML, history: SearchHistory, trial: Trial) -> boo
     wanted = settings.automl_max_minutes is not None and settings.automl_early_stopping
     if not wanted or history.algorithm not in _ALGORITHMS or history.first_pause is not None:
         return False
-    return trial.number == 0 and len(trial.reports) == _JUDGED_AFTER
+    return trial.number == 0 and len(trial.reports) >= _JUDGED_AFTER
 
 
 def first_pause(settings: AutoML, full_epochs: int, seconds_per_epoch: float, slots: int = 1) -> int:

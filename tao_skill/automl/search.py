@@ -56,7 +56,7 @@ class Search:
             history, settings, executor, save=save, on_report=self._take_report, on_end=self._take_end
         )
         self._budget = self._runner.budget
-        self._exhausted = False
+        self._exhausted, self._first = False, len(history.trials)
 
     def run(self) -> SearchHistory:
         """Search, finish the winner's training, and return the history.
@@ -113,8 +113,13 @@ class Search:
         if self.reported_instead is not None:
             return f"no trial would report {self._history.metric}"
         trials = [trial for trial in self._history.trials if trial.ended]
-        if len(trials) < _HOPELESS_FAILURES or any(trial.state != "failed" for trial in trials):
+        # What failed before the search was resumed may have been mended since.
+        lately = sum(trial.number >= self._first for trial in trials)
+        if lately < _HOPELESS_FAILURES or any(trial.state != "failed" for trial in trials):
             return ""
+        furthest = max(trial.last_epoch for trial in trials)
+        if any(one.best_value is not None and one.last_epoch > furthest for one in self._runner.trials):
+            return ""  # this one works, as it seems
         return (
             f"the first {len(trials)} trials failed, the last with: {trials[-1].failure and trials[-1].failure.message}"
         )
@@ -148,11 +153,12 @@ class Search:
     def _decide_on_pauses(self, one: Attempt) -> None:
         """Choose, once the baseline has shown what an epoch costs, how long trials train before they are compared."""
         history = self._history
-        if self._runner.can_go_on and can_be_judged(self._settings, history, one.trial):
-            slots = self._runner.slots
-            history.first_pause = first_pause(self._settings, history.full_epochs, one.seconds_per_epoch(), slots)
-            for trial in self._runner.trials:
-                trial.pause_at = history.first_pause
+        seconds = one.seconds_per_epoch()
+        if seconds is not None and self._runner.can_go_on and can_be_judged(self._settings, history, one.trial):
+            history.first_pause = first_pause(self._settings, history.full_epochs, seconds, self._runner.slots)
+            for trial in history.trials:
+                if trial.goes_on:  # those too that wait since the search was interrupted
+                    trial.pause_at = history.first_pause
 
     def _why_stop(self, trial: Trial, epoch: int, hopeless: bool) -> str:
         history = self._history

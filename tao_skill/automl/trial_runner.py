@@ -13,7 +13,7 @@ from tao_skill.automl.failure import classify
 from tao_skill.automl.history import INTERRUPTED, Failure, SearchHistory, Trial
 from tao_skill.automl.retention import disk_bound
 from tao_skill.config.automl import AutoML
-from tao_skill.errors import TaoSkillError
+from tao_skill.errors import JobError, TaoSkillError
 
 __all__ = ["Attempt", "TrialRunner"]
 
@@ -28,22 +28,34 @@ class Attempt:
     trial: Trial
     running: Running
     since: float
+    # What it reported before, in another attempt, says nothing of time when it is told again.
+    reported: int = 0
+    counted: float = 0.0
     first_at: float | None = None
     first_epoch: int = 0
     asked_to_stop: str = ""
     timed_out: bool = False
 
-    def seconds_per_epoch(self) -> float:
-        """Return what an epoch took so far, in seconds."""
-        # From report to report, without the start; where there's but one, with it.
-        if self.first_at is not None and self.trial.last_epoch > self.first_epoch:
-            return (time.monotonic() - self.first_at) / (self.trial.last_epoch - self.first_epoch)
-        return (time.monotonic() - self.since) / max(1, self.trial.last_epoch)
+    def seconds_per_epoch(self) -> float | None:
+        """Return what an epoch took so far, in seconds, without the start; None where that can't be told yet."""
+        if self.first_at is None or self.trial.last_epoch <= self.first_epoch:
+            return None
+        return (time.monotonic() - self.first_at) / (self.trial.last_epoch - self.first_epoch)
 
-    def note(self, epoch: int) -> None:
-        """Remember the first report."""
-        if self.first_at is None:
-            self.first_at, self.first_epoch = time.monotonic(), epoch
+    def note_time(self) -> None:
+        """Remember when the first reports came; those that came together say nothing of what an epoch takes."""
+        if self.first_at is None and self.trial.last_epoch > self.reported:
+            self.first_at, self.first_epoch = time.monotonic(), self.trial.last_epoch
+
+    def note_wait(self) -> None:
+        """Count what has passed as none of the trial's own time."""
+        self.since = self.counted = time.monotonic()
+
+    def count_time(self) -> None:
+        """Add what has passed since that was done last to the trial's seconds."""
+        now = time.monotonic()
+        self.trial.seconds += now - self.counted
+        self.counted = now
 
     def stop(self, reason: str) -> None:
         """Ask the trial to end at its last checkpoint."""
@@ -87,6 +99,7 @@ class TrialRunner:
         self._attempts: list[Attempt] = []
         # What trials report where none of them reports the metric; None while that may be.
         self.reported_instead: list[str] | None = None
+        self._is_draining = False
         self._interrupted = [trial for trial in history.trials if trial.goes_on]
         self._began = time.monotonic() - history.seconds
 
@@ -130,7 +143,8 @@ class TrialRunner:
         trial.attempts += 1
         # First written down, then started: what was killed in between is started again.
         self.persist()
-        self._attempts.append(Attempt(trial, self._started(trial), time.monotonic()))
+        running, now = self._started(trial), time.monotonic()
+        self._attempts.append(Attempt(trial, running, now, reported=trial.last_epoch, counted=now))
         self.persist()
 
     def _started(self, trial: Trial) -> Running:
@@ -138,6 +152,14 @@ class TrialRunner:
             return self._executor.start(trial)
         except TaoSkillError as error:  # of this trial alone: its folder holds what can't be read, say
             return _NotStarted(error)
+        except OSError as error:  # no memory for a process, no place for a file: the next one would fare no better
+            problem = JobError(
+                f"Trial {trial.number} can't be started: {error}.",
+                next_step="look after this machine; `python -m tao_skill automl resume` goes on",
+            )
+            if trial.attempts > self._settings.automl_max_retries:
+                raise problem from error
+            return _NotStarted(problem)
 
     def start_interrupted(self) -> bool:
         """Start one again that ran when the search was interrupted or killed; say whether there was one, and a slot."""
@@ -155,8 +177,10 @@ class TrialRunner:
             for epoch, value in progress.reports:
                 self._take_report(one, epoch, value)
             if progress.waits:
-                one.since = time.monotonic()  # none of it is the trial's own time
+                one.note_wait()
             if progress.reports:
+                one.note_time()
+                one.count_time()
                 self.persist()
             if progress.end is not None:
                 self._attempts.remove(one)
@@ -172,13 +196,15 @@ class TrialRunner:
         time.sleep(_TICK_SECONDS)
 
     def drain(self, reason: str) -> None:
-        """Stop all that runs and wait until it has ended."""
+        """Stop all that runs and wait until it has ended; what fails of the machine then isn't started again."""
+        self._is_draining = True
         for one in self._attempts:
             if not one.asked_to_stop:
                 one.stop(reason)
         while self._attempts:
             self.watch()
             self.wait()
+        self._is_draining = False
 
     def forget(self, trials: Iterable[Trial]) -> None:
         """Remove the checkpoints of trials that ended."""
@@ -196,7 +222,6 @@ class TrialRunner:
 
     def _take_report(self, one: Attempt, epoch: int, value: float | None) -> None:
         self._history.add_report(one.trial, epoch, value)
-        one.note(epoch)
         why = self._on_report(one, epoch, value)
         if why and epoch < one.trial.epochs and not one.asked_to_stop:
             one.stop(f"{why} after epoch {epoch}")
@@ -207,14 +232,18 @@ class TrialRunner:
 
     def _take_end(self, one: Attempt, end: End) -> None:
         trial = one.trial
-        trial.seconds += time.monotonic() - one.since
+        one.count_time()
         trial.overhead_seconds += end.overhead
         self._history.largest_trial_bytes = max(self._history.largest_trial_bytes, end.checkpoint_bytes)
         if one.timed_out:
             end = replace(end, state="failed", failure=classify(timed_out=True))
-        if end.state == "failed" and self._start_again(trial, end):
-            return
+        if end.failure is not None and end.failure.kind == "infrastructure":
+            if self._start_again(trial, end.failure):
+                return
+            if one.asked_to_stop == INTERRUPTED:  # it goes on with the search, from what it has
+                end = replace(end, state="stopped", failure=None)
         self._settle(one, end)
+        self.persist()  # before anything is removed: another one may be the best now
         self._on_end(trial)
         self.persist()
         _log.info("%s", _line(self._history, trial))
@@ -233,13 +262,12 @@ class TrialRunner:
             # The checkpoint that it had before, or a better one, is still there.
             trial.state, trial.reason = "stopped", "it failed when it trained on"
 
-    def _start_again(self, trial: Trial, end: End) -> bool:
-        """Start a trial again that failed of the machine, from its newest checkpoint."""
-        if end.failure is None or end.failure.kind != "infrastructure":
+    def _start_again(self, trial: Trial, failure: Failure) -> bool:
+        """Start a trial again that failed of the machine, from its newest checkpoint; say whether it was."""
+        over = self._is_draining or self.budget.why_over(self.seconds())
+        if over or trial.attempts > self._settings.automl_max_retries:
             return False
-        if trial.attempts > self._settings.automl_max_retries or self.budget.why_over(self.seconds()):
-            return False
-        _log.warning("trial %d failed (%s); it is started again", trial.number, end.failure.message)
+        _log.warning("trial %d failed (%s); it is started again", trial.number, failure.message)
         self.start(trial)
         return True
 

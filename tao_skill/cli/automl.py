@@ -33,6 +33,7 @@ def add_to(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "automl",
         help="search for better hyper-parameters; look at a search, resume or stop it",
+        description="Search for better hyper-parameters of any skill that can be tuned.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=parents,
@@ -86,7 +87,8 @@ def _run(options: argparse.Namespace) -> Outcome:
     plan = plan_run(request_of(options))
     if plan.search is None:
         raise UsageError(
-            f"{plan.skill} can't be searched: {plan.dispatch_reason}.", next_step="python -m tao_skill run train"
+            f"{plan.skill} can't be searched: {plan.dispatch_reason}.",
+            next_step="python -m tao_skill run train" + (f" --skill {options.skill}" if options.skill else ""),
         )
     return run_request(options)
 
@@ -96,7 +98,7 @@ def _review(options: argparse.Namespace) -> Outcome:
     from tao_skill.run.review import review_search
 
     options.action, options.automl_policy, options.request = "train", "on", None
-    found = review_search(request_of(options), options.measure)
+    found = review_search(request_of(options), 0.0 if options.dry_run else options.measure)
     lines = [*review_lines(found), "Next: the same with `automl run` in place of `automl review`"]
     return Outcome(found, "\n".join(lines))
 
@@ -154,6 +156,9 @@ def _next(record: JobRecord, options: argparse.Namespace, elsewhere: str | None 
         step = f"python -m tao_skill run evaluate --parent-job-id {elsewhere} --force-parent --data-root URI"
     elif not record.ended:
         step = f"python -m tao_skill automl stop {record.job_id}, or wait"
+    elif record.best_child is not None:
+        best = f"python -m tao_skill run evaluate --parent-job-id {record.job_id} --force-parent --data-root URI"
+        step = f"{step}; what it found so far: {best}"
     return with_results_root(step, options.results_root)
 
 
@@ -192,7 +197,7 @@ def _stop(options: argparse.Namespace) -> Outcome:
     from tao_skill.run.cancel import cancel_job
 
     found = _load(options)
-    stopped = cancel_job(found.store, found.record.job_id)
+    stopped = cancel_job(found.store, found.record.job_id, by="automl stop")
     document = {"job_id": stopped.job_id, "status": str(stopped.status), "best_child": stopped.best_child}
     return Outcome(document, f"Search {stopped.job_id} is {stopped.status}.\nNext: {_next(stopped, options)}")
 

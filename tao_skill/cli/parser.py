@@ -29,6 +29,7 @@ from tao_skill.errors import UsageError
 
 __all__ = ["Parser", "build_parser", "common_options"]
 
+_OF_SEARCH = re.compile(r"(automl_|llm_)")
 _SETTING = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*=.*")
 _COMMANDS = (
     run,
@@ -62,6 +63,11 @@ class Parser(argparse.ArgumentParser):
         # A word that stands in the wrong place is quoted: KEY=VALUE may hold a secret.
         said = f"{self.prog}: {masked_text(message)}"
         settings = [word for word in said.split() if _SETTING.fullmatch(word)]
+        if settings and "unrecognized arguments" in message and all(map(_OF_SEARCH.match, settings)):
+            raise UsageError(
+                f"{said}. Settings of a search stand behind --automl.",
+                next_step=f"the same command with --automl {' '.join(settings)}",
+            )
         if settings and "unrecognized arguments" in message:
             raise UsageError(
                 f"{said}. Settings stand behind --overrides.",

@@ -88,8 +88,8 @@ class AutoML:
     automl_early_stopping: Annotated[
         bool,
         parameter(
-            "End hopeless trials early: bayesian and random compare them with the others at the same epoch, the "
-            "hyperband family at its rungs.",
+            "End hopeless trials early: bayesian, random, llm and hybrid compare them with the others at the same "
+            "epoch, the hyperband family at its rungs.",
             title="Early stopping",
         ),
     ] = True

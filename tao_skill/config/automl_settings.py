@@ -43,6 +43,7 @@ _REFUSED = {
     "automl_top_n_percent": "nothing: Optuna's TPE chooses it",
     "automl_min_points_in_model": "nothing: Optuna's TPE chooses it",
     "automl_checkpoint_retention_strategy": "automl_keep_trials, the number of trials whose checkpoints are kept",
+    "automl_policy": "--automl-policy on or off, or automl_policy among the overrides",
     "override_automl_disabled_params": "a parameter that the schema lets be searched",
 }
 # What a search may go on with otherwise than it began: its budget and its means, not what makes its trials comparable.
@@ -92,7 +93,7 @@ def read_settings(given: Mapping[str, Any]) -> AutoML:
         raise SpecError(
             f"The search can't start: its settings have {count}.",
             problems=problems,
-            next_step="references/automl_settings.md tells every setting with its bounds",
+            next_step="references/automl_settings.md of the skill tao-run-automl tells every setting with its bounds",
         )
     assert settings is not None
     return settings

@@ -11,7 +11,8 @@ def write_atomically(path: Path, text: str) -> None:
     """Write ``path`` so that whoever reads it, even after a power cut, finds the old text or the new, whole."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        # Names of files that are no UTF-8 come as halves of surrogate pairs, which can't be written.
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -19,8 +19,10 @@ __all__ = ["cancel_job"]
 _TRIAL_SECONDS = 30.0
 
 
-def cancel_job(store: JobStore, job_id: str, grace: float = GRACE_SECONDS, *, host_gone: bool = False) -> JobRecord:
-    """Mark a job as canceled and end its processes: asked to first, killed after ``grace`` seconds.
+def cancel_job(
+    store: JobStore, job_id: str, grace: float = GRACE_SECONDS, *, host_gone: bool = False, by: str = "jobs cancel"
+) -> JobRecord:
+    """Mark a job as canceled ``by`` a command and end its processes: asked to first, killed after ``grace`` seconds.
 
     A search ends by itself, with its trials; it is waited for, but not killed. ``host_gone`` says that the
     machine that a job worked on is no more: then there is nothing to end.
@@ -39,7 +41,7 @@ def cancel_job(store: JobStore, job_id: str, grace: float = GRACE_SECONDS, *, ho
     if _needs_its_machine(record) and not host_gone:
         raise _elsewhere(record)
     # The mark comes first, so that the runner that waits for the action doesn't take its end for a crash.
-    marked = store.update(record.job_id, status=JobStatus.CANCELED, reason="canceled by `jobs cancel`")
+    marked = store.update(record.job_id, status=JobStatus.CANCELED, reason=f"canceled by `{by}`")
     if marked.pid is not None and marked.pid == marked.runner_pid:
         # A search: its runner reads the mark, and stops its trials at their last checkpoints.
         _wait_for_end(marked, grace + _TRIAL_SECONDS)

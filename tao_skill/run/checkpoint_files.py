@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -125,7 +126,7 @@ def _recorded(record: Path, folder: Path) -> list[Candidate]:
     candidates = []
     for entry in entries:
         path = record.parent / str(entry["file"])
-        if path.is_file() and path.stat().st_size > 0:
+        if _holds_something(path):
             candidates.append(from_entry(entry, document, _relative(path, folder)))
     return candidates
 
@@ -154,7 +155,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _is_model(path: Path, folder: Path) -> bool:
-    if not path.is_file() or path.stat().st_size == 0:
+    if not _holds_something(path):
         return False
     if not path.is_symlink():
         return True
@@ -162,6 +163,15 @@ def _is_model(path: Path, folder: Path) -> bool:
     hidden = SKIPPED_FOLDERS | LOG_FOLDERS
     listed = target.is_relative_to(base) and hidden.isdisjoint(target.relative_to(base).parts)
     return not listed  # else the file itself is a candidate, under its own name
+
+
+def _holds_something(path: Path) -> bool:
+    """Say whether a path is a file that isn't empty; a training may remove it meanwhile."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size > 0
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -85,10 +86,18 @@ def keep_request(store: JobStore, job_id: str, request: RunRequest) -> bool:
     return True
 
 
-def detach(store: JobStore, record: JobRecord, attempt: str, request: RunRequest | None) -> None:
+def detach(
+    store: JobStore,
+    record: JobRecord,
+    attempt: str,
+    request: RunRequest | None,
+    *,
+    changes: Mapping[str, Any] | None = None,
+) -> None:
     """Start the process that carries out a job and return as soon as one has claimed the attempt.
 
-    ``request`` None goes on with a job that broke off. What may be secret in a request goes through a pipe only.
+    ``request`` None goes on with a job that broke off, a search with ``changes`` of its settings. What may be secret in
+    a request goes through a pipe only.
 
     Raises:
         JobError: no process could be started, or it ended before it claimed the job.
@@ -99,6 +108,7 @@ def detach(store: JobStore, record: JobRecord, attempt: str, request: RunRequest
         "job_id": record.job_id,
         "attempt": attempt,
         "request": request.model_dump(mode="json") if request is not None else None,
+        "changes": dict(changes or {}),
     }
     try:
         with (folder / RUNNER_LOG).open("ab") as log:

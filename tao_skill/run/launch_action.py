@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from tao_skill.bank.skill import Skill, find_skill
+from tao_skill.bank.skill import Skill
 from tao_skill.config.foreign import is_own
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.process import Screen
@@ -22,7 +22,7 @@ from tao_skill.run.redaction import redacted
 from tao_skill.run.request import RunRequest
 from tao_skill.run.result import RunResult, result_of
 from tao_skill.run.results_root import open_store
-from tao_skill.run.skill_of_job import folder_outside
+from tao_skill.run.skill_of_job import folder_outside, skill_asked
 from tao_skill.run.stage import stage_inputs
 
 __all__ = ["ReadyRun", "launch_action", "make_ready", "record_of"]
@@ -50,7 +50,7 @@ def make_ready(request: RunRequest, job_id: str | None = None) -> ReadyRun:
         TaoSkillError: the run can't start.
     """
     store = open_store(request.results_root)
-    skill = find_skill(request.skill)
+    skill = skill_asked(request, store)
     plan = make_plan(request, skill, store, job_id or store.new_id())
     for note in [*plan.warnings, *plan.preflight.notes]:
         _log.warning("%s", redacted(note))

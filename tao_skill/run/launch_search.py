@@ -11,6 +11,7 @@ from typing import Any
 from tao_skill.automl.documents import search_report
 from tao_skill.automl.history import SearchHistory
 from tao_skill.bank.skill import Skill, find_skill
+from tao_skill.config.automl import AutoML
 from tao_skill.config.automl_settings import change_settings
 from tao_skill.config.keys import flatten
 from tao_skill.errors import JobError, Problem
@@ -47,7 +48,7 @@ from tao_skill.run.signed_links import with_links
 from tao_skill.run.stage import find_inputs, stage_inputs
 from tao_skill.storage.locate import redact
 
-__all__ = ["launch_search", "resume_search", "summary"]
+__all__ = ["launch_search", "resume_search", "settings_to_go_on_with", "summary"]
 
 _log = logging.getLogger(__name__)
 _GIVEN = ("override", "shorthand")
@@ -86,22 +87,39 @@ def resume_search(store: JobStore, job_id: str, changes: Mapping[str, Any] | Non
         return _go_on(store, store.reconcile(store.load(record.job_id)), changes or {})
 
 
+def settings_to_go_on_with(history: SearchHistory, changes: Mapping[str, Any]) -> AutoML:
+    """Return the settings of a search with changes.
+
+    Raises:
+        SpecError: changes that are wrong by themselves, or of what must stay as it was.
+    """
+    # A search that began before there were starting points goes on without any.
+    return change_settings({"automl_starting_points": [], **history.settings}, changes)
+
+
 def _go_on(store: JobStore, record: JobRecord, changes: Mapping[str, Any]) -> RunResult:
     """Go on with a search that this process holds."""
     history = load_history(record)
     if lacks_evaluation(record, history):
+        if changes:
+            named = ", ".join(sorted(changes))
+            _log.warning("The search is complete; only its winner is measured yet, and %s changes nothing.", named)
         return _measure_late(store, record, history)
     if record.status not in (JobStatus.ERROR, JobStatus.CANCELED, JobStatus.UNKNOWN):
         raise JobError(
             f"Search {record.job_id} is {record.status}: there is nothing to resume.",
             problems=[Problem("job_id", record.job_id, "a search that is ERROR, CANCELED or UNKNOWN")],
-            next_step=f"python -m tao_skill automl status {record.job_id}",
+            next_step=f"python -m tao_skill automl status {record.job_id}"
+            + (
+                "; to search on, begin another with its best values first: --automl automl_starting_points=[VALUES]"
+                if record.status == JobStatus.COMPLETE
+                else ""
+            ),
         )
     skill = find_skill(history.skill_dir)
     flat = flatten(record.spec)
     explicit = {key: flat.get(key) for key, source in record.provenance.items() if source in _GIVEN}
-    # A search that began before there were starting points goes on without any.
-    settings = change_settings({"automl_starting_points": [], **history.settings}, changes)
+    settings = settings_to_go_on_with(history, changes)
     history.settings = asdict(settings)
     prepared = prepare_search(skill, skill.schema("train"), record.spec, explicit, settings)
     inputs = find_inputs(record.spec, skill.info.actions[record.action].inputs)

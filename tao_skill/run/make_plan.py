@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tao_skill.bank.skill import Skill, find_skill
+from tao_skill.bank.skill import Skill
 from tao_skill.config.folders import action_folder, trouble_with_path
 from tao_skill.config.foreign import is_own
 from tao_skill.config.keys import flatten, get_leaf
@@ -36,6 +36,7 @@ from tao_skill.run.preflight import look_around
 from tao_skill.run.remote_checkpoints import record_beside
 from tao_skill.run.request import RunRequest, parse_parent_checkpoint
 from tao_skill.run.results_root import open_store
+from tao_skill.run.skill_of_job import skill_asked
 from tao_skill.run.spec import CHECKPOINT, DATA_SOURCE, TEMPLATE, Assembled, Layer, assemble
 from tao_skill.run.stage import absolute_inputs, find_inputs
 from tao_skill.storage.locate import is_remote, local_path, redact
@@ -66,7 +67,8 @@ class _Form:
 
 def plan_run(request: RunRequest) -> RunPlan:
     """Decide everything and write nothing: the dry run."""
-    return make_plan(request, find_skill(request.skill), open_store(request.results_root))
+    store = open_store(request.results_root)
+    return make_plan(request, skill_asked(request, store), store)
 
 
 def make_plan(
@@ -106,12 +108,12 @@ def make_plan(
     inputs = find_inputs(spec, facts.inputs)
     gpus = get_leaf(spec, f"{request.action}.num_gpus", 1)
     prepared = _search(request, skill, form, given, spec) if dispatch.target == AUTOML else None
-    if request.automl and search_settings(request, given).automl_platform == "ray":
+    if (request.automl or given.automl) and search_settings(request, given).automl_platform == "ray":
         if prepared is None:
             raise _no_search_for_ray(dispatch.reason)
         refuse_unshared(search_settings(request, given), store, inputs)
     warnings = [dispatch.warning or form.trouble, *(one.warning for one in fields), *assembled.warnings]
-    warnings += prepared.warnings if prepared is not None else []
+    warnings += prepared.told(meant=job_id is not None) if prepared is not None else []
     if job_id is None:
         warnings.append(not_looked_at(inputs, store))
     warnings += [*_idle_settings(request, given, dispatch), *idle_options(request, skill, given)]

@@ -10,12 +10,13 @@ from tao_skill.automl.algorithms import LANGUAGE_MODEL, TRIES_POINTS, algorithm_
 from tao_skill.automl.chat_settings import chat_settings
 from tao_skill.automl.direction import direction_of
 from tao_skill.automl.history import SearchHistory
+from tao_skill.automl.packages import lack_of_packages
 from tao_skill.automl.space import SearchSpace, build_space
 from tao_skill.bank.skill import Skill
 from tao_skill.config.automl import AutoML
 from tao_skill.config.keys import flatten, merge, nest
 from tao_skill.config.leaves import schema_leaves
-from tao_skill.errors import Problem, SpecError
+from tao_skill.errors import NotAvailableError, Problem, SpecError
 from tao_skill.jobs.record import utc_now
 from tao_skill.run.at_once import trials_at_once
 from tao_skill.run.monitored import monitor_values, monitor_warning
@@ -48,6 +49,26 @@ class PreparedSearch:
         base = _with_budget(self.skill, self.form.schema, spec, self.settings)
         return replace(self, form=replace(self.form, base=base))
 
+    def check_packages(self) -> None:
+        """Raise NotAvailableError where packages are not installed here that the search needs."""
+        if (lacking := self._lack()) is not None:
+            raise lacking
+
+    def told(self, *, meant: bool) -> list[str]:
+        """Return the warnings of a plan; what is ``meant`` to run here must have its packages.
+
+        Raises:
+            NotAvailableError: it lacks some.
+        """
+        if meant:
+            self.check_packages()
+        lacking = self._lack()
+        absent = [] if lacking is None else [f"{lacking.message} Before it runs here: {lacking.next_step}."]
+        return [*absent, *self.warnings]
+
+    def _lack(self) -> NotAvailableError | None:
+        return lack_of_packages(self.algorithm, self.settings.automl_platform)
+
     @property
     def warnings(self) -> list[str]:
         """Return what the user should know of the search before it begins."""
@@ -58,6 +79,9 @@ class PreparedSearch:
                 f"The name {self.metric} doesn't tell whether larger or smaller values are better; larger ones are "
                 "taken to be. If smaller ones are: --automl direction=minimize."
             )
+        if self.settings.automl_platform != "ray" and self.settings.automl_ray_address != AutoML().automl_ray_address:
+            found.append("automl_ray_address does nothing without --platform ray: trials run on this machine.")
+        found += self._lost_epochs()
         tried = self.algorithm in TRIES_POINTS or (self.algorithm == "llm" and self.settings.llm_fallback)
         if self.settings.automl_starting_points and not tried:
             found.append(
@@ -65,6 +89,22 @@ class PreparedSearch:
                 f"--automl automl_algorithm={TRIES_POINTS[0]}."
             )
         return found
+
+    def _lost_epochs(self) -> list[str]:
+        """Say so where the user lets trials be compared more often than they write what they go on from."""
+        flat = flatten(self.form.base)
+        checkpoints, validations = (f"{ACTION}.{name}_interval" for name in ("checkpoint", "validation"))
+        written, compared = flat.get(checkpoints), flat.get(validations)
+        chosen = validations in self.form.explicit and self.form.can_go_on
+        if not chosen or not (isinstance(written, int) and isinstance(compared, int)) or written <= compared:
+            return []
+        if flat.get(f"{checkpoints}_unit", "epoch") != "epoch":
+            return []
+        return [
+            f"{checkpoints} is {written} and {validations} {compared}: a trial that is stopped and goes on later "
+            "trains the epochs since its last checkpoint again, or all where it has none. "
+            f"To lose none: {checkpoints}={compared}."
+        ]
 
     def document(self) -> dict[str, Any]:
         """Return what a plan says of the search."""

@@ -68,4 +68,11 @@ def program_of(skill: Skill, action: str) -> Program:
             problems=[Problem(f"skill_info.yaml: actions.{action}", None, "execution (a script) or command")],
             next_step="correct skill_info.yaml",
         )
+    if not any(CONFIG_PATH in word for word in words):
+        key = f"skill_info.yaml: actions.{action}.command"
+        raise SkillError(
+            f"The command of {skill.name} takes no spec: nothing in it stands for the file.",
+            problems=[Problem(key, fact.command, f"a command with {CONFIG_PATH}")],
+            next_step=f"put {CONFIG_PATH} where the program expects the path of its spec",
+        )
     return Program(words, config_format=fact.spec_format)

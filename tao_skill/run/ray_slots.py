@@ -12,7 +12,7 @@ from tao_skill.automl.executor import End
 from tao_skill.automl.ray_cluster import RayWorker, check_nodes, cluster_gpus, connected, room_for
 from tao_skill.automl.ray_room import RoomWatch
 from tao_skill.automl.warm_worker import Worker
-from tao_skill.bank.skill import DEFAULT_SKILL
+from tao_skill.bank.skill import DEFAULT_SKILL, SKILL_INFO, Skill
 from tao_skill.config.keys import flatten
 from tao_skill.jobs.reconcile import action_folder
 from tao_skill.jobs.record import JobRecord
@@ -47,7 +47,7 @@ class RaySlots(LocalSlots):
 
     def work(self, spec_file: Path) -> dict[str, Any]:
         """Return what a worker has to run: each node has the bank's own skill, others are read where they lie."""
-        skill = self._skill.name if self._skill.name == DEFAULT_SKILL else str(self._skill.directory)
+        skill = self._skill.name if _is_everywhere(self._skill) else str(self._skill.directory)
         return {"module": "tao_skill.run.node_trial", "args": [str(spec_file), skill]}
 
     def note_waiting(self) -> None:
@@ -83,7 +83,10 @@ def ray_slots(prepared: PreparedSearch, store: JobStore, search: JobRecord) -> I
             gpus = float(wanted) if cluster_gpus() and isinstance(wanted, int | float) else 0.0
         token = action_folder(search) / _TOKEN
         token.write_text(search.job_id, encoding="utf-8")
-        room = check_nodes(settings.automl_trial_cpus, gpus, token)
+        needed = {"the results root": token}
+        if not _is_everywhere(prepared.skill):
+            needed["the skill's folder"] = prepared.skill.directory / SKILL_INFO
+        room = check_nodes(settings.automl_trial_cpus, gpus, needed)
         wanted_slots = prepared.at_once or min(room, _MOST_AT_ONCE, settings.automl_max_recommendations)
         if room < wanted_slots:
             _log.warning("The cluster has room for %d trials at once; the others wait for it.", room)
@@ -94,3 +97,8 @@ def ray_slots(prepared: PreparedSearch, store: JobStore, search: JobRecord) -> I
             yield slots
         finally:
             slots.close()
+
+
+def _is_everywhere(skill: Skill) -> bool:
+    """Say whether a skill comes with the package."""
+    return skill.name == DEFAULT_SKILL

@@ -18,7 +18,9 @@ class RunRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", defer_build=True)
 
     action: str = Field(description="What to do: train, evaluate, inference, export or gen_trt_engine.")
-    skill: str | None = Field(default=None, description="Name of the skill; null means the recognition skill.")
+    skill: str | None = Field(
+        default=None, description="Name or folder of the skill; null means the parent job's, or the recognition skill."
+    )
     overrides: list[str | dict[str, Any]] = Field(
         default_factory=list,
         description="Settings that differ: KEY=VALUE, a JSON object (dotted or nested keys), or @file; the last wins.",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from tao_skill.bank.skill import Skill
 from tao_skill.config.keys import merge, nest
@@ -14,14 +16,14 @@ from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.check_places import check_places
 from tao_skill.run.inference_functions import Facts, Resolution, resolve_fields
-from tao_skill.run.launch_search import resume_search
+from tao_skill.run.launch_search import resume_search, settings_to_go_on_with
 from tao_skill.run.own_folder import refuse_shared_folder
 from tao_skill.run.parent_job import job_files
 from tao_skill.run.program import CommandFor
 from tao_skill.run.record import run_recorded
 from tao_skill.run.remote_jobs import refuse_foreign
 from tao_skill.run.result import RunResult, result_of
-from tao_skill.run.search_history import is_search, search_of
+from tao_skill.run.search_history import is_search, load_history, search_of
 from tao_skill.run.signed_links import with_links
 from tao_skill.run.skill_of_job import skill_of
 from tao_skill.run.stage import find_inputs, stage_inputs
@@ -32,16 +34,23 @@ _log = logging.getLogger(__name__)
 
 
 def resume_job(
-    store: JobStore, job_id: str, *, echo: Screen | None = None, command_for: CommandFor | None = None
+    store: JobStore,
+    job_id: str,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    echo: Screen | None = None,
+    command_for: CommandFor | None = None,
 ) -> RunResult:
     """Continue a job under the same id with the same spec; one that left no checkpoint begins anew.
+
+    ``changes`` are settings that a search goes on with.
 
     Raises:
         JobError: no such job, or one that is not a training that broke off.
     """
     record = store.reconcile(store.load(job_id))
     if is_search(record):
-        return resume_search(store, record.job_id)
+        return resume_search(store, record.job_id, changes)
     refuse_foreign(store, record, "resumed")
     check_resumable(store, record)
     skill = skill_of(record)
@@ -88,8 +97,13 @@ def _trials_end(search: JobRecord, record: JobRecord) -> JobError:
     )
 
 
-def check_resumable(store: JobStore, record: JobRecord) -> None:
-    """Raise JobError for a job that is no training that broke off, or a trial: its search goes on with it."""
+def check_resumable(store: JobStore, record: JobRecord, changes: Mapping[str, Any] | None = None) -> None:
+    """Look whether a job can be gone on with, a search with ``changes`` of its settings.
+
+    Raises:
+        JobError: it is no training that broke off, or a trial, with which its search goes on; changes of a training.
+        SpecError: changes that are wrong, or of what must stay as it was.
+    """
     if record.action != "train":
         raise JobError(
             f"Job {record.job_id} is a job of {record.action}; only training can be resumed.",
@@ -100,6 +114,8 @@ def check_resumable(store: JobStore, record: JobRecord) -> None:
     search = search_of(store, record)
     if search is not None:
         raise _trials_end(search, record)
+    if changes:
+        settings_to_go_on_with(load_history(record), changes)
 
 
 def _newest_checkpoint(skill: Skill, record: JobRecord) -> Resolution:

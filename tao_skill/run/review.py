@@ -27,6 +27,7 @@ from tao_skill.run.prepare_search import PreparedSearch, new_history, prepare_se
 from tao_skill.run.redaction import redacted
 from tao_skill.run.request import RunRequest
 from tao_skill.run.results_root import open_store
+from tao_skill.run.skill_of_job import skill_asked
 from tao_skill.run.slots import LocalSlots
 from tao_skill.run.stage import stage_inputs
 from tao_skill.run.trial_reports import epoch_cost
@@ -50,7 +51,8 @@ def review_search(request: RunRequest, measure_seconds: float) -> dict[str, Any]
     Raises:
         UsageError: the request would train without a search.
     """
-    store, skill = open_store(request.results_root), find_skill(request.skill)
+    store = open_store(request.results_root)
+    skill = skill_asked(request, store)
     plan = make_plan(request, skill, store)
     if plan.dispatch != AUTOML:
         raise UsageError(
@@ -68,7 +70,8 @@ def review_plan(
 
     ``model_seconds`` is how long a language model may think about its proposals; with 0 it is not asked.
     """
-    prepared = _prepared(request, find_skill(request.skill), plan)
+    prepared = _prepared(request, find_skill(plan.skill_dir), plan)
+    prepared.check_packages()
     here = prepared
     measured: dict[str, Any] = {"state": "skipped"}
     if measure_seconds > 0:

@@ -56,6 +56,8 @@ def run_search(prepared: PreparedSearch, store: JobStore, record: JobRecord, his
                 asked_to_stop = _StopRequest(store, record.job_id, signaled)
                 _search(prepared, store, record, history, slots, asked_to_stop=asked_to_stop)
         except (Stopped, KeyboardInterrupt) as asked:
+            if (ended := store.load(record.job_id)).status == JobStatus.COMPLETE:  # it was, by then
+                return ended
             reason = str(asked) or "interrupted"
             _conclude(store, record, history, JobStatus.CANCELED, f"{reason}; what was found is kept")
         except BaseException as error:
@@ -152,7 +154,8 @@ def _conclude(store: JobStore, record: JobRecord, history: SearchHistory, status
     if history.winner is not None:
         winner = history.trials[history.winner]
         child = store.load(winner.job_id)
-        notes = notes_on(history, winner)
+        # Of one that may go on the best may yet be another, and trained for longer.
+        notes = notes_on(history, winner) if status == JobStatus.COMPLETE else []
         history.notes = [*(one for one in history.notes if one not in notes), *notes]
         checkpoint = best_checkpoint(store, child.job_id) or child.checkpoint
         fields = {"metrics": child.metrics, "checkpoint": checkpoint, "best_child": child.job_id}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import platform
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from tao_skill.config.keys import flatten
 from tao_skill.config.secrets import without_secrets
 from tao_skill.errors import JobError, Problem, TaoSkillError
 from tao_skill.jobs.identity import process_start_time, this_process
+from tao_skill.jobs.process import stop_group
 from tao_skill.jobs.reconcile import LOG_FILE, action_folder
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
@@ -60,7 +62,9 @@ class LocalSlots:
 
     def can_begin_from(self, trial: Trial) -> bool:
         """Say whether another trial can begin from a trial's newest checkpoint, even while that one trains."""
-        return self._sources.can_be_copied(trial) if trial.number in self._running else trial.checkpoints_kept
+        if trial.number in self._running:
+            return self._sources.can_be_copied(trial)
+        return trial.checkpoints_kept and self._sources.are_there(trial)
 
     def check(self, values: Mapping[str, Any]) -> Sequence[Problem]:
         """Return what is wrong with values by every rule of the skill."""
@@ -78,9 +82,9 @@ class LocalSlots:
         if record.status == JobStatus.COMPLETE:
             return DoneTrial(reader, folder, self.metric)
         spec_file = folder / f"spec.{self._program.config_format}"
+        worker.give({"id": trial.number, "log": str(folder / LOG_FILE), **self.work(spec_file)})
         slot.busy = True
         self._running.add(trial.number)
-        worker.give({"id": trial.number, "log": str(folder / LOG_FILE), **self.work(spec_file)})
         return RunningTrial(self, slot, worker, trial, folder, reader, since)
 
     def work(self, spec_file: Path) -> dict[str, Any]:
@@ -107,7 +111,7 @@ class LocalSlots:
         """Delete a trial's checkpoints; its record and its numbers stay."""
         try:
             forget_checkpoints(self._store, trial.job_id)
-        except TaoSkillError as error:
+        except (TaoSkillError, OSError) as error:  # they may belong to somebody else
             _log.warning("The checkpoints of trial %d can't be removed: %s", trial.number, error)
 
     def take_end(self, running: RunningTrial, end: End) -> End:
@@ -147,7 +151,9 @@ class LocalSlots:
         record = self._store.reconcile(self._store.load(job_id))
         if record.status != JobStatus.RUNNING:
             return record
-        # Another process has the worker's number now.
+        # The worker of a search that was killed ends by itself, unless it hangs; no two may train in one folder.
+        if record.pid is not None and record.host in (None, platform.node()):
+            stop_group(record.pid, record.process_start_time)
         return self._store.update(job_id, status=JobStatus.ERROR, reason="the search that ran it was killed")
 
     def _prepare(self, trial: Trial, worker: Worker) -> tuple[JobRecord, Path]:

@@ -17,7 +17,8 @@ from tao_skill.run.trial_spec import ACTION, goes_on_from
 
 __all__ = ["TrialSources", "trial_job_id"]
 
-FOLDER = "starts"
+# Hidden, so that it stays on this machine: its files are gone before anybody could want them.
+FOLDER = ".starts"
 # While one is copied, the trial that made it may replace it.
 _TRIES = 5
 
@@ -41,6 +42,13 @@ class TrialSources:
         except CheckpointError:
             return False
         return newest is not None and newest.recorded
+
+    def are_there(self, trial: Trial) -> bool:
+        """Say whether a trial that ended left a checkpoint to go on from."""
+        try:
+            return bool(self._files(trial.number).candidates)
+        except CheckpointError:
+            return False
 
     def files(self, number: int) -> Files:
         """Return the checkpoints of a trial that ended."""

@@ -104,7 +104,11 @@ class Entry:
         path = self.folder / _USED
         while self.folder not in _held and fcntl is not None:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-            fcntl.flock(descriptor, fcntl.LOCK_SH)  # whoever removes it has it but for a moment
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH)  # whoever removes it has it but for a moment
+            except OSError:
+                os.close(descriptor)
+                raise
             if _is_at(path, descriptor):
                 _held[self.folder] = descriptor
             else:  # removed meanwhile, and perhaps made anew

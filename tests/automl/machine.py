@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -83,9 +83,15 @@ class Machine:
         return self.heights[number] * (1 - math.exp(-self.speeds[number] * epoch))
 
 
+BROKEN = Failure(kind="infrastructure", message="the machine broke")
+
+
 class Training:
-    continued_fails = all_fail = going_on_fails = False
+    continued_fails = all_fail = going_on_fails = others_fail = False
     interval = 1
+    together = 1  # so many first reports come at once
+    breaks: ClassVar[set[tuple[int, int]]] = set()  # the trials that the machine ends, once, each with its epoch
+    breaks_stopping: ClassVar[set[int]] = set()  # those that it ends when they are asked to stop
 
     def __init__(self, machine: Machine, trial: Trial) -> None:
         self.machine, self.trial, self.stopping = machine, trial, False
@@ -96,6 +102,12 @@ class Training:
         epoch = machine.epochs.get(number, 0)
         fails = self.all_fail or (self.continued_fails and self.trial.continues is not None)
         fails = fails or (self.going_on_fails and self.trial.went_on)
+        if (number, epoch) in self.breaks or (self.stopping and number in self.breaks_stopping):
+            self.breaks.discard((number, epoch))
+            self.breaks_stopping.discard(number)
+            return self._ended(End("failed", BROKEN))
+        if self.others_fail and number > 0:
+            return self._ended(End("failed", Failure(kind="configuration", message="no such values")))
         # Some fail sooner than others.
         if fails and epoch - self.begun >= number % 4:
             return self._ended(End("failed", Failure(kind="configuration", message="no such values")))
@@ -103,10 +115,11 @@ class Training:
             return self._ended(End("stopped"))
         if epoch == self.trial.epochs:
             return self._ended(End("done"))
-        machine.clock.now += 1 / machine.slots
-        machine.epochs[number] = epoch + 1
-        told = [(epoch + 1, machine.value(number, epoch + 1))]
-        return Progress(told if (epoch + 1) % self.interval == 0 else ())
+        epochs = self.together if epoch == 0 else 1
+        machine.clock.now += epochs / machine.slots
+        machine.epochs[number] = epoch + epochs
+        told = [(one, machine.value(number, one)) for one in range(epoch + 1, epoch + epochs + 1)]
+        return Progress(told if (epoch + epochs) % self.interval == 0 else ())
 
     def stop(self, reason: str) -> None:
         del reason
@@ -161,6 +174,7 @@ def searched(
     learns: bool = False,
     slots: int = 1,
     stops: tuple[float, ...] = (),
+    save: Callable[[SearchHistory], None] = lambda _: None,
 ) -> tuple[SearchHistory, Machine]:
     """Search, interrupted after some seconds and resumed at once, on as many slots at first."""
     clock = Clock()
@@ -169,7 +183,7 @@ def searched(
     settings = AutoML(automl_max_minutes=seconds / 60, automl_max_recommendations=trials)
     for stop in (*stops, math.inf):
         search = Search(
-            history, settings, Proposals(history, learns=learns), machine, save=lambda _: None,
+            history, settings, Proposals(history, learns=learns), machine, save=save,
             asked_to_stop=lambda: "somebody" if clock.now > stop else "",  # noqa: B023
         )  # fmt: skip
         with suppress(Stopped):

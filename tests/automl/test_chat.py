@@ -34,6 +34,12 @@ class TestServer:
             {"model": "tiny", "messages": HELLO, "temperature": 0.1, "max_tokens": 77, "stream": False}
         ]
 
+    def test_half_of_a_surrogate_pair_is_no_letter(self) -> None:
+        with serve(lambda request: request.say("a cut emoji: \ud83d")) as server:
+            answer = chat(server).complete(HELLO)
+            assert answer == "a cut emoji: ?"
+            chat(server).complete([*HELLO, {"role": "assistant", "content": answer}])
+
     def test_without_a_key_none_is_sent(self) -> None:
         with serve(lambda request: request.say("hi")) as server:
             chat(server).complete(HELLO)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tao_skill.jobs.identity import is_alive, process_start_time
 from tao_skill.jobs.record import JobStatus
 from tao_skill.run.launch_search import resume_search
 from tao_skill.run.request import RunRequest
@@ -48,6 +49,7 @@ class Search:
             [sys.executable, "-c", RUNNER, asked.model_dump_json()], stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
         self.job = ""
+        self.hanging: tuple[int | None, str | None] = None, None
 
     def wait_for(self, trial: int, epoch: int) -> None:
         """Wait until a trial, counted from 1, has reported an epoch."""
@@ -75,10 +77,21 @@ class Search:
         self.process.kill()
         self.process.communicate(timeout=30)
 
+    def worker(self) -> int:
+        """Return the number of the process that trains."""
+        newest = max(self.folder.glob(f"{self.job}-t*/train/pids"), key=lambda path: path.stat().st_mtime)
+        return int(newest.read_text().split()[-1])
+
     def kill_worker(self) -> None:
         """Kill the process that trains."""
-        newest = max(self.folder.glob(f"{self.job}-t*/train/pids"), key=lambda path: path.stat().st_mtime)
-        os.killpg(int(newest.read_text().split()[-1]), signal.SIGKILL)
+        os.killpg(self.worker(), signal.SIGKILL)
+
+    def kill_run_of_hanging(self) -> None:
+        """Kill the search, while the process that trains hangs and doesn't see it."""
+        worker = self.worker()
+        self.hanging = worker, process_start_time(worker)
+        os.killpg(worker, signal.SIGSTOP)
+        self.kill_run()
 
     def kill_all(self) -> None:
         """Kill both at once."""
@@ -119,6 +132,7 @@ def rows() -> Iterator[list[str]]:
 KILLS: dict[str, Callable[[Search], None]] = {
     "the run": Search.kill_run,
     "a worker": Search.kill_worker,
+    "the run, while its worker hangs": Search.kill_run_of_hanging,
     "run and worker": Search.kill_all,
     "both, in the middle of writes": Search.kill_in_writes,
     "the machine, last writes lost": Search.cut_power,
@@ -156,6 +170,7 @@ def test_table_of_kills(
     assert twice <= 1
     history = load_history(open_store(str(search.folder)).load(search.job))
     assert [trial.state for trial in history.trials] == ["complete"] * TRIALS
+    assert not is_alive(*search.hanging)  # no two train in one folder
 
 
 def epochs_of(folder: Path) -> list[int]:

@@ -196,6 +196,30 @@ def test_what_no_node_can_give_is_told(cluster: Cluster, tmp_path: Path, skill_d
     assert "No node of the cluster has what a trial needs" in error["message"]
 
 
+# Ray stays out of the tests' own process.
+LOOK = """
+import sys
+from pathlib import Path
+from tao_skill.automl.ray_cluster import check_nodes, connected
+from tao_skill.errors import NotAvailableError
+
+with connected(sys.argv[1]):
+    try:
+        check_nodes(1.0, 0.0, {"the results root": Path(sys.argv[2]), "the skill's folder": Path(sys.argv[3])})
+    except NotAvailableError as error:
+        print(sorted({(one.value, one.expected) for one in error.problems}))
+"""
+
+
+@pytest.mark.long
+def test_a_skill_that_nodes_do_not_have_is_told_before_anything_runs(cluster: Cluster, tmp_path: Path) -> None:
+    there, nowhere = tmp_path / "there", tmp_path / "nowhere"
+    there.touch()
+    words = [sys.executable, "-c", LOOK, cluster.address, str(there), str(nowhere)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == str([(str(nowhere), "the skill's folder under the same path")])
+
+
 def test_without_a_cluster_the_message_says_how_to_start_one(tmp_path: Path, skill_dir: Path) -> None:
     process = automl(
         "run", "--skill", str(skill_dir), "--platform", "ray", "--ray-address", "127.0.0.1:1",
@@ -219,6 +243,17 @@ def test_only_a_search_runs_on_a_cluster(tmp_path: Path, skill_dir: Path) -> Non
         automl=[{"automl_platform": "ray"}],
     )  # fmt: skip
     with pytest.raises(UsageError, match="Only a search"):
+        plan_run(asked)
+
+
+def test_what_nodes_cannot_share_is_refused_however_the_cluster_is_asked_for(
+    tmp_path: Path, skill_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "tao_skill.run.make_plan.open_store", lambda _: MirroredJobStore("s3://bucket/results", tmp_path)
+    )
+    asked = RunRequest(action="train", skill=str(skill_dir), overrides=["automl_platform=ray"])
+    with pytest.raises(SpecError, match="Ray cluster can't share"):
         plan_run(asked)
 
 

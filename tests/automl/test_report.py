@@ -92,6 +92,17 @@ def test_the_winners_notes_say_whose_values_made_it() -> None:
     assert "No epoch of any trial beat" in notes_on(history, first)[0]
 
 
+def test_a_gain_over_a_shorter_training_is_told_as_such() -> None:
+    history = new_history(3)
+    baseline, second, third = history.trials
+    assert baseline.last_epoch == second.last_epoch
+    assert notes_on(history, second) == []
+    history.add_report(third, third.last_epoch + 7, 9.0)
+    (note,) = notes_on(history, third)
+    assert f"baseline was trained for {baseline.last_epoch} epochs, the best trial for {third.last_epoch}" in note
+    assert notes_on(history, baseline) == []
+
+
 def test_values_outside_of_the_space_are_left_out_of_importance() -> None:
     history = new_history(24)
     history.trials[0].values["fit.rate"] = 99.0

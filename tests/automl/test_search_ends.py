@@ -150,14 +150,17 @@ def test_a_search_goes_on_with_a_larger_budget(tmp_path: Path, skill_dir: Path) 
     assert result.search["trials"] == 5
 
 
-def test_a_winner_that_was_not_measured_is_measured_by_resuming(tmp_path: Path, skill_dir: Path) -> None:
+def test_a_winner_that_was_not_measured_is_measured_by_resuming(
+    tmp_path: Path, skill_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     result = run(request(tmp_path, skill_dir))
     record = store(tmp_path).load(result.job_id)
     written = load_history(record)
     assert written.final_evaluation is not None
     written.final_evaluation = None  # as after a kill just then
     save_history(tmp_path / "results" / result.job_id / "train", written)
-    again = resume_search(store(tmp_path), result.job_id)
+    again = resume_search(store(tmp_path), result.job_id, {"max_recommendations": 9})
+    assert "max_recommendations changes nothing" in caplog.text
     assert again.search is not None
     assert again.search["final_evaluation"] == {"status": "skipped", "reason": "the skill has no action evaluate"}
     assert load_history(record).final_evaluation == again.search["final_evaluation"]
@@ -184,3 +187,15 @@ def test_whatever_keeps_a_winner_from_being_measured_the_search_is_complete(
     assert result.search is not None
     final = result.search["final_evaluation"]
     assert final == {"status": "skipped", "reason": "OSError: https://hidden@127.0.0.1:9/data is away"}
+
+
+def test_checkpoints_that_can_not_be_removed_are_told_and_end_nothing(
+    tmp_path: Path, skill_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tao_skill.run.slots.forget_checkpoints", refused)
+    result = run(request(tmp_path, skill_dir, automl_max_recommendations=4))
+    assert result.status == JobStatus.COMPLETE
+    assert "can't be removed: [Errno 13] Permission denied" in caplog.text

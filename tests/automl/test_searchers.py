@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from automl_searcher_loop import BASELINE, EPOCHS, SPACE, Loop, none_wrong  # loaded by conftest.py
+from optuna.trial import TrialState
 
 from tao_skill.automl.algorithms import ALGORITHMS, MULTI_FIDELITY, algorithm_name
 from tao_skill.automl.few import untried
-from tao_skill.automl.history import Trial
-from tao_skill.automl.journal import JOURNAL
+from tao_skill.automl.history import INTERRUPTED, Trial
+from tao_skill.automl.journal import JOURNAL, STUDY_NAME, open_journal
 from tao_skill.automl.parameter import Parameter
 from tao_skill.automl.space import SearchSpace
 from tao_skill.errors import NotAvailableError, Problem, UsageError
@@ -214,3 +216,34 @@ def test_an_unknown_algorithm_names_the_nearest() -> None:
     with pytest.raises(UsageError) as caught:
         algorithm_name("bayesain")
     assert "the nearest is bayesian" in caught.value.problems[0].expected
+
+
+def test_without_its_packages_it_is_told_that_no_gaussian_process_proposes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Loop("bayesian", tmp_path / "a").history.notes == []
+    for module in ("samplers", "optuna_searcher"):
+        monkeypatch.setattr(f"tao_skill.automl.{module}.has_gaussian_process", lambda: False)
+    loop = Loop("bayesian", tmp_path / "b")
+    loop.run(12)
+    loop.reload()
+    (note,) = loop.history.notes
+    assert "PyTorch or SciPy is missing" in note
+
+
+def test_what_was_interrupted_counts_when_it_ends_and_not_before(tmp_path: Path) -> None:
+    loop = Loop("bayesian", tmp_path)
+    loop.run(2)
+    assert loop.ask() is not None
+    trial = loop.history.trials[2]
+    loop.history.add_report(trial, 1, -5.0)
+    trial.state, trial.reason = "stopped", INTERRUPTED
+    loop.reload()
+    assert optuna_states(tmp_path)[2] == (TrialState.RUNNING, None)
+    loop.train(2)
+    assert optuna_states(tmp_path)[2] == (TrialState.COMPLETE, loop.history.trials[2].best_value)
+
+
+def optuna_states(folder: Path) -> list[tuple[TrialState, float | None]]:
+    study = optuna.load_study(study_name=STUDY_NAME, storage=open_journal(folder))
+    return [(trial.state, trial.value) for trial in study.get_trials() if "trial" in trial.user_attrs]

@@ -50,6 +50,34 @@ def test_run_status_and_report(folder: Path) -> None:
     assert (code, "no AutoML search" in error["error"]["message"]) == (9, True)
 
 
+def test_a_trial_is_looked_at_with_the_skill_of_its_search(folder: Path) -> None:
+    _, made = tao_skill(folder, "automl", "run", "--skill", "./tiny-skill", *FEW)
+    code, plan = tao_skill(folder, "run", "train", "--parent-job-id", made["job_id"], "--dry-run", "--yes")
+    assert (code, plan["skill_dir"]) == (0, str(folder / "tiny-skill"))
+
+
+def test_a_review_that_is_dry_trains_nothing(folder: Path) -> None:
+    code, found = tao_skill(folder, "automl", "review", "--skill", "./tiny-skill", "--dry-run")
+    assert (code, found["measured"]) == (0, {"state": "skipped"})
+
+
+def test_settings_in_the_wrong_place_are_told_where_they_belong(folder: Path) -> None:
+    code, told = tao_skill(folder, "automl", "resume", "JOB", "automl_max_minutes=120")
+    assert code != 0
+    assert told["error"]["next_step"] == "the same command with --automl automl_max_minutes=120"
+    _, told = tao_skill(folder, "run", "train", "num_epochs=3")
+    assert told["error"]["next_step"] == "python -m tao_skill run ACTION --overrides num_epochs=3"
+    policy = ["--automl", "automl_policy=off"]
+    _, told = tao_skill(folder, "automl", "run", "--skill", "./tiny-skill", "--dry-run", *policy)
+    assert "--automl-policy on or off" in told["error"]["problems"][0]["expected"]
+
+
+def test_an_address_of_a_cluster_that_is_not_asked_for_is_told(folder: Path) -> None:
+    words = ["automl", "run", "--skill", "./tiny-skill", "--dry-run", "--ray-address", "head:6379"]
+    _, plan = tao_skill(folder, *words)
+    assert any("automl_ray_address does nothing without --platform ray" in one for one in plan["warnings"])
+
+
 def test_a_folder_here_may_be_named_without_a_slash(folder: Path) -> None:
     code, plan = tao_skill(folder, "automl", "run", "--skill", "tiny-skill", "--dry-run")
     assert (code, plan["skill_dir"]) == (0, str(folder / "tiny-skill"))

@@ -7,13 +7,25 @@ import pytest
 from tao_skill.jobs.files import read_tail, write_atomically
 
 
-def test_a_failure_keeps_the_old_text_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_failure_keeps_the_old_text_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a.json"
     write_atomically(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomically(path, "new \udcff")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, f"No space left for {descriptor}")
+
+    monkeypatch.setattr("tao_skill.jobs.files.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_name_that_is_no_utf_8_can_be_written_down(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a.json", "caf\udce9.png")
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == "caf?.png"
 
 
 def test_the_tail_of_a_log(tmp_path: Path) -> None:

@@ -43,3 +43,10 @@ def skill(bank_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def data_root(tmp_path: Path, small_sets: Callable[[Path], Path]) -> Path:
     """Return a root that has every data source of the skill, as small folders."""
     return small_sets(tmp_path / "data")
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Return a file that stands for weights without a record beside them."""
+    (tmp_path / "c.pth").write_bytes(b"\x80\x02w")
+    return tmp_path / "c.pth"

@@ -64,7 +64,14 @@ def test_what_is_not_recorded_may_not_be_whole(tmp_path: Path, sources: TrialSou
 def test_a_copy_that_fails_says_why(tmp_path: Path, sources: TrialSources) -> None:
     train(tmp_path, 1, 3)
     (tmp_path / "s" / "train").mkdir(parents=True)
-    (tmp_path / "s" / "train" / "starts").write_text("no folder")
+    (tmp_path / "s" / "train" / ".starts").write_text("no folder")
     with pytest.raises(CheckpointError) as caught:
         sources.copied(1, trial(7))
     assert "starts" in str(caught.value.problems[0].value)
+
+
+def test_what_ended_is_no_start_without_a_checkpoint_to_go_on_from(tmp_path: Path, sources: TrialSources) -> None:
+    train(tmp_path, 1, 3)
+    (train(tmp_path, 2, recorded=False) / "model_best.pth").write_text("weights alone")
+    (train(tmp_path, 4, 1) / "checkpoints.json").write_text("{")
+    assert [sources.are_there(trial(number)) for number in (1, 2, 3, 4)] == [True, False, False, False]

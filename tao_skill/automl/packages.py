@@ -1,0 +1,25 @@
+"""The packages that a search needs beside those of the package itself: extras."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from tao_skill.errors import NotAvailableError
+
+__all__ = ["lack_of_packages"]
+
+
+def lack_of_packages(algorithm: str, platform: str) -> NotAvailableError | None:
+    """Return what to tell where a search lacks packages on this machine; None where it has them all."""
+    # A population needs nothing but the history.
+    needed = {} if algorithm == "pbt" else {"optuna": "automl"}
+    needed |= {"ray": "ray"} if platform == "ray" else {}
+    missing = [name for name in needed if find_spec(name) is None]
+    if not missing:
+        return None
+    extras = ",".join(needed[name] for name in missing)
+    instead = "--platform local" if missing == ["ray"] else "--automl-policy off to train directly"
+    return NotAvailableError(
+        f"The search needs {' and '.join(missing)}, not installed here.",
+        next_step=f"pip install 'tao-skill[{extras}]', or {instead}",
+    )
