@@ -24,6 +24,7 @@ from tao_skill.bank.skill import DEFAULT_SKILL, find_skill
 from tao_skill.config.automl import AutoML
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
+from tao_skill.run.detach import stop_runner
 from tao_skill.run.search_files import save_history
 
 __all__ = ["Replayed", "end_jobs", "prepare", "read_evals", "replay"]
@@ -34,6 +35,7 @@ _PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGM4IacBAALAAQ/aQIG5AAAAAElFTkSuQmCC"
 )
 _METRIC = "val Precision at Rank 1"
+_GRACE_SECONDS = 20.0
 _STEP = re.compile(r"(?:[^.\\]|\\.)+")
 
 
@@ -132,9 +134,10 @@ def replay(evaluated: dict[str, Any], desk: Desk) -> Iterator[Replayed]:
 
 
 def end_jobs(desk: Desk) -> None:
-    """Cancel what the replayed calls started."""
+    """Cancel what the replayed calls started, also what has not begun yet."""
     for job in call_tool("status", {"limit": 100}, desk).document["jobs"]:
         call_tool("cancel", {"job_id": job["job_id"]}, desk)
+        stop_runner(desk.store(None), job["job_id"], _GRACE_SECONDS)
 
 
 def _at(document: Any, path: str) -> Any:

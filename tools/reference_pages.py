@@ -78,5 +78,7 @@ def _subcommands(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.Ar
 
 def _help(parser: argparse.ArgumentParser) -> str:
     # The width of a terminal must not decide what the page says.
-    parser.formatter_class = lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=110)
+    raw = parser.formatter_class is argparse.RawDescriptionHelpFormatter
+    kind = argparse.RawDescriptionHelpFormatter if raw else argparse.HelpFormatter
+    parser.formatter_class = lambda prog: kind(prog, width=110)
     return parser.format_help().rstrip()

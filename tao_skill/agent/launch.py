@@ -20,6 +20,7 @@ from tao_skill.run.plan import RunPlan
 from tao_skill.run.redaction import redacted
 from tao_skill.run.remote_jobs import refuse_foreign, remote_folder
 from tao_skill.run.request import RunRequest
+from tao_skill.run.search_history import is_search, load_history
 from tao_skill.run.skill_of_job import skill_asked
 
 __all__ = ["plan", "resume", "run"]
@@ -91,6 +92,8 @@ def resume(request: ResumeRequest, desk: Desk) -> JobsAnswer:
     check_resumable(store, record, request.automl)
     check_request({}, record.skill_dir or record.skill, desk.roots)  # its programs would be run from there
     check_spec_places(find_skill(record.skill), record.spec, desk.roots_at(store))
+    if is_search(record):  # its winner is measured there
+        check_request({"data_root": load_history(record).data_root}, None, desk.roots_at(store))
     detach(store, record, next_attempt(record), None, changes=request.automl)
     return _answer(store, store.load(record.job_id), True, [])
 

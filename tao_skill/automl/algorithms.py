@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill.automl.history import SearchHistory
+from tao_skill.automl.packages import lack_of_packages
 from tao_skill.automl.searcher import Searcher
 from tao_skill.automl.space import SearchSpace
 from tao_skill.config.automl import AutoML
@@ -87,13 +88,10 @@ def make_searcher(
         from tao_skill.automl.population import PopulationSearcher
 
         return PopulationSearcher(history, space, settings, baseline, acceptable=acceptable)
-    try:
-        from tao_skill.automl.optuna_searcher import OptunaSearcher
-    except ModuleNotFoundError as error:
-        raise NotAvailableError(
-            f"The package {error.name} is not installed, which AutoML needs.",
-            next_step="pip install 'tao-skill[automl]', or add --automl-policy off to train directly",
-        ) from error
+    if (lacking := lack_of_packages(name, "local")) is not None:
+        raise lacking
+    from tao_skill.automl.optuna_searcher import OptunaSearcher
+
     optuna = OptunaSearcher(history, space, settings, baseline, folder=folder, acceptable=acceptable)
     if name not in LANGUAGE_MODEL:
         return optuna

@@ -105,8 +105,8 @@ class Chat:
         return JobError(
             f"The language model can't be asked: {what}.",
             problems=[Problem("llm_endpoint", self._settings.url, "a server that answers chat completions")],
-            next_step=f"look after the server, the model's name and {KEY_VARIABLE}; a search that broke off of it goes "
-            "on with `python -m tao_skill automl resume`",
+            next_step=f"look after the server, the model's name and {KEY_VARIABLE}; a search that broke off because of "
+            "it goes on with `python -m tao_skill automl resume`",
         )
 
 

@@ -41,7 +41,7 @@ def _on_lineage(history: SearchHistory, winner: Trial) -> str:
 
 
 def _on_baseline(history: SearchHistory, winner: Trial) -> str:
-    """Say so where the baseline, which the gain is told from, was trained for less long."""
+    """Say so where the baseline, which the gain is told from, was not trained as long."""
     baseline = history.trials[0]
     if baseline.best_value is None or baseline.last_epoch >= winner.last_epoch:
         return ""

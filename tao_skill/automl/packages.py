@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from tao_skill.errors import NotAvailableError
+from tao_skill.errors import NotAvailableError, Problem
 
 __all__ = ["lack_of_packages"]
 
@@ -18,8 +18,11 @@ def lack_of_packages(algorithm: str, platform: str) -> NotAvailableError | None:
     if not missing:
         return None
     extras = ",".join(needed[name] for name in missing)
-    instead = "--platform local" if missing == ["ray"] else "--automl-policy off to train directly"
+    setting, had, instead = "automl_policy", "on", "--automl-policy off to train directly"
+    if missing == ["ray"]:
+        setting, had, instead = "automl_platform", "ray", "--platform local"
     return NotAvailableError(
         f"The search needs {' and '.join(missing)}, not installed here.",
+        problems=[Problem(setting, had, "another, or what it needs installed")],
         next_step=f"pip install 'tao-skill[{extras}]', or {instead}",
     )

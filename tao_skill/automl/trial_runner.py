@@ -175,6 +175,9 @@ class TrialRunner:
         for one in list(self._attempts):
             progress = one.running.poll()
             for epoch, value in progress.reports:
+                self._history.add_report(one.trial, epoch, value)
+            # Once all are known that came together: what an epoch takes is told by the last one.
+            for epoch, value in progress.reports:
                 self._take_report(one, epoch, value)
             if progress.waits:
                 one.note_wait()
@@ -221,7 +224,6 @@ class TrialRunner:
         self._save(self._history)
 
     def _take_report(self, one: Attempt, epoch: int, value: float | None) -> None:
-        self._history.add_report(one.trial, epoch, value)
         why = self._on_report(one, epoch, value)
         if why and epoch < one.trial.epochs and not one.asked_to_stop:
             one.stop(f"{why} after epoch {epoch}")
@@ -240,7 +242,8 @@ class TrialRunner:
         if end.failure is not None and end.failure.kind == "infrastructure":
             if self._start_again(trial, end.failure):
                 return
-            if one.asked_to_stop == INTERRUPTED:  # it goes on with the search, from what it has
+            if self._history.state == "interrupted":  # it goes on with the search, from what it has
+                one.asked_to_stop = INTERRUPTED
                 end = replace(end, state="stopped", failure=None)
         self._settle(one, end)
         self.persist()  # before anything is removed: another one may be the best now

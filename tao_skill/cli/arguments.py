@@ -22,7 +22,7 @@ def add_skill(parser: argparse.ArgumentParser) -> None:
     """Add the skill that is used."""
     parser.add_argument(
         "--skill", "--skill-dir", metavar="NAME|DIR", type=skill_place,
-        help="skill, or its folder (default: the recognition skill)",
+        help="skill, or its folder (default: that of the parent job, if there is one, or the recognition skill)",
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def _carry_out(message: dict[str, Any]) -> None:
     from tao_skill.run.runner import run
 
     if message["request"] is None:
-        resume_job(open_store(message["results_root"]), message["job_id"], message["changes"])
+        resume_job(open_store(message["results_root"]), message["job_id"], message.get("changes"))
     else:
         run(RunRequest.model_validate(message["request"]), job_id=message["job_id"])
 

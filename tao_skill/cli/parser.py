@@ -29,7 +29,7 @@ from tao_skill.errors import UsageError
 
 __all__ = ["Parser", "build_parser", "common_options"]
 
-_OF_SEARCH = re.compile(r"(automl_|llm_)")
+_OF_SEARCH = re.compile(r"(?!automl_policy=)(automl_|llm_)")
 _SETTING = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*=.*")
 _COMMANDS = (
     run,
@@ -66,7 +66,7 @@ class Parser(argparse.ArgumentParser):
         if settings and "unrecognized arguments" in message and all(map(_OF_SEARCH.match, settings)):
             raise UsageError(
                 f"{said}. Settings of a search stand behind --automl.",
-                next_step=f"the same command with --automl {' '.join(settings)}",
+                next_step=f"the same with --automl {' '.join(settings)}: run train, automl run or automl resume",
             )
         if settings and "unrecognized arguments" in message:
             raise UsageError(

@@ -10,7 +10,7 @@ from typing import Any
 
 from tao_skill.automl.documents import search_report
 from tao_skill.automl.history import SearchHistory
-from tao_skill.bank.skill import Skill, find_skill
+from tao_skill.bank.skill import Skill
 from tao_skill.config.automl import AutoML
 from tao_skill.config.automl_settings import change_settings
 from tao_skill.config.keys import flatten
@@ -45,6 +45,7 @@ from tao_skill.run.search_history import load_history
 from tao_skill.run.search_job import run_search
 from tao_skill.run.search_lock import own_search
 from tao_skill.run.signed_links import with_links
+from tao_skill.run.skill_of_job import skill_of
 from tao_skill.run.stage import find_inputs, stage_inputs
 from tao_skill.storage.locate import redact
 
@@ -116,12 +117,13 @@ def _go_on(store: JobStore, record: JobRecord, changes: Mapping[str, Any]) -> Ru
                 else ""
             ),
         )
-    skill = find_skill(history.skill_dir)
+    skill = skill_of(record)
     flat = flatten(record.spec)
     explicit = {key: flat.get(key) for key, source in record.provenance.items() if source in _GIVEN}
     settings = settings_to_go_on_with(history, changes)
     history.settings = asdict(settings)
     prepared = prepare_search(skill, skill.schema("train"), record.spec, explicit, settings)
+    prepared.check_packages()
     inputs = find_inputs(record.spec, skill.info.actions[record.action].inputs)
     spec, inputs = with_links(record.spec, inputs, record)
     check_places(inputs, store)
@@ -193,7 +195,7 @@ def _measure(skill: Skill, store: JobStore, record: JobRecord, history: SearchHi
 
 def _measure_late(store: JobStore, record: JobRecord, history: SearchHistory) -> RunResult:
     """Measure the winner of a search that was killed when that was all that it lacked."""
-    skill = find_skill(history.skill_dir)
+    skill = skill_of(record)
     with publishing(store, record, skill.info.actions[record.action].upload_excludes):
         _measure(skill, store, record, history, history.data_root)
     return _result(store, record.job_id, history)

@@ -58,7 +58,9 @@ def program_of(skill: Skill, action: str) -> Program:
                 problems=[Problem(f"skill_info.yaml: actions.{action}.execution.script", str(script), "a file")],
                 next_step="correct skill_info.yaml, or reinstall the skill",
             )
-        return Program(tuple(fact.execution.args), str(script), fact.spec_format)
+        args = tuple(fact.execution.args)
+        _check_spec_is_handed_over(skill, f"skill_info.yaml: actions.{action}.execution.args", args)
+        return Program(args, str(script), fact.spec_format)
     if skill.is_own:
         return Program((sys.executable, "-m", "tao_skill.cli.ml_recog", action, "-e", CONFIG_PATH))
     words = tuple(shlex.split(fact.command))
@@ -68,11 +70,14 @@ def program_of(skill: Skill, action: str) -> Program:
             problems=[Problem(f"skill_info.yaml: actions.{action}", None, "execution (a script) or command")],
             next_step="correct skill_info.yaml",
         )
+    _check_spec_is_handed_over(skill, f"skill_info.yaml: actions.{action}.command", words)
+    return Program(words, config_format=fact.spec_format)
+
+
+def _check_spec_is_handed_over(skill: Skill, key: str, words: Sequence[str]) -> None:
     if not any(CONFIG_PATH in word for word in words):
-        key = f"skill_info.yaml: actions.{action}.command"
         raise SkillError(
-            f"The command of {skill.name} takes no spec: nothing in it stands for the file.",
-            problems=[Problem(key, fact.command, f"a command with {CONFIG_PATH}")],
+            f"The program of {skill.name} is given no spec: nothing stands for the file.",
+            problems=[Problem(key, list(words), f"words with {CONFIG_PATH} among them")],
             next_step=f"put {CONFIG_PATH} where the program expects the path of its spec",
         )
-    return Program(words, config_format=fact.spec_format)

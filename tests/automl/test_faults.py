@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -79,6 +80,39 @@ def test_reports_that_come_together_say_nothing_of_time(monkeypatch: pytest.Monk
     history, _ = searched(monkeypatch, HEIGHTS, SPEEDS, 160)
     assert history.first_pause == 9
     assert history.winner == 2
+
+
+def test_the_last_of_what_came_together_tells_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    poll = Training.poll
+
+    def in_threes(self: Training) -> Any:
+        first = poll(self)
+        if first.reports and self.machine.epochs[self.trial.number] > 1:
+            rest = [one for _ in range(2) for one in poll(self).reports]
+            return replace(first, reports=[*first.reports, *rest])
+        return first
+
+    monkeypatch.setattr(Training, "poll", in_threes)
+    history, _ = searched(monkeypatch, HEIGHTS, SPEEDS, 160)
+    assert history.first_pause == 9
+
+
+def test_what_pauses_and_breaks_while_a_search_is_interrupted_goes_on_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Training, "breaks_stopping", {3})
+    stop, clocks = Training.stop, []
+
+    def noted(self: Training, reason: str) -> None:
+        if self.trial.number == 3:
+            clocks.append(self.machine.clock.now)
+        stop(self, reason)
+
+    monkeypatch.setattr(Training, "stop", noted)
+    searched(monkeypatch, HEIGHTS, SPEEDS, 160)
+    at = clocks[0] - 0.01  # somebody interrupts just when trial 3 has been asked to pause
+    monkeypatch.setattr(Training, "breaks_stopping", {3})
+    history, _ = searched(monkeypatch, HEIGHTS, SPEEDS, 160, stops=(at,))
+    assert history.trials[3].failure is None
+    assert history.trials[3].last_epoch == 18
 
 
 @pytest.mark.parametrize("slots", [1, 3])

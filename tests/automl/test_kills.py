@@ -89,9 +89,13 @@ class Search:
     def kill_run_of_hanging(self) -> None:
         """Kill the search, while the process that trains hangs and doesn't see it."""
         worker = self.worker()
-        self.hanging = worker, process_start_time(worker)
         os.killpg(worker, signal.SIGSTOP)
         self.kill_run()
+        jobs = [json.loads(path.read_text()) for path in self.folder.glob(f"{self.job}-t*/job.json")]
+        if any(job["status"] == "RUNNING" for job in jobs):  # else it was between two trials
+            self.hanging = worker, process_start_time(worker)
+        else:
+            os.killpg(worker, signal.SIGKILL)
 
     def kill_all(self) -> None:
         """Kill both at once."""

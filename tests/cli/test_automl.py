@@ -64,9 +64,10 @@ def test_a_review_that_is_dry_trains_nothing(folder: Path) -> None:
 def test_settings_in_the_wrong_place_are_told_where_they_belong(folder: Path) -> None:
     code, told = tao_skill(folder, "automl", "resume", "JOB", "automl_max_minutes=120")
     assert code != 0
-    assert told["error"]["next_step"] == "the same command with --automl automl_max_minutes=120"
-    _, told = tao_skill(folder, "run", "train", "num_epochs=3")
-    assert told["error"]["next_step"] == "python -m tao_skill run ACTION --overrides num_epochs=3"
+    assert told["error"]["next_step"].startswith("the same with --automl automl_max_minutes=120: ")
+    for setting in ("num_epochs=3", "automl_policy=off"):
+        _, told = tao_skill(folder, "run", "train", setting)
+        assert told["error"]["next_step"] == f"python -m tao_skill run ACTION --overrides {setting}"
     policy = ["--automl", "automl_policy=off"]
     _, told = tao_skill(folder, "automl", "run", "--skill", "./tiny-skill", "--dry-run", *policy)
     assert "--automl-policy on or off" in told["error"]["problems"][0]["expected"]
