@@ -63,17 +63,22 @@ class Parser(argparse.ArgumentParser):
         # A word that stands in the wrong place is quoted: KEY=VALUE may hold a secret.
         said = f"{self.prog}: {masked_text(message)}"
         settings = [word for word in said.split() if _SETTING.fullmatch(word)]
-        if settings and "unrecognized arguments" in message and all(map(_OF_SEARCH.match, settings)):
-            raise UsageError(
-                f"{said}. Settings of a search stand behind --automl.",
-                next_step=f"the same with --automl {' '.join(settings)}: run train, automl run or automl resume",
-            )
         if settings and "unrecognized arguments" in message:
-            raise UsageError(
-                f"{said}. Settings stand behind --overrides.",
-                next_step=f"python -m tao_skill run ACTION --overrides {' '.join(settings)}",
-            )
+            raise _misplaced(said, settings)
         raise UsageError(said, next_step=f"{self.prog} --help")
+
+
+def _misplaced(said: str, settings: Sequence[str]) -> UsageError:
+    """Return the error of settings that stand alone, with the option that they belong to."""
+    words = " ".join(settings)
+    if all(map(_OF_SEARCH.match, settings)):
+        return UsageError(
+            f"{said}. Settings of a search stand behind --automl.",
+            next_step=f"the same with --automl {words}: run train, automl run or automl resume",
+        )
+    return UsageError(
+        f"{said}. Settings stand behind --overrides.", next_step=f"python -m tao_skill run ACTION --overrides {words}"
+    )
 
 
 def common_options() -> argparse.ArgumentParser:

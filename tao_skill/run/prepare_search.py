@@ -60,9 +60,9 @@ class PreparedSearch:
         Raises:
             NotAvailableError: it lacks some.
         """
-        if meant:
-            self.check_packages()
         lacking = self._lack()
+        if lacking is not None and meant:
+            raise lacking
         absent = [] if lacking is None else [f"{lacking.message} Before it runs here: {lacking.next_step}."]
         return [*absent, *self.warnings]
 
