@@ -146,7 +146,7 @@ class NotAvailableError(TaoSkillError):
 
 
 class JobError(TaoSkillError):
-    """A job failed, was canceled or can't be found."""
+    """A job failed or can't be found, or its state doesn't allow what is asked."""
 
     code = "job_error"
     exit_code = 9

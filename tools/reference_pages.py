@@ -8,10 +8,12 @@ from pydantic import TypeAdapter
 from tao_skill import errors
 from tao_skill.automl.algorithms import ALGORITHMS
 from tao_skill.bank.parameter_table import render_parameter_table
+from tao_skill.cli.outcome import BROKEN_PIPE, CANCELED, INTERRUPTED, INVALID_ARGUMENTS
 from tao_skill.cli.parser import build_parser
 from tao_skill.config import ACTIONS
 from tao_skill.config.automl import AutoML
 from tao_skill.config.leaves import schema_leaves
+from tao_skill.errors import UsageError
 
 __all__ = ["SETTINGS_PAGE", "reference_pages"]
 
@@ -53,7 +55,16 @@ def _exit_codes() -> str:
         f"| {kind.exit_code} | `{kind.code}` | {(inspect.getdoc(kind) or '').splitlines()[0]} |"
         for kind in sorted(kinds, key=lambda kind: kind.exit_code)
     ]
-    head = "# Exit codes\n\nWith `--json` the same code stands in `error.code`. 0 is success.\n\n"
+    rows += [
+        f"| {INTERRUPTED} | `{CANCELED}` | Ctrl-C, a signal, or somebody who canceled the job. |",
+        f"| {BROKEN_PIPE} | | Who read the output went away. |",
+    ]
+    head = (
+        "# Exit codes\n\n0 is success. With `--json` a command that failed says why in `error`, with the kind in "
+        "`error.code`. One that did its work and found something wrong prints what it found, without `error`: `doctor` "
+        "(6 or 7), `data check` (4), `data cache verify` (7), and whatever could not upload all results (7). A tool's "
+        f"arguments that don't fit its schema are `{INVALID_ARGUMENTS}`, which is {UsageError.exit_code} as well.\n\n"
+    )
     return head + "| Exit code | `error.code` | Meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n"
 
 

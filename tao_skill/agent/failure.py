@@ -99,7 +99,7 @@ def _cut(text: str) -> str:
 
 
 def _next_call(error: TaoSkillError, tool: str, arguments: dict[str, Any]) -> Call | None:
-    keys = [problem.key for problem in error.problems]
+    keys = [_as_argument(problem.key) for problem in error.problems]
     right = {name: value for name, value in arguments.items() if name not in keys}
     again = Call(tool=tool, arguments=right, why="once what is named in problems is right") if tool else None
     match error.code:

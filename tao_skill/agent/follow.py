@@ -12,9 +12,8 @@ from pydantic import BaseModel
 
 from tao_skill.agent.answers import Call, FileFact, JobsAnswer, LogsAnswer, ResultAnswer
 from tao_skill.agent.desk import Desk
-from tao_skill.agent.failure import recorded_failure
 from tao_skill.agent.guard import check_record
-from tao_skill.agent.job_facts import job_fact, progress_call
+from tao_skill.agent.job_facts import job_fact, job_failure, progress_call
 from tao_skill.agent.log_piece import cut, read_piece
 from tao_skill.agent.requests import CancelRequest, LogsRequest, ResultRequest, StatusRequest
 from tao_skill.agent.roots import Roots
@@ -92,7 +91,7 @@ def result(request: ResultRequest, desk: Desk) -> ResultAnswer:
         error=fact.error,
         log_tail=[cut(line) for line in record.log_tail[-_TAIL_LINES:]],
         warnings=missing,
-        next_call=_after(record),
+        next_call=_after(store, record),
     )
 
 
@@ -119,11 +118,11 @@ def watch(answer: BaseModel, request: BaseModel, desk: Desk) -> Iterator[JobsAns
         yield answer
 
 
-def _after(record: JobRecord) -> Call | None:
+def _after(store: JobStore, record: JobRecord) -> Call | None:
     if not record.ended:
         return progress_call(record)
-    if record.error is not None:
-        return recorded_failure(record.error, record).next_call
+    if (failure := job_failure(store, record)) is not None:
+        return failure.next_call
     if record.action == "train" and record.status == "COMPLETE":
         arguments = {"action": "evaluate", "parent_job_id": record.job_id, "skill": record.skill}
         return Call(tool="plan", arguments=arguments, why="evaluate the model on classes it has not seen")

@@ -19,11 +19,13 @@ from tao_skill.jobs.store import JobStore
 from tao_skill.run.remote_jobs import remote_folder
 from tao_skill.storage.locate import is_remote, local_path
 
-__all__ = ["check_links", "check_plain", "check_record", "check_request", "check_spec_places"]
+__all__ = ["check_links", "check_plain", "check_record", "check_request", "check_search", "check_spec_places"]
 
 _PLACES = re.compile(r"(.*\.)?(results_dir|dirpath|timing_cache)")
 # Names of layers may hold slashes, and nothing is opened by them.
 _NO_PLACES = frozenset({"gen_trt_engine.tensorrt.layers_precision"})
+# What a caller may say of the cluster that a search runs on.
+_CLUSTER, _CLUSTERS = "automl_ray_address", ("auto", "local")
 _LOOKS_LIKE_A_PLACE = re.compile(r"[/\\]|\.\.|^~|\$\{|://")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
@@ -48,12 +50,11 @@ def check_spec_places(skill: Skill, spec: Mapping[str, Any], roots: Roots) -> No
     Raises:
         NotAllowedError: all that are not allowed.
     """
-    keys = {key for fact in skill.info.actions.values() for key in (*fact.inputs, *fact.outputs)}
     problems = []
     for key, value in flatten(spec).items():
         if key in _NO_PLACES or not is_given(value):
             continue
-        is_place = any(key == one or key.startswith(f"{one}.") for one in keys) or _PLACES.fullmatch(key)
+        is_place = _is_place(skill, key)
         for text in _texts(value):
             refusal = roots.refusal(text) if is_place else _name_refusal(text)
             if refusal:
@@ -75,6 +76,39 @@ def check_plain(values: Mapping[str, Any]) -> None:
             if (why := _name_refusal(text))
         ]
     )
+
+
+def check_search(skill: Skill, settings: Mapping[str, Any]) -> None:
+    """Look at the settings of a search, wherever in a request they stood: they name no place, and search none.
+
+    Raises:
+        NotAllowedError: texts that look like a place, parameters that are one, and a cluster of the caller's choice.
+    """
+    check_plain({f"automl.{key}": value for key, value in settings.items()})
+    problems = []
+    address = settings.get(_CLUSTER)
+    if address is not None and address not in _CLUSTERS:
+        expected = f"one of {', '.join(_CLUSTERS)}: which cluster is for whoever starts the program to say"
+        problems.append(Problem(f"automl.{_CLUSTER}", address, expected))
+    points = settings.get("automl_starting_points")
+    for named in (settings.get("custom_param_ranges"), *(points if isinstance(points, list | tuple) else ())):
+        for key in flatten(named) if isinstance(named, Mapping) else ():
+            if any(_is_place(skill, one) for one in _with_sections(str(key))):
+                problems.append(Problem(f"automl: {key}", "searched", "a parameter that names no place"))
+    _raise_if_any(problems)
+
+
+def _is_place(skill: Skill, key: str) -> bool:
+    """Say whether a key of a spec, or what stands below it, names a place."""
+    keys = {one for fact in skill.info.actions.values() for one in (*fact.inputs, *fact.outputs)}
+    return any(key == one or key.startswith(f"{one}.") for one in keys) or bool(_PLACES.fullmatch(key))
+
+
+def _with_sections(key: str) -> Iterator[str]:
+    """Yield a dotted key and those that it stands below: the parts of a range stand below its parameter."""
+    while key:
+        yield key
+        key = key.rpartition(".")[0]
 
 
 def check_record(store: JobStore, record: JobRecord, roots: Roots) -> None:
@@ -100,7 +134,9 @@ def check_links(inputs: Mapping[str, Sequence[str]], roots: Roots) -> None:
     problems = []
     for key, uris in inputs.items():
         for uri in uris:
-            if not is_remote(uri) and (link := next(_leaving(local_path(uri), roots), None)):
+            if why := roots.refusal(uri):  # it may be a link itself
+                problems.append(Problem(key, uri, why))
+            elif not is_remote(uri) and (link := next(_leaving(local_path(uri), roots), None)):
                 problems.append(Problem(key, str(link), f"no link that leads out of {roots}"))
     _raise_if_any(problems)
 
@@ -121,8 +157,15 @@ def _leaving(folder: Path, roots: Roots) -> Iterator[Path]:
         for entry in entries:
             if entry.is_symlink() and roots.refusal(entry.path):
                 yield Path(entry.path)
-            elif entry.is_dir():
+            elif _is_folder(entry):
                 waiting.append(Path(entry.path))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, say, which leads nowhere
+        return False
 
 
 def _texts(value: Any) -> Iterator[str]:

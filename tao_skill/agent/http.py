@@ -19,6 +19,7 @@ __all__ = ["TOKEN_VARIABLE", "is_loopback", "serve_http"]
 
 TOKEN_VARIABLE = "TAO_SKILL_MCP_TOKEN"
 _SHORTEST_TOKEN = 16
+_WILDCARDS = ("0.0.0.0", "::")
 _LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
@@ -46,8 +47,11 @@ async def serve_http(
     _check_token(host, token)
     listener = _listen(host, port)
     port = listener.getsockname()[1]
-    shown = f"[{host}]" if ":" in host.strip("[]") else host
-    known = [*(_LOCAL_NAMES if is_loopback(host) else (shown,)), *names]
+    bare = host.strip("[]")
+    shown = f"[{bare}]" if ":" in bare else bare
+    # By a wildcard nobody calls the machine, but by its own names.
+    own = (*_LOCAL_NAMES, socket.gethostname()) if bare in _WILDCARDS else _LOCAL_NAMES if is_loopback(host) else ()
+    known = [*own, shown, *names]
     hosts = [form for name in known for form in (name, f"{name}:{port}")]
     security = TransportSecuritySettings(
         allowed_hosts=hosts, allowed_origins=[f"{scheme}://{one}" for one in hosts for scheme in ("http", "https")]

@@ -8,10 +8,17 @@ from typing import Any
 from tao_skill.agent.answers import Call, JobsAnswer, PlanAnswer, SearchFact
 from tao_skill.agent.desk import Desk
 from tao_skill.agent.follow import load_record
-from tao_skill.agent.guard import check_links, check_plain, check_record, check_request, check_spec_places
+from tao_skill.agent.guard import (
+    check_links,
+    check_plain,
+    check_record,
+    check_request,
+    check_search,
+    check_spec_places,
+)
 from tao_skill.agent.job_facts import job_fact, progress_call
 from tao_skill.agent.requests import PlanRequest, ResumeRequest, RunJobRequest
-from tao_skill.bank.skill import find_skill
+from tao_skill.bank.skill import Skill, find_skill
 from tao_skill.config.keys import flatten, nest
 from tao_skill.errors import JobError, TaoSkillError
 from tao_skill.jobs.record import JobRecord, JobStatus
@@ -81,7 +88,9 @@ def run(request: RunJobRequest, desk: Desk) -> JobsAnswer:
 def resume(request: ResumeRequest, desk: Desk) -> JobsAnswer:
     """Go on with a training or a search that broke off, under the same id."""
     from tao_skill.run.detach import detach, next_attempt
+    from tao_skill.run.overrides import read_search_settings
     from tao_skill.run.resume import check_resumable
+    from tao_skill.run.stage import find_inputs
 
     store = desk.store(request.results_root)
     record = load_record(store, request.job_id, desk)
@@ -91,9 +100,14 @@ def resume(request: ResumeRequest, desk: Desk) -> JobsAnswer:
         return _answer(store, record, False, ["it runs with the settings that it had"] if request.automl else [])
     check_resumable(store, record, request.automl)
     check_request({}, record.skill_dir or record.skill, desk.roots)  # its programs would be run from there
-    check_spec_places(find_skill(record.skill), record.spec, desk.roots_at(store))
+    skill, roots = find_skill(record.skill), desk.roots_at(store)
+    check_search(skill, read_search_settings([request.automl]))
+    check_spec_places(skill, record.spec, roots)
+    check_links(find_inputs(record.spec, skill.info.actions[record.action].inputs), roots)
     if is_search(record):  # its winner is measured there
-        check_request({"data_root": load_history(record).data_root}, None, desk.roots_at(store))
+        data_root = load_history(record).data_root
+        check_request({"data_root": data_root}, None, roots)
+        check_links(_measured_on(skill, data_root), roots)
     detach(store, record, next_attempt(record), None, changes=request.automl)
     return _answer(store, store.load(record.job_id), True, [])
 
@@ -101,7 +115,7 @@ def resume(request: ResumeRequest, desk: Desk) -> JobsAnswer:
 def _plan(request: PlanRequest, desk: Desk, store: JobStore, job_id: str | None) -> RunPlan:
     from tao_skill.run.data_sources import fill_data_sources
     from tao_skill.run.make_plan import make_plan, read_form
-    from tao_skill.run.overrides import read_overrides
+    from tao_skill.run.overrides import read_overrides, read_search_settings
     from tao_skill.run.stage import find_inputs
 
     roots = desk.roots_at(store)
@@ -113,16 +127,33 @@ def _plan(request: PlanRequest, desk: Desk, store: JobStore, job_id: str | None)
     skill = skill_asked(_run_request(request), store)
     # Before anything is looked at: whether a path exists is no business of whoever may not go there.
     shorthands = skill.shorthands(request.action, flatten(read_form(skill, request.action).template).keys())
-    given = read_overrides([request.overrides], shorthands, request.data_root).values
+    read = read_overrides([request.overrides], shorthands, request.data_root)
+    given = read.values
     check_spec_places(skill, given, roots)
-    check_plain({f"automl.{key}": value for key, value in request.automl.items()})
+    check_search(skill, read.automl)  # they may stand among the overrides
+    check_search(skill, read_search_settings([request.automl]))
     sources, _ = fill_data_sources(skill.data_source_rows(request.action), request.data_root, given)
     inputs = skill.info.actions[request.action].inputs if request.action in skill.info.actions else ()
     check_links(find_inputs(nest(sources | given), inputs), roots)
+    if request.action == "train":
+        check_links(_measured_on(skill, request.data_root), roots)
     # The images are read by the process that carries the run out: a caller waits for no data set.
     made = make_plan(_run_request(request), skill, store, job_id, thorough=False)
     check_spec_places(skill, made.spec, roots)
     return made
+
+
+def _measured_on(skill: Skill, data_root: str | None) -> dict[str, list[str]]:
+    """Return the data below a root that the winner of a search is evaluated on, where there is an evaluation."""
+    from tao_skill.run.data_sources import fill_data_sources
+    from tao_skill.run.stage import find_inputs
+
+    action = "evaluate"
+    if not data_root or action not in skill.info.actions:
+        return {}
+    sources, _ = fill_data_sources(skill.data_source_rows(action), data_root, {})
+    inputs = find_inputs(nest(sources), skill.info.actions[action].inputs)
+    return {f"{action}: {key}": uris for key, uris in inputs.items()}
 
 
 def _search_fact(search: Mapping[str, Any]) -> SearchFact:

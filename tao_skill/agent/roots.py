@@ -67,18 +67,21 @@ class Roots:
     def _local_refusal(self, place: str) -> str:
         try:
             path = local_path(place)
-            path.lstat()
-        except FileNotFoundError:
-            pass
+            real = Path(os.path.realpath(path))
         except TaoSkillError as error:
             return error.message
         except (OSError, ValueError) as error:
             return f"a path that can be looked at: {error}"
-        real = Path(os.path.realpath(path))
-        if self._hold(real):
+        if not self._hold(real):  # what is there, or isn't, is no business of whoever may not go there
+            through = " once its links are followed" if self._hold(Path(os.path.normpath(Path.cwd() / path))) else ""
+            return f"a place below {self}{through}"
+        try:
+            path.lstat()
+        except FileNotFoundError:
             return ""
-        through = "" if real == Path(os.path.normpath(path)) else " once its links are followed"
-        return f"a place below {self}{through}"
+        except OSError as error:
+            return f"a path that can be looked at: {error}"
+        return ""
 
     def __str__(self) -> str:
         shown = [str(folder) for folder in self.folders]
@@ -110,7 +113,12 @@ def _parts(uri: str) -> tuple[str, str, tuple[str, ...]]:
     except ValueError as error:
         raise UsageError(f"a URI that can be read: {error}") from error
     host = parts.netloc.lower() if scheme in ("http", "https") else parts.netloc
-    segments = tuple(unquote(one) for one in parts.path.split("/") if one)
-    if "@" in host or "\\" in uri or any(one in (".", "..") or "/" in one for one in segments):
+    path = parts.path.strip("/")
+    if scheme == "s3":  # names are taken to the letter: ?, # and % belong to them, and so do empty segments
+        host, _, path = uri.partition("://")[2].rstrip("/").partition("/")
+    pieces = [one for one in path.split("/") if one or (scheme == "s3" and path)]
+    plain = [unquote(one) for one in pieces]
+    if "@" in host or "\\" in uri or any(one in (".", "..") or "/" in one for one in plain):
         raise UsageError("a URI without a user, backslashes, dot segments and encoded slashes")
+    segments = tuple(pieces if scheme == "s3" else plain)
     return scheme, host, segments

@@ -35,7 +35,7 @@ class Tool:
 
 _PLAN = (
     "Decide everything of a run and start nothing: complete settings, data, parent model, who does the work, and all "
-    "problems at once. Use it before run, and whenever something is unclear. Free: under a second, writes nothing."
+    "problems at once. Use it before run, and whenever something is unclear. Free: seconds, writes nothing."
 )
 _RUN = (
     "Start train, evaluate, inference, export or gen_trt_engine as a job that goes on by itself, and return its id at "

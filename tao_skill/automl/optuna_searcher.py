@@ -100,7 +100,7 @@ class OptunaSearcher:
         if self._name != "bayesian":
             return None
         number = len(self._history.trials)
-        parameters, values = self._space.parameters, best.values
+        parameters, values = self._space.going_on_from(best.values), best.values
         found = self._drawn(number, lambda _, chance: others(parameters, values, chance, stays_near=GOES_ON_NEAR), best)
         if found is None:
             return None
@@ -157,7 +157,8 @@ class OptunaSearcher:
         return own + [trial.values for trial in self._history.trials if trial.continues == begun]
 
     def _left(self, source: Trial | None) -> Iterator[dict[str, Any]] | None:
-        return untried(self._space.parameters, self._tried(source), self._acceptable)
+        parameters = self._space.parameters if source is None else self._space.going_on_from(source.values)
+        return untried(parameters, self._tried(source), self._acceptable)
 
     def _drawn(
         self, number: int, draw: Callable[[int, random.Random], dict[str, Any]], source: Trial | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 __all__ = ["Parameter"]
@@ -24,6 +24,11 @@ class Parameter:
     weights: tuple[float, ...] = ()
     default: Any = None
     reason: str = ""
+    kept_on_resume: bool = False
+
+    def pinned(self, value: Any) -> Parameter:
+        """Return the same parameter with nothing to choose from but a value."""
+        return replace(self, kind="choice", choices=(value,), weights=())
 
     def encode(self, value: Any) -> float | int | None:
         """Return the number that stands for a value while searching; None where the range doesn't hold it."""

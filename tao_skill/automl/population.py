@@ -129,10 +129,10 @@ class PopulationSearcher:
         return self._first_acceptable(lambda: {one.key: one.draw(chance) for one in self._space.parameters})
 
     def _perturbed(self, values: Mapping[str, Any], chance: random.Random) -> dict[str, Any] | None:
-        factor = self._settings.automl_perturbation_factor
+        factor, parameters = self._settings.automl_perturbation_factor, self._space.going_on_from(values)
 
         def change() -> dict[str, Any]:
-            return {one.key: _changed(one, values.get(one.key), factor, chance) for one in self._space.parameters}
+            return {one.key: _changed(one, values.get(one.key), factor, chance) for one in parameters}
 
         return self._first_acceptable(change)
 

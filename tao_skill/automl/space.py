@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tao_skill.automl.own_range import UnusableError
@@ -32,6 +32,12 @@ class SearchSpace:
     left_out: dict[str, str] = field(default_factory=dict)
     leaves: tuple[Leaf, ...] = ()
     points: tuple[dict[str, Any], ...] = ()
+
+    def going_on_from(self, values: Mapping[str, Any]) -> tuple[Parameter, ...]:
+        """Return the parameters of a trial that goes on from the checkpoint of one with these values."""
+        return tuple(
+            one.pinned(values[one.key]) if one.kept_on_resume and one.key in values else one for one in self.parameters
+        )
 
     def problems(self, flat: Mapping[str, Any]) -> list[Problem]:
         """Return what is wrong with a spec's values taken together; this costs nothing."""
@@ -70,7 +76,8 @@ def build_space(
             continue
         try:
             _check_name(name, known, schema, budget)
-            parameters[name] = parameter_for(known[name], flat, settings.custom_param_ranges.get(name))
+            found = parameter_for(known[name], flat, settings.custom_param_ranges.get(name))
+            parameters[name] = replace(found, kept_on_resume=bool(known[name].facts.get("x_kept_on_resume")))
         except UnusableError as wrong:
             if name in asked:
                 problems[name] = wrong.problems
@@ -84,7 +91,7 @@ def build_space(
     except UnusableError as wrong:
         problems["automl_starting_points"] = wrong.problems
     if problems:
-        raise _refusal([problem for found in problems.values() for problem in found])
+        raise _refusal([problem for of_one in problems.values() for problem in of_one])
     named = {name: left_out[name] for name in names if name in left_out}
     return SearchSpace(tuple(searched.values()), named, leaves, points)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tao_skill.cli.outcome import Outcome
+from tao_skill.errors import SkillError, StorageError
 
 if TYPE_CHECKING:
     from tao_skill.run.doctor import Checkup
@@ -30,7 +31,8 @@ def _doctor(_options: argparse.Namespace) -> Outcome:
     from tao_skill.run.doctor import examine
 
     found = examine()
-    return Outcome(found.model_dump(mode="json"), _text(found), 0 if found.ok else 6)
+    code = SkillError.exit_code if found.trouble else StorageError.exit_code
+    return Outcome(found.model_dump(mode="json"), _text(found), 0 if found.ok else code)
 
 
 def _text(found: Checkup) -> str:

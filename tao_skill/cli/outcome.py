@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -9,12 +10,24 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from tao_skill.cli.next_command import with_results_root
-from tao_skill.errors import InternalError, TaoSkillError
+from tao_skill.errors import InternalError, StorageError, TaoSkillError, UsageError
 
-__all__ = ["INTERRUPTED", "Outcome", "error_outcome", "exit_code_of", "print_outcome"]
+__all__ = [
+    "BROKEN_PIPE",
+    "CANCELED",
+    "INTERRUPTED",
+    "INVALID_ARGUMENTS",
+    "Outcome",
+    "error_outcome",
+    "exit_code_of",
+    "json_text",
+    "print_outcome",
+]
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+CANCELED = "canceled"
+INVALID_ARGUMENTS = "invalid_arguments"
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,7 @@ def error_outcome(error: BaseException, debug: bool = False, results_root: str |
 
         _write(sys.stderr, redact_text("".join(traceback.format_exception(error))))
     if isinstance(error, KeyboardInterrupt):
-        document = {"code": "canceled", "message": "Interrupted.", "problems": [], "next_step": ""}
+        document = {"code": CANCELED, "message": "Interrupted.", "problems": [], "next_step": ""}
         return Outcome({"error": document}, exit_code=INTERRUPTED, message="Interrupted.")
     if isinstance(error, TaoSkillError):
         known = error
@@ -72,8 +85,10 @@ def _next_step(error: TaoSkillError) -> str:
 
 def exit_code_of(code: str) -> int:
     """Return the exit code that belongs to the code of a recorded error."""
-    if code == "canceled":
+    if code == CANCELED:
         return INTERRUPTED
+    if code == INVALID_ARGUMENTS:
+        return UsageError.exit_code
     kinds = [TaoSkillError]
     for kind in kinds:
         kinds += kind.__subclasses__()
@@ -86,31 +101,39 @@ def print_outcome(outcome: Outcome, as_json: bool) -> int:
         if as_json:
             from tao_skill.config.finite import finite
 
-            document = finite(outcome.document)
-            text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
-            if not _is_fit(sys.stdout, text):
-                text = json.dumps(document, indent=2, default=str)
-            _write(sys.stdout, text)
+            _write(sys.stdout, json_text(finite(outcome.document)))
         else:
             _write(sys.stdout, outcome.text)
             _write(sys.stderr, outcome.message)
-    except BrokenPipeError:
+    except OSError as error:
         # Python would complain once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        if isinstance(error, BrokenPipeError):
+            return BROKEN_PIPE
+        with contextlib.suppress(OSError):
+            _write(sys.stderr, f"error: The output can't be written: {error.strerror or error}.")
+        return outcome.exit_code or StorageError.exit_code
     return outcome.exit_code
 
 
-def _write(stream: TextIO, text: str) -> None:
-    if text:
+def json_text(document: Any) -> str:
+    """Return a document as JSON that stdout can show: escaped where it lacks letters."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
+    return text if _is_fit(sys.stdout, text) else json.dumps(document, indent=2, default=str)
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if text and stream is not None:  # a shell may have closed it
         if not _is_fit(stream, text):
             text = text.encode(stream.encoding, "backslashreplace").decode(stream.encoding)
         stream.write(text if text.endswith("\n") else f"{text}\n")
         stream.flush()
 
 
-def _is_fit(stream: TextIO, text: str) -> bool:
+def _is_fit(stream: TextIO | None, text: str) -> bool:
     """Say whether a stream can show a text: words of a command line may hold any bytes, a terminal may lack letters."""
+    if stream is None:
+        return True
     try:
         text.encode(stream.encoding or "utf-8")
     except UnicodeEncodeError:

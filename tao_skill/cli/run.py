@@ -129,7 +129,8 @@ def run_request(options: argparse.Namespace) -> Outcome:
     from tao_skill.run.runner import run
 
     show_log("debug" in options)
-    if options.action == "train" and not options.yes and "json" not in options and sys.stdin.isatty():
+    at_terminal = sys.stdin is not None and sys.stdin.isatty()
+    if options.action == "train" and not options.yes and "json" not in options and at_terminal:
         _confirm_search(request)
     echo = Echo()
     return result_outcome(run(request, echo=echo), echo, options.results_root)

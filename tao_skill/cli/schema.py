@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from tao_skill.cli.arguments import add_action, add_skill
-from tao_skill.cli.outcome import Outcome
+from tao_skill.cli.outcome import Outcome, json_text
 
 __all__ = ["add_to"]
 
@@ -30,4 +29,4 @@ def _schema(options: argparse.Namespace) -> Outcome:
     from tao_skill.bank.skill import find_skill
 
     document = find_skill(options.skill).schema(options.action)
-    return Outcome(document, json.dumps(document, indent=2, ensure_ascii=False))
+    return Outcome(document, json_text(document))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from tao_skill.cli.outcome import Outcome
+from tao_skill.cli.outcome import Outcome, json_text
 
 __all__ = ["add_to"]
 
@@ -39,4 +38,4 @@ def _tools(options: argparse.Namespace) -> Outcome:
         document = [FORMATS[options.format](tool) for tool in document["tools"]]
     if options.format == "mcp":
         document = {"tools": document}
-    return Outcome(document, json.dumps(document, indent=2, ensure_ascii=False))
+    return Outcome(document, json_text(document))

@@ -52,6 +52,7 @@ _FACTS = (
     "x_budget",
     "x_trial_value",
     "x_monitor",
+    "x_kept_on_resume",
 )
 _EFFECT = "x_effect_if"
 # Names that other schemas have for the standard's types.

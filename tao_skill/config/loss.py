@@ -108,7 +108,9 @@ class ArcFace:
 class SubcenterArcFace(ArcFace):
     """ArcFace with several vectors a class, of which the nearest counts (Deng et al. 2020)."""
 
-    sub_centers: Annotated[int, parameter("Vectors of each class.", title="Sub-centres", ge=1, le=64)] = 3
+    sub_centers: Annotated[
+        int, parameter("Vectors of each class.", title="Sub-centres", ge=1, le=64, kept_on_resume=True)
+    ] = 3
 
 
 @dataclass(config=SECTION)
@@ -125,7 +127,9 @@ class ProxyAnchor:
 class SoftTriple:
     """SoftTriple loss (Qian et al. 2019): a classifier with several learned centres a class."""
 
-    centers_per_class: Annotated[int, parameter("Centres of each class.", title="Centres of a class", ge=1, le=64)] = 10
+    centers_per_class: Annotated[
+        int, parameter("Centres of each class.", title="Centres of a class", ge=1, le=64, kept_on_resume=True)
+    ] = 10
     scale: Annotated[float, parameter("Factor lambda on the similarities.", title="Scale", gt=0, le=1024.0)] = 20.0
     temperature: Annotated[
         float, parameter("Temperature gamma of the choice among a class's centres.", title="Temperature", gt=0, le=10.0)
@@ -159,6 +163,7 @@ class Loss:
             title="Loss",
             tao_type="categorical",
             popular=True,
+            kept_on_resume=True,
         ),
     ] = "triplet"
     contrastive: Contrastive = Field(

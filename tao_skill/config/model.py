@@ -33,6 +33,7 @@ class Input:
             ge=SMALLEST_SIDE,
             le=LARGEST_SIDE,
             parent_param=True,
+            kept_on_resume=True,
         ),
     ] = 224
     input_height: Annotated[
@@ -43,11 +44,17 @@ class Input:
             ge=SMALLEST_SIDE,
             le=LARGEST_SIDE,
             parent_param=True,
+            kept_on_resume=True,
         ),
     ] = 224
     input_channels: Annotated[
         Literal[1, 3],
-        parameter("Channels of the images: 3 for colour, 1 for gray.", title="Input channels", tao_type="int"),
+        parameter(
+            "Channels of the images: 3 for colour, 1 for gray.",
+            title="Input channels",
+            tao_type="int",
+            kept_on_resume=True,
+        ),
     ] = 3
 
 
@@ -55,14 +62,16 @@ class Input:
 class Model(Input):
     """What the network is made of and from which weights it starts."""
 
-    backbone: Annotated[Backbone, parameter("Trunk of the model.", title="Backbone", tao_type="categorical")] = (
-        "resnet_50"
-    )
+    backbone: Annotated[
+        Backbone,
+        parameter("Trunk of the model.", title="Backbone", tao_type="categorical", kept_on_resume=True),
+    ] = "resnet_50"
     timm_name: Annotated[
         str,
         parameter(
             "Name of a model of the timm library to use as trunk; wins over backbone. Empty: backbone decides.",
             title="timm model",
+            kept_on_resume=True,
         ),
     ] = ""
     timm_pretrained: Annotated[
@@ -85,5 +94,11 @@ class Model(Input):
     ] = None
     feat_dim: Annotated[
         int,
-        parameter("Length of an embedding, the vector that is compared.", title="Embedding length", ge=1, le=65536),
+        parameter(
+            "Length of an embedding, the vector that is compared.",
+            title="Embedding length",
+            ge=1,
+            le=65536,
+            kept_on_resume=True,
+        ),
     ] = 256

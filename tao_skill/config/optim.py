@@ -126,6 +126,7 @@ class Optim:
             title="Optimizer",
             option_weights=(0.6, 0.3, 0.1),
             tao_type="categorical",
+            kept_on_resume=True,
         ),
     ] = "Adam"
     steps: Annotated[

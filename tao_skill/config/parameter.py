@@ -74,6 +74,7 @@ def parameter(
     budget: bool = False,
     trial_value: Any = None,
     monitor: Literal["", "metric", "mode"] = "",
+    kept_on_resume: bool = False,
     option_weights: tuple[float, ...] = (),
     min_length: int | None = None,
     max_length: int | None = None,
@@ -88,7 +89,8 @@ def parameter(
     ``multiple_of`` names the parameter of which this one is a multiple; a search takes ``search_multiples`` times that
     one at least. ``budget`` marks the parameter that says how long a training lasts. ``trial_value`` is what a trial of
     a search uses where the user says nothing. ``monitor`` marks what chooses the best checkpoint: the metric's name, or
-    whether its larger values are better; a search by another metric sets both.
+    whether its larger values are better; a search by another metric sets both. ``kept_on_resume`` marks what a training
+    can't change when it goes on from a checkpoint.
     """
     extra: dict[str, Any] = {
         "exclusiveMinimum": gt,
@@ -105,6 +107,7 @@ def parameter(
         "x_budget": budget or None,
         "x_trial_value": trial_value,
         "x_monitor": monitor or None,
+        "x_kept_on_resume": kept_on_resume or None,
         "option_weights": list(option_weights) or None,
         "x_tao_type": tao_type or None,
     }

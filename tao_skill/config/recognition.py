@@ -122,7 +122,8 @@ class Inference(Engine):
         Literal["auto", "exact", "ivf"],
         parameter(
             "How the nearest references are found: by comparing all, or with an inverted-file index (needs the extra "
-            "gallery); auto is ivf beyond 100,000 references where faiss is installed, else exact.",
+            "gallery); auto is ivf beyond 100,000 references where faiss is "
+            "installed and there are queries enough for it to pay, else exact.",
             title="Search",
             tao_type="categorical",
         ),

@@ -54,15 +54,6 @@ def _batch_has_positives(spec: Any) -> Iterator[Problem]:
         )
 
 
-def _memory_has_others(spec: Any) -> Iterator[Problem]:
-    """The library takes a batch's own images for others where there is but one."""
-    train = spec.train
-    has_memory = train.cross_batch_memory_size != 0 and train.loss.name not in LOSSES_WITH_WEIGHTS
-    alone = max(train.num_gpus * train.num_nodes, train.cpu_processes) == 1
-    if train.batch_size == 1 and has_memory and alone:
-        yield Problem("train.batch_size", 1, "at least 2: an image alone is compared with itself in the memory")
-
-
 def _something_learns(spec: Any) -> Iterator[Problem]:
     if not spec.train.train_trunk and not spec.train.train_embedder:
         yield Problem(
@@ -192,7 +183,6 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _batch_has_negatives,
         _batch_has_positives,
         _memory_has_a_use,
-        _memory_has_others,
         _something_learns,
         _steps_ascend,
         monitor_is_measured,

@@ -208,6 +208,7 @@ class Train(Devices):
             "fewer than two classes or one image of each; else 0.",
             title="Cross-batch memory size",
             ge=-1,
+            kept_on_resume=True,
         ),
     ] = -1
     embedder_start: Annotated[

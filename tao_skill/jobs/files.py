@@ -5,6 +5,8 @@ import tempfile
 from pathlib import Path
 
 _TAIL_BYTES = 64 * 1024
+_MOST_BYTES = 64 * 1024 * 1024
+_LONGEST_LINE = 2_000
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -39,16 +41,32 @@ def _sync_folder(folder: Path) -> None:
 
 
 def read_tail(path: Path, lines: int = 40) -> list[str]:
-    """Return the last ``lines`` lines of a log; of a progress bar only its last state; [] without a log."""
+    """Return the last ``lines`` lines of a log; of a progress bar only its last state; [] without a log.
+
+    Of a huge log, no more than what the last 64 MiB hold.
+    """
+    kept: list[str] = []
     try:
         with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _TAIL_BYTES))
-            text = file.read().decode("utf-8", errors="replace")
+            size, block = file.seek(0, os.SEEK_END), _TAIL_BYTES
+            while True:
+                file.seek(max(0, size - block))
+                kept = _shown(file.read(), whole=block >= size)
+                if len(kept) >= lines or block >= min(size, _MOST_BYTES):
+                    break
+                block = min(block * 8, _MOST_BYTES)
     except OSError:
         return []
-    shown = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n")]
-    if size > _TAIL_BYTES:
-        shown = shown[1:]
-    kept = [line for line in shown if line]
     return kept[-lines:] if lines > 0 else []
+
+
+def log_tail(path: Path) -> list[str]:
+    """Return the last lines of a log for a job's record, which holds no more of a line than its beginning."""
+    return [line[:_LONGEST_LINE] for line in read_tail(path)]
+
+
+def _shown(content: bytes, *, whole: bool) -> list[str]:
+    """Return the lines as a terminal shows them; the first one may lack its beginning where it is not the ``whole``."""
+    first, *others = (line.rstrip("\r") for line in content.decode("utf-8", errors="replace").split("\n"))
+    lines = [first, *others] if whole or "\r" in first else others
+    return [shown for line in lines if (shown := line.rpartition("\r")[2].rstrip())]

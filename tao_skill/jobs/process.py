@@ -147,6 +147,19 @@ def start(
     return handle
 
 
+def may_stop(pid: int, start_time: str | None) -> bool:
+    """Say whether this user may signal a job's process group; one that is gone needs no signal."""
+    if not is_alive(pid, start_time):
+        return True
+    try:
+        os.killpg(pid, 0)
+    except PermissionError:
+        return False
+    except ProcessLookupError:
+        return True
+    return True
+
+
 def stop_group(pid: int, start_time: str | None, grace: float = GRACE_SECONDS) -> bool:
     """End the process group of a job that another process started: SIGTERM, then SIGKILL after ``grace`` seconds.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill.config import folders
-from tao_skill.jobs.files import read_tail
+from tao_skill.jobs.files import log_tail, read_tail
 from tao_skill.jobs.identity import is_alive, this_process
 from tao_skill.jobs.record import JobRecord, JobStatus, RecordedError
 
@@ -56,6 +56,11 @@ def is_runner(record: JobRecord) -> bool:
     return all(getattr(record, name) == value for name, value in this_process().items())
 
 
+def waits_for_this_process(record: JobRecord) -> bool:
+    """Say whether this process took a job and has not begun with it."""
+    return record.status == JobStatus.PENDING and is_runner(record)
+
+
 def is_orphaned(record: JobRecord) -> bool:
     """Say whether the record tells of a job that runs on without its runner."""
     return record.status == JobStatus.RUNNING and _orphan_note(record) in record.warnings
@@ -75,14 +80,16 @@ def _orphaned(record: JobRecord) -> dict[str, Any] | None:
 def _failed(record: JobRecord, folder: Path, reason: str) -> dict[str, Any]:
     verb = "resume" if record.action == "train" else "logs"
     next_step = f"python -m tao_skill jobs {verb} {record.job_id}"
-    if record.pid is None:  # nothing was done; and a job that is no search yet must not go on as a plain training
+    if (
+        record.pid is None and record.started_at is None
+    ):  # nothing was done; and a job that is no search yet must not go on as a plain training
         next_step = f"the same command again: python -m tao_skill run {record.action}"
     message = f"Job {record.job_id} broke off: {reason}."
     return {
         "status": JobStatus.ERROR,
         "reason": reason,
         "error": RecordedError(code="job_error", message=message, next_step=next_step),
-        "log_tail": read_tail(folder / LOG_FILE),
+        "log_tail": log_tail(folder / LOG_FILE),
     }
 
 

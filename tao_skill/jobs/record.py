@@ -30,11 +30,11 @@ StatusWord = Annotated[
     WithJsonSchema({"type": "string", "enum": _STATUS_WORDS}),
 ]
 ENDED = frozenset({JobStatus.COMPLETE, JobStatus.ERROR, JobStatus.CANCELED, JobStatus.UNKNOWN})
-_BROKEN_OFF = {JobStatus.ERROR, JobStatus.CANCELED, JobStatus.UNKNOWN}
+BROKEN_OFF = frozenset({JobStatus.ERROR, JobStatus.CANCELED, JobStatus.UNKNOWN})
 # COMPLETE is final. A job that broke off may be started again, and an unknown end may become known.
 LEGAL_TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
-    JobStatus.PENDING: frozenset({JobStatus.RUNNING} | _BROKEN_OFF),
-    JobStatus.RUNNING: frozenset({JobStatus.COMPLETE} | _BROKEN_OFF),
+    JobStatus.PENDING: frozenset({JobStatus.RUNNING} | BROKEN_OFF),
+    JobStatus.RUNNING: frozenset({JobStatus.COMPLETE} | BROKEN_OFF),
     JobStatus.COMPLETE: frozenset(),
     JobStatus.ERROR: frozenset({JobStatus.PENDING, JobStatus.RUNNING}),
     JobStatus.CANCELED: frozenset({JobStatus.PENDING, JobStatus.RUNNING}),

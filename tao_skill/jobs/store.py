@@ -4,6 +4,7 @@ import difflib
 import json
 import re
 import secrets
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -105,7 +106,7 @@ class JobStore:
         raise JobError(
             f"{'Several jobs fit' if fitting else 'There is no job'} {wanted!r}.",
             problems=[Problem("job_id", job_id, expected)],
-            next_step=f"python -m tao_skill jobs list --results-root {self.address}",
+            next_step=f"python -m tao_skill jobs list --results-root {shlex.quote(self.address)}",
         )
 
     def update(

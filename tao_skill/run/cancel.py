@@ -7,7 +7,7 @@ import time
 
 from tao_skill.errors import JobError, Problem
 from tao_skill.jobs.identity import is_alive
-from tao_skill.jobs.process import GRACE_SECONDS, stop_group
+from tao_skill.jobs.process import GRACE_SECONDS, may_stop, stop_group
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.detach import stop_runner
@@ -40,6 +40,14 @@ def cancel_job(
         )
     if _needs_its_machine(record) and not host_gone:
         raise _elsewhere(record)
+    # The runner of a search reads the mark, whoever wrote it; elsewhere, processes have to be signalled.
+    own = None if record.pid == record.runner_pid or host_gone else record.pid
+    if own is not None and not may_stop(own, record.process_start_time):
+        raise JobError(
+            f"Job {record.job_id} belongs to another user, whose processes you may not end.",
+            problems=[Problem("job_id", record.job_id, "a job of yours, or the rights of who started it")],
+            next_step=f"as that user: python -m tao_skill jobs cancel {record.job_id}",
+        )
     # The mark comes first, so that the runner that waits for the action doesn't take its end for a crash.
     marked = store.update(record.job_id, status=JobStatus.CANCELED, reason=f"canceled by `{by}`")
     if marked.pid is not None and marked.pid == marked.runner_pid:

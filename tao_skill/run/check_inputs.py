@@ -112,7 +112,9 @@ def _problems(key: str, uri: str, fact: InputFact | None, holds_classes: bool) -
         from tao_skill.storage.archive_names import is_archive
 
         if not is_archive(path):
-            yield Problem(key, uri, "a folder that holds a folder for each class, or a .tar, .tar.gz or .tgz of it")
+            yield Problem(
+                key, uri, "a folder that holds a folder for each class, or a .tar, .tar.gz, .tgz or .zip of it"
+            )
 
 
 def _told(error: TaoSkillError) -> str:

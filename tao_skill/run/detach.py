@@ -25,7 +25,7 @@ from tao_skill.errors import JobError, KeyConflictError, Problem
 from tao_skill.jobs.files import read_tail
 from tao_skill.jobs.identity import is_alive, process_start_time, this_process
 from tao_skill.jobs.process import stop_group
-from tao_skill.jobs.record import JobRecord, JobStatus
+from tao_skill.jobs.record import BROKEN_OFF, JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.redaction import redacted
 from tao_skill.run.request import RunRequest
@@ -145,6 +145,12 @@ def claim(store: JobStore, job_id: str, attempt: str) -> bool:
             return False
         identity = {"pid": os.getpid(), "start_time": process_start_time(os.getpid())}
         (folder / f"{_CLAIM}{attempt}").write_text(json.dumps(identity), encoding="utf-8")
+        if attempt != FIRST and record.status in BROKEN_OFF:
+            # Whoever asks from now on is told that it goes on, and can cancel it.
+            store.update(
+                job_id, status=JobStatus.PENDING, reason="a runner has it now", pid=None, process_start_time=None,
+                **this_process(),
+            )  # fmt: skip
         if attempt == FIRST:
             record = store.update(job_id, **this_process())
             if record.status == JobStatus.ERROR:  # somebody looked when the process that asked was gone

@@ -9,7 +9,7 @@ from typing import Any
 from tao_skill.processors import usable_processors
 from tao_skill.run.preflight import VISIBLE, read_gpus, visible_gpus
 
-__all__ = ["gpus_of_a_trial", "most_at_once", "slot_environments"]
+__all__ = ["gpus_of_a_trial", "has_several_processes", "most_at_once", "slot_environments"]
 
 
 def gpus_of_a_trial(spec: Mapping[str, Any], there: int) -> int:
@@ -18,6 +18,11 @@ def gpus_of_a_trial(spec: Mapping[str, Any], there: int) -> int:
     if not isinstance(wanted, int) or wanted == 0:
         return 1
     return wanted if wanted > 0 else there  # -1: all
+
+
+def has_several_processes(spec: Mapping[str, Any]) -> bool:
+    """Say whether a training may start other processes than the one that it is started in; ``spec`` is flat."""
+    return any(spec.get(f"train.{name}", 1) not in (0, 1) for name in ("num_gpus", "num_nodes", "cpu_processes"))
 
 
 def most_at_once(spec: Mapping[str, Any]) -> int | None:

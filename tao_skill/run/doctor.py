@@ -32,6 +32,7 @@ _ENABLES = {
     "deploy": "ONNX export and ONNX Runtime",
     "openvino": "OpenVINO",
     "tensorrt": "TensorRT engines",
+    "tensorrt-rtx": "engines of TensorRT for RTX",
     "gallery": "indexes for large galleries, embeddings as Parquet",
     "tracking": "Weights & Biases",
     "mcp": "serving the tools to MCP clients",
@@ -39,9 +40,9 @@ _ENABLES = {
 # Names of credentials that some part reads; their values are looked at by nobody here.
 _CREDENTIALS = (
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL",
-    "HF_TOKEN", "TAO_SKILL_MCP_TOKEN", "WANDB_API_KEY",
+    "ACCESS_KEY", "SECRET_KEY", "AUTOML_LLM_API_KEY", "HF_TOKEN", "TAO_SKILL_MCP_TOKEN", "WANDB_API_KEY",
 )  # fmt: skip
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*extra\s*==\s*['\"](\w+)['\"]")
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*extra\s*==\s*['\"]([\w-]+)['\"]")
 _CUDA = re.compile(r"CUDA Version:\s*([\d.]+)")
 
 

@@ -33,7 +33,7 @@ from tao_skill.run.parent_job import find_parent
 from tao_skill.run.request import parse_parent_checkpoint
 from tao_skill.run.results_root import open_store
 from tao_skill.run.stage import stage_inputs
-from tao_skill.storage.locate import is_remote, local_path
+from tao_skill.storage.locate import is_redacted, is_remote, local_path, redact
 
 __all__ = ["add", "build", "info", "listed", "query", "remove"]
 
@@ -172,7 +172,7 @@ def _model(request: GalleryWithModel, folder: Path | None) -> tuple[dict[str, An
         )
     source = named if is_remote(named) else str(local_path(named))
     staged = stage_inputs(nest({key: source}), {key: [source]})
-    return settings | {key: staged["inference"][key.rpartition(".")[2]]}, source
+    return settings | {key: staged["inference"][key.rpartition(".")[2]]}, redact(source)
 
 
 def _named_model(request: GalleryWithModel, given: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -203,6 +203,11 @@ def _own_model(folder: Path) -> tuple[str, str, dict[str, Any]]:
 
     model = read_model(folder)
     source = model.source
+    if is_redacted(source):
+        raise CheckpointError(
+            f"The link to the model of the gallery {folder} held a key, which was not written down: {source}.",
+            problems=[Problem("--checkpoint", None, "the model's file, or a link to it that is valid now")],
+        )
     if not is_remote(source) and not Path(source).is_file():
         raise CheckpointError(
             f"The model of the gallery {folder} is not where it was: {source}.",

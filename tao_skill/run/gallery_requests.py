@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import unicodedata
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 __all__ = [
     "GalleryAdd",
@@ -15,6 +16,9 @@ __all__ = [
     "GalleryRemove",
     "GalleryWithModel",
 ]
+
+# Composed, as the names of class folders are read: what a Mac's shell hands over is another spelling of the same.
+ClassName = Annotated[str, AfterValidator(lambda name: unicodedata.normalize("NFC", name))]
 
 
 class GalleryInfo(BaseModel):
@@ -28,14 +32,14 @@ class GalleryInfo(BaseModel):
 class GalleryRemove(GalleryInfo):
     """What leaves a gallery."""
 
-    labels: list[str] = Field(default_factory=list, description="Classes, all of whose images go.")
+    labels: list[ClassName] = Field(default_factory=list, description="Classes, all of whose images go.")
     images: list[str] = Field(default_factory=list, description="Single images, by path or SHA-256.")
 
 
 class GalleryList(GalleryInfo):
     """Which images of a gallery are listed."""
 
-    labels: list[str] = Field(default_factory=list, description="Classes whose images are meant; empty: all.")
+    labels: list[ClassName] = Field(default_factory=list, description="Classes whose images are meant; empty: all.")
     limit: int = Field(default=100, ge=1, description="Most images that are listed.")
 
 
@@ -59,7 +63,7 @@ class GalleryAdd(GalleryWithModel):
     """Images for a gallery: a folder of class folders, or images of one class."""
 
     reference: str | None = Field(default=None, description="Folder of class folders, or an archive of one.")
-    label: str | None = Field(default=None, description="Class of the images, in place of reference.")
+    label: ClassName | None = Field(default=None, description="Class of the images, in place of reference.")
     images: list[str] = Field(default_factory=list, description="Images, or folders of images, of that class.")
 
 

@@ -16,8 +16,8 @@ from tao_skill.config.automl_settings import change_settings
 from tao_skill.config.keys import flatten
 from tao_skill.errors import JobError, Problem
 from tao_skill.jobs.identity import this_process
-from tao_skill.jobs.reconcile import action_folder
-from tao_skill.jobs.record import JobRecord, JobStatus
+from tao_skill.jobs.reconcile import action_folder, waits_for_this_process
+from tao_skill.jobs.record import BROKEN_OFF, JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.check_places import check_places
 from tao_skill.run.cluster_needs import refuse_unshared
@@ -106,7 +106,7 @@ def _go_on(store: JobStore, record: JobRecord, changes: Mapping[str, Any]) -> Ru
             named = ", ".join(sorted(changes))
             _log.warning("The search is complete; only its winner is measured yet, and %s changes nothing.", named)
         return _measure_late(store, record, history)
-    if record.status not in (JobStatus.ERROR, JobStatus.CANCELED, JobStatus.UNKNOWN):
+    if record.status not in BROKEN_OFF and not waits_for_this_process(record):
         raise JobError(
             f"Search {record.job_id} is {record.status}: there is nothing to resume.",
             problems=[Problem("job_id", record.job_id, "a search that is ERROR, CANCELED or UNKNOWN")],

@@ -10,13 +10,16 @@ import os
 import platform
 import runpy
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tao_skill.automl.child import run_command
 from tao_skill.bank.skill import find_skill
+from tao_skill.config.keys import flatten
 from tao_skill.config.yaml_text import dump_yaml, load_yaml
 from tao_skill.errors import TaoSkillError
+from tao_skill.run.devices import has_several_processes
 from tao_skill.run.program import program_of
 from tao_skill.run.record import ERROR_FILE
 from tao_skill.run.stage import find_inputs, stage_inputs
@@ -34,8 +37,11 @@ def run_here(spec_file: Path, skill: str) -> None:
     """
     try:
         found = find_skill(skill)
+        spec = _read(spec_file)
         program = program_of(found, ACTION)
-        local = _staged(spec_file, list(found.info.actions[ACTION].inputs))
+        if has_several_processes(flatten(spec)):
+            program = program.in_own_process()
+        local = _staged(spec_file, spec, list(found.info.actions[ACTION].inputs))
     except TaoSkillError as error:
         (spec_file.parent / ERROR_FILE).write_text(json.dumps(error.document(), default=str), encoding="utf-8")
         raise
@@ -46,10 +52,13 @@ def run_here(spec_file: Path, skill: str) -> None:
     _end_like(run_command(program.command(local)))
 
 
-def _staged(spec_file: Path, input_keys: list[str]) -> Path:
-    """Return the spec with paths of this node; the file itself where it holds nothing else."""
+def _read(spec_file: Path) -> dict[str, Any]:
     text = spec_file.read_text(encoding="utf-8")
-    spec = json.loads(text) if spec_file.suffix == ".json" else load_yaml(text)
+    return dict(json.loads(text) if spec_file.suffix == ".json" else load_yaml(text))
+
+
+def _staged(spec_file: Path, spec: Mapping[str, Any], input_keys: list[str]) -> Path:
+    """Return the spec with paths of this node; the file itself where it holds nothing else."""
     staged = stage_inputs(spec, find_inputs(spec, input_keys))
     if staged == spec:
         return spec_file

@@ -32,20 +32,27 @@ def find_parent(store: JobStore, job_id: str, force: bool) -> Files:
     """
     store, asked = find_job(store, job_id)
     record = _with_model(store, asked)
-    # A search that is complete vouches for its best child, even for one that its wall clock stopped.
-    if JobStatus.COMPLETE not in (asked.status, record.status) and not force:
+    if JobStatus.COMPLETE not in (asked.status, record.status) and not force and not _is_winner(store, asked):
         raise JobError(
             f"Parent job {asked.job_id} is {asked.status}, not COMPLETE.",
             problems=[Problem("--parent-job-id", asked.job_id, "a job that is COMPLETE")],
             next_step=f"{_until_complete(store, asked)}, or add --force-parent to take what it has so far",
         )
     elsewhere = remote_folder(store, record.job_id)
-    return job_files(record) if elsewhere is None else _files_elsewhere(record, f"{elsewhere}/{record.action}")
+    return job_files(record) if elsewhere is None else _files_elsewhere(record, elsewhere)
+
+
+def _is_winner(store: JobStore, record: JobRecord) -> bool:
+    """Say whether a search that is complete vouches for this trial: even for one that its wall clock stopped."""
+    search = search_of(store, record)
+    return search is not None and search.status == JobStatus.COMPLETE and search.best_child == record.job_id
 
 
 def _until_complete(store: JobStore, record: JobRecord) -> str:
     """Say what makes a job complete; trials are their search's to go on with."""
     search = record if is_search(record, remote_folder(store, record.job_id)) else search_of(store, record)
+    if search is not None and search.status == JobStatus.COMPLETE:
+        return f"--parent-job-id {search.job_id} takes the best trial of its search"
     if search is not None:
         verb = "resume" if search.ended else "stop"
         return f"{'' if search.ended else 'wait, or '}python -m tao_skill automl {verb} {search.job_id}"
@@ -89,8 +96,14 @@ def files_below(job_id: str, action: str, folder: Path, whole: Path, *, outputs:
     return Files(job_id, action, folder)
 
 
-def _files_elsewhere(record: JobRecord, uri: str) -> Files:
-    return Files(record.job_id, record.action, uri, find_remote_candidates(uri, _outputs(record)))
+def _files_elsewhere(record: JobRecord, folder: str) -> Files:
+    """Return what `files_below` would, of a job's folder on a server."""
+    own = f"{folder}/{record.action}"
+    for place in (own, folder):
+        candidates = find_remote_candidates(place, _outputs(record))
+        if candidates:
+            return Files(record.job_id, record.action, place, candidates)
+    return Files(record.job_id, record.action, own)
 
 
 def _outputs(record: JobRecord) -> list[str]:

@@ -32,8 +32,11 @@ _NEGATION = (
     r"\b(?:do not|don't|dont|does not|doesn't|did not|didn't|never|not|no|nor|neither|without|cannot|can't|won't|"
     r"shouldn't|mustn't|needn't|wouldn't|rather than|instead of)\b"
 )
-# What goes before one of these doesn't govern what comes after.
-_BOUNDARY = r"[,.;:!?\n()]|\s[-–—]\s|—|\b(?:but|so|then|therefore|instead(?!\s+of)|please)\b"
+# What goes before one of these doesn't govern what comes after; "or" it does, as in "don't change it or turn it off".
+_BOUNDARY = (
+    r"[,.;:!?\n()]|\s[-–—]\s|—|"
+    r"\b(?:but|so|then|therefore|instead(?!\s+of)|please|(?<!\bgo )(?<!\bgo ahead )(?<!\btry )and)\b"
+)
 _REACH = 4  # words between a negation and the phrase that it turns around: "not under any circumstances turn off"
 
 

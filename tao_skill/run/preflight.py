@@ -64,12 +64,13 @@ class Preflight(BaseModel):
 def look_around(results_root: Path, wanted_gpus: int, *, training: bool = True) -> Preflight:
     """Return the report; what the skill asks for is no note where nothing is trained."""
     gpus = read_gpus()
+    usable = visible_gpus(gpus)
     disk = _disk_free(results_root)
-    notes = _gpu_notes(gpus, wanted_gpus) if training else []
+    notes = _gpu_notes(gpus, usable, wanted_gpus) if training else []
     if disk is not None and disk < _LOW_DISK_GB:
         notes.append(f"Only {disk:.1f} GB are free for results at {results_root}; checkpoints take up to 0.3 GB each.")
     return Preflight(
-        device="cuda" if visible_gpus(gpus) else "cpu",
+        device="cuda" if usable else "cpu",
         gpus=gpus,
         memory_gb=usable_memory_gb(),
         memory_free_gb=free_memory_gb(),
@@ -117,16 +118,21 @@ def parse_gpus(answer: str) -> list[Gpu]:
     return gpus
 
 
-def _gpu_notes(gpus: list[Gpu], wanted: int) -> list[str]:
+def _gpu_notes(gpus: list[Gpu], usable: list[str], wanted: int) -> list[str]:
     asked = f"the skill asks for at least {MINIMUM_GPUS} GPU, recommends {RECOMMENDED_GPUS}, with {VRAM_GB} GB each"
     if not gpus:
         return [f"No GPU was found, so this runs on the CPU, which is slow: {asked}."]
+    if not usable:
+        return [f"{VISIBLE} hides the GPUs of this machine, so this runs on the CPU, which is slow: {asked}."]
+    there = f"this machine has {len(gpus)}" if len(usable) == len(gpus) else f"{VISIBLE} leaves {len(usable)}"
     notes = []
-    if wanted > len(gpus):
-        notes.append(f"{wanted} GPUs are asked for, but this machine has {len(gpus)}.")
-    if len(gpus) < RECOMMENDED_GPUS:
-        notes.append(f"This machine has {len(gpus)} GPU: {asked}.")
-    small = [gpu for gpu in gpus if 0 < gpu.memory_gb < VRAM_GB * _TOLERANCE]
+    if wanted > len(usable):
+        notes.append(f"{wanted} GPUs are asked for, but {there}.")
+    if len(usable) < RECOMMENDED_GPUS:
+        notes.append(f"{there[0].upper()}{there[1:]} GPU: {asked}.")
+    # Names of another kind than numbers don't tell which ones they are.
+    seen = [gpu for gpu in gpus if str(gpu.index) in usable] or gpus
+    small = [gpu for gpu in seen if 0 < gpu.memory_gb < VRAM_GB * _TOLERANCE]
     notes += [f"GPU {gpu.index} ({gpu.name}) has {gpu.memory_gb:.0f} GB of memory: {asked}." for gpu in small]
     return notes
 

@@ -16,6 +16,7 @@ from tao_skill.bank.skill import Skill
 from tao_skill.config.automl import AutoML
 from tao_skill.config.keys import flatten, merge, nest
 from tao_skill.config.leaves import schema_leaves
+from tao_skill.config.placeholder import is_given
 from tao_skill.errors import NotAvailableError, Problem, SpecError
 from tao_skill.jobs.record import utc_now
 from tao_skill.run.at_once import trials_at_once
@@ -82,6 +83,14 @@ class PreparedSearch:
         if self.settings.automl_platform != "ray" and self.settings.automl_ray_address != AutoML().automl_ray_address:
             found.append("automl_ray_address does nothing without --platform ray: trials run on this machine.")
         found += self._lost_epochs()
+        # The first one wins.
+        places = (f"{ACTION}.results_dir", "results_dir")
+        chosen = [key for key in places if is_given(self.form.explicit.get(key))]
+        if chosen:
+            found.append(
+                f"{chosen[0]} is where the search writes its reports, which name the best model; each trial has a "
+                "folder of its own below the results root, with its checkpoints: --results-root DIR moves those."
+            )
         tried = self.algorithm in TRIES_POINTS or (self.algorithm == "llm" and self.settings.llm_fallback)
         if self.settings.automl_starting_points and not tried:
             found.append(

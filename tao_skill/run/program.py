@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tao_skill.bank.skill import Skill
@@ -33,7 +33,16 @@ class Program:
 
     def command(self, spec_file: Path) -> list[str]:
         """Return the command line that runs it in a process of its own."""
-        return [*([sys.executable, self.script] if self.script else []), *self.filled(spec_file)]
+        return [word.replace(CONFIG_PATH, str(spec_file)) for word in self.in_own_process().arguments]
+
+    def in_own_process(self) -> Program:
+        """Return the same program as a command line, for a training that a process can't run twice.
+
+        Processes that train together leave connections and settings of their environment behind.
+        """
+        return (
+            replace(self, arguments=(sys.executable, self.script, *self.arguments), script="") if self.script else self
+        )
 
 
 def command_of(skill: Skill) -> CommandFor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -164,7 +165,7 @@ def _note(store: MirroredJobStore, job_id: str, uri: str, outcome: Uploaded, exc
 
 def _tell(store: MirroredJobStore, job_id: str, uri: str, outcome: Uploaded) -> None:
     if outcome.missing:
-        again = f"python -m tao_skill jobs upload {job_id} --results-root {store.uri}"
+        again = f"python -m tao_skill jobs upload {job_id} --results-root {shlex.quote(store.uri)}"
         _log.warning("Not all results are at %s: %s Finish with: %s", uri, outcome.error, again)
     else:
         _log.info("results are at %s", uri)

@@ -11,7 +11,7 @@ from typing import Any
 from tao_skill.bank.skill import Skill
 from tao_skill.config.secrets import without_model_key
 from tao_skill.errors import InternalError, JobError, TaoSkillError
-from tao_skill.jobs.files import read_tail
+from tao_skill.jobs.files import log_tail
 from tao_skill.jobs.process import Screen, start
 from tao_skill.jobs.reconcile import LOG_FILE, action_folder, is_runner, read_object, results_of
 from tao_skill.jobs.record import JobRecord, JobStatus
@@ -19,7 +19,7 @@ from tao_skill.jobs.store import JobStore
 from tao_skill.run.program import CommandFor, command_of
 from tao_skill.run.publish import publishing
 from tao_skill.run.spec_file import write_spec
-from tao_skill.storage.entries import locks_in_use
+from tao_skill.storage.entry_locks import locks_in_use
 
 __all__ = ["ERROR_FILE", "give_up", "run_recorded"]
 
@@ -128,7 +128,7 @@ def _conclude(store: JobStore, record: JobRecord, folder: Path, code: int, inter
     if code == 0:
         fields |= results_of(folder, record.warnings)
     else:
-        fields["log_tail"] = read_tail(folder / LOG_FILE)
+        fields["log_tail"] = log_tail(folder / LOG_FILE)
     try:
         store.update(record.job_id, check=_refuse_taken, **_end_of(record, folder, code, interrupted_by), **fields)
     except _TakenError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -62,7 +63,7 @@ def _upload_warnings(record: JobRecord) -> list[str]:
     upload = record.upload
     if upload is None or upload.state == "complete":
         return []
-    root = upload.uri.rpartition("/")[0]
+    root = shlex.quote(upload.uri.rpartition("/")[0])
     return [
         f"{len(upload.missing)} files are not at {upload.uri} yet ({upload.error or 'broken off'}); they are safe in "
         f"{record.results_dir}. Finish with: python -m tao_skill jobs upload {record.job_id} --results-root {root}"

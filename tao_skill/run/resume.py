@@ -11,8 +11,8 @@ from tao_skill.config.keys import merge, nest
 from tao_skill.errors import JobError, Problem
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.process import Screen
-from tao_skill.jobs.reconcile import action_folder
-from tao_skill.jobs.record import JobRecord, JobStatus
+from tao_skill.jobs.reconcile import action_folder, waits_for_this_process
+from tao_skill.jobs.record import BROKEN_OFF, JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.check_places import check_places
 from tao_skill.run.inference_functions import Facts, Resolution, resolve_fields
@@ -73,7 +73,7 @@ def resume_job(
 
 
 def _check_broken_off(record: JobRecord) -> None:
-    if record.status not in (JobStatus.ERROR, JobStatus.CANCELED, JobStatus.UNKNOWN):
+    if record.status not in BROKEN_OFF and not waits_for_this_process(record):
         done = record.status == JobStatus.COMPLETE
         worker = "" if done else f", process {record.pid or record.runner_pid} on {record.host} works on it"
         raise JobError(

@@ -13,7 +13,7 @@ from typing import Any
 from tao_skill.automl.executor import End
 from tao_skill.automl.failure import classify
 from tao_skill.automl.history import Failure
-from tao_skill.jobs.files import read_tail, write_atomically
+from tao_skill.jobs.files import log_tail, read_tail, write_atomically
 from tao_skill.jobs.reconcile import LOG_FILE, action_folder, read_object, results_of
 from tao_skill.jobs.record import JobStatus, RecordedError
 from tao_skill.jobs.store import JobStore
@@ -88,7 +88,7 @@ def conclude_trial(store: JobStore, job_id: str, folder: Path, end: End, reasons
         ).model_dump()  # fmt: skip
         store.update(
             job_id, status=JobStatus.ERROR, reason=end.failure.message, error=error,
-            log_tail=read_tail(folder / LOG_FILE), **_handed_on(folder),
+            log_tail=log_tail(folder / LOG_FILE), **_handed_on(folder),
         )  # fmt: skip
 
 

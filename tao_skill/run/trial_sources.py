@@ -94,7 +94,7 @@ class TrialSources:
     def _newest(self, files: Files) -> Candidate | None:
         if not files.candidates:
             return None
-        path = select(files.candidates, "torch").path
+        path = select(files.candidates, "torch", "latest").path
         return next(one for one in files.candidates if one.path == path)
 
     def _place(self, trial: Trial) -> Path:

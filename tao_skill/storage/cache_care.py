@@ -157,6 +157,6 @@ def _damage(entry: Entry) -> list[str]:
     for place, _, names in os.walk(entry.content):
         for name in names:
             path = (Path(place) / name).relative_to(entry.content).as_posix()
-            if path not in listed:
+            if path not in listed and not entry.is_extra(path):
                 problems.append(f"{path} does not belong to it")
     return problems

@@ -1,6 +1,7 @@
 """Files of this machine, in the form of a storage."""
 
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ class DiskStore:
             raise StorageError(
                 f"{path} can't be read: {error.strerror or error}.",
                 problems=[Problem(facts.uri, error.strerror or str(error), "a file that can be read")],
-                next_step=f"ls -l {path}",
+                next_step=f"ls -l {shlex.quote(str(path))}",
             ) from error
 
     def write(self, source: Path, uri: str) -> None:
@@ -64,10 +65,11 @@ class DiskStore:
                 Path(name).unlink(missing_ok=True)
                 raise
         except OSError as error:
+            place = shlex.quote(str(path.parent))
             raise StorageError(
                 f"{path} can't be written: {error.strerror or error}.",
                 problems=[Problem(uri, error.strerror or str(error), "a place that can be written")],
-                next_step=f"ls -ld {path.parent}; df -h {path.parent}",
+                next_step=f"ls -ld {place}; df -h {place}",
             ) from error
 
 

@@ -17,35 +17,30 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
 
 from tao_skill.errors import Problem, StorageError
-
-fcntl: Any = None
-with suppress(ImportError):  # Windows has none: entries in use are then not protected from `data cache prune`
-    import fcntl
+from tao_skill.storage.entry_locks import USED, hold, let_go, unused
+from tao_skill.storage.members import is_junk
 
 __all__ = [
     "CONTENT",
     "Entry",
     "Marker",
     "entry_at",
-    "locks_in_use",
+    "kept_bytes",
+    "kept_of",
     "make_entry",
-    "release",
+    "part_of",
     "remove_leftovers",
     "staged_folder",
     "usable",
 ]
 
 CONTENT, LISTING, MARKER = "content", "files.jsonl", "entry.json"
-_USED = ".used"
 _VERSION = 1
-# Locks that say "this process uses that entry"; the system lets go of one when all ended that have it, however they do.
-_held: dict[Path, int] = {}
 
 
 @dataclass(frozen=True)
@@ -82,7 +77,7 @@ class Entry:
     def used_at(self) -> float:
         """Return when the entry was last asked for, in seconds since 1970."""
         try:
-            return (self.folder / _USED).stat().st_mtime
+            return (self.folder / USED).stat().st_mtime
         except OSError:
             return self.marker.made_at
 
@@ -92,27 +87,16 @@ class Entry:
         Return False where another process has just removed it.
         """
         with suppress(OSError):  # a cache that can only be read serves as well
-            self._hold()
-            (self.folder / _USED).touch()
+            hold(self.folder)
+            (self.folder / USED).touch()
         if self.content.is_dir():
             return True
-        if self.folder in _held:
-            os.close(_held.pop(self.folder))
+        let_go(self.folder)
         return False
 
-    def _hold(self) -> None:
-        path = self.folder / _USED
-        while self.folder not in _held and fcntl is not None:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH)  # whoever removes it has it but for a moment
-            except OSError:
-                os.close(descriptor)
-                raise
-            if _is_at(path, descriptor):
-                _held[self.folder] = descriptor
-            else:  # removed meanwhile, and perhaps made anew
-                os.close(descriptor)
+    def is_extra(self, name: str) -> bool:
+        """Say whether this is what a Mac put beside the content: no change of the entry."""
+        return name not in self.marker.top and is_junk(PurePosixPath(name))
 
     def listed(self) -> Iterator[tuple[str, int, int]]:
         """Yield path, bytes and crc32 of each file."""
@@ -123,17 +107,7 @@ class Entry:
 
     def remove(self) -> bool:
         """Delete the entry, unless a process uses it; it is gone at once, and its bytes soon after."""
-        with _unused(self.folder) as free:
-            if not free:
-                return False
-            grave = Path(tempfile.mkdtemp(prefix=f"{self.folder.name}.", suffix=".partial", dir=self.folder.parent))
-            try:
-                self.folder.rename(grave / "removed")
-            except OSError:  # another process was quicker, or the entry is another user's
-                shutil.rmtree(grave, ignore_errors=True)
-                return False
-        shutil.rmtree(grave, ignore_errors=True)
-        return True
+        return _remove(self.folder)
 
 
 def staged_folder(cache: Path) -> Path:
@@ -162,7 +136,7 @@ def usable(folder: Path, identity: str) -> Entry | None:
     entry = entry_at(folder)
     if entry is None or entry.marker.identity != identity:
         return None
-    if sorted(path.name for path in entry.content.iterdir()) != entry.marker.top:
+    if sorted(path.name for path in entry.content.iterdir() if not entry.is_extra(path.name)) != entry.marker.top:
         return None
     if entry.marker.boot != _boot():
         if not _lengths_fit(entry):
@@ -170,6 +144,31 @@ def usable(folder: Path, identity: str) -> Entry | None:
         with suppress(OSError):  # a cache that can only be read
             _write_marker(folder, Marker(**(asdict(entry.marker) | {"boot": _boot()})))
     return entry
+
+
+def kept_bytes(done: Path) -> int:
+    """Return how many bytes a broken transfer left on the disk, with which the next one of this entry goes on."""
+    part, kept = part_of(done), kept_of(done)
+    try:
+        return sum(_on_disk(path) for path in (part, *kept.rglob("*")) if path.is_file())
+    except OSError:  # another process is at it
+        return 0
+
+
+def part_of(done: Path) -> Path:
+    """Return where an object is brought to before it is extracted or renamed."""
+    return done.with_name(f"{done.name}.part")
+
+
+def kept_of(done: Path) -> Path:
+    """Return where the objects of a prefix are brought to, and stay until the last one is there."""
+    return done.with_name(f"{done.name}.kept.partial")
+
+
+def _on_disk(path: Path) -> int:
+    """Return the bytes that a file takes, without its holes: parts of it may have come in any order."""
+    facts = path.stat()
+    return min(facts.st_size, getattr(facts, "st_blocks", facts.st_size) * 512)
 
 
 def make_entry(
@@ -183,8 +182,14 @@ def make_entry(
     for leftover in done.parent.glob(f"{_escaped(done.name)}.*.partial"):
         if leftover != kept:
             shutil.rmtree(leftover, ignore_errors=True)
-    if done.exists():  # broken, or of another version
-        shutil.rmtree(done)
+    let_go(done)  # as it was: what is made here is another entry
+    # Broken, or of another version; it may be gone by itself meanwhile.
+    if done.exists() and not _remove(done) and done.exists():
+        raise StorageError(
+            f"The cache entry of {uri} was changed, and can't be made anew: it is in use, or another user's.",
+            problems=[Problem(str(done), "changed", "as it was staged, or used by nobody and yours to remove")],
+            next_step="wait for the process that uses it, or set TAO_SKILL_CACHE to another folder",
+        )
     partial = kept or Path(tempfile.mkdtemp(prefix=f"{done.name}.", suffix=".partial", dir=done.parent))
     try:
         content = partial / CONTENT
@@ -210,18 +215,18 @@ def make_entry(
     return entry
 
 
-def release() -> None:
-    """Let go of all entries that this process uses."""
-    while _held:
-        os.close(_held.popitem()[1])
-
-
-def locks_in_use() -> list[int]:
-    """Return the descriptors by which this process uses entries.
-
-    A program that inherits them uses the entries too, for as long as it lives, whatever becomes of this process.
-    """
-    return list(_held.values())
+def _remove(folder: Path) -> bool:
+    with unused(folder) as free:
+        if not free:
+            return False
+        grave = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".partial", dir=folder.parent))
+        try:
+            folder.rename(grave / "removed")
+        except OSError:  # another process was quicker, or the entry is another user's
+            shutil.rmtree(grave, ignore_errors=True)
+            return False
+    shutil.rmtree(grave, ignore_errors=True)
+    return True
 
 
 def remove_leftovers(staged: Path) -> int:
@@ -244,38 +249,6 @@ def remove_leftovers(staged: Path) -> int:
         except Timeout:
             continue
     return removed
-
-
-@contextmanager
-def _unused(folder: Path) -> Iterator[bool]:
-    """Say whether no process uses the entry, and keep it so while the block runs."""
-    if fcntl is None:
-        yield True
-        return
-    if folder in _held:
-        yield False
-        return
-    try:
-        descriptor = os.open(folder / _USED, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError:  # it is gone, or another user's
-        yield False
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        yield False
-    else:
-        yield _is_at(folder / _USED, descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _is_at(path: Path, descriptor: int) -> bool:
-    """Say whether a file is still the one that was opened at its path."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except OSError:
-        return False
 
 
 def _write_marker(folder: Path, marker: Marker) -> None:

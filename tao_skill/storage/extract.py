@@ -92,7 +92,8 @@ def extract_tar(
             while (member := tar.next()) is not None:
                 cast(Any, tar).members = []
                 _extract_member(tar, member, writer, links)
-            _drain(plain)
+            # tarfile has read ahead.
+            _drain(cast(IO[bytes], tar.fileobj))
         _copy_links(links, writer)
     return writer.files
 
@@ -186,9 +187,11 @@ def _end_of(
 
 
 def _drain(stream: IO[bytes]) -> None:
-    """Read what follows the archive's end, so that gzip checks its sum; an endless rest is no padding."""
+    """Read what follows the archive's end, so that gzip checks its sum; only zeros that end somewhere are padding."""
     rest = 0
     while chunk := stream.read(_CHUNK):
         rest += len(chunk)
+        if chunk.strip(b"\0"):
+            raise DamageError("more content follows its end, as where one archive was put behind another")
         if rest > _PADDING_LIMIT:
             raise DamageError(f"more than {_PADDING_LIMIT} bytes follow its end")

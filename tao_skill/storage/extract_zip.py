@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tao_skill.storage.damage import extracting
+from tao_skill.storage.damage import DamageError, extracting
 from tao_skill.storage.folder_writer import FolderWriter
 from tao_skill.storage.locate import redact
 from tao_skill.storage.members import DEFAULT_LIMITS, Limits, Members
@@ -23,6 +23,7 @@ _PIECE = 1024 * 1024
 # The highest rate of deflate is about 1032 to 1; a small archive that claims more than this per byte is a bomb.
 _MOST_PER_BYTE = 1100
 _ENCRYPTED = 0x1
+_UTF_8 = 0x800
 
 
 def extract_zip(
@@ -52,7 +53,10 @@ def _check_claims(opened: zipfile.ZipFile, members: Members) -> None:
     Members that share bytes of the file let a few kilobytes claim petabytes.
     """
     claimed, end, before = 0, 0, ""
-    for member in sorted(opened.infolist(), key=lambda one: one.header_offset):
+    in_order = sorted(opened.infolist(), key=lambda one: one.header_offset)
+    if in_order and in_order[0].header_offset > 0:
+        raise DamageError("content that it doesn't list goes before it, as where one archive was put behind another")
+    for member in in_order:
         if member.header_offset < end:
             members.refuse(member.filename, f"bytes of its own, not those of {before!r}")
         end, before = member.header_offset + 30 + member.compress_size, member.filename
@@ -62,9 +66,8 @@ def _check_claims(opened: zipfile.ZipFile, members: Members) -> None:
 
 
 def _extract_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, writer: FolderWriter) -> None:
-    members, name = writer.members, member.filename
-    # zipfile cuts a name at a zero byte and turns backslashes; what was written is in orig_filename.
-    path = members.admit(member.orig_filename)
+    members, name = writer.members, _name_of(member)
+    path = members.admit(name)
     if path is None:
         return
     kind = stat.S_IFMT(member.external_attr >> 16)
@@ -80,6 +83,21 @@ def _extract_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, writer: Fo
     members.check_mode(name, member.external_attr >> 16)
     members.weigh(name, member.file_size)
     writer.file(name, path, _pieces(opened, member, members))
+
+
+def _name_of(member: zipfile.ZipInfo) -> str:
+    """Return the name that was written: zipfile cuts one at a zero byte and turns backslashes.
+
+    The format's own characters are those of code page 437 where no flag says UTF-8, which the packers of macOS and
+    others write without it; hardly any name of the one is a name of the other as well.
+    """
+    name = member.orig_filename
+    if member.flag_bits & _UTF_8 or name.isascii():
+        return name
+    try:
+        return name.encode("cp437").decode("utf-8")
+    except UnicodeDecodeError:
+        return name
 
 
 def _pieces(opened: zipfile.ZipFile, member: zipfile.ZipInfo, members: Members) -> Iterator[bytes]:

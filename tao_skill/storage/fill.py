@@ -69,7 +69,7 @@ def fill_from_files(
     Raises:
         StorageError: one can't be fetched, or what comes is wrong twice.
     """
-    members = Members(objects[0].name, content, Limits())
+    members = Members(objects[0].name, content, Limits(), holds="object")
     with FolderWriter(members, listing) as writer:
         for number, facts in enumerate(objects):
             place = part if number == 0 else content.with_name("companion.part")

@@ -6,7 +6,7 @@ import stat
 import unicodedata
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from tao_skill.errors import Problem, StorageError
 
@@ -41,13 +41,21 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
+# What is not done with an archive or a prefix, and what to do instead.
+_REFUSED = {
+    "member": ("extracted", "make the archive anew from plain files, or extract it yourself and give the folder"),
+    "object": ("fetched", "give that object another name, or fetch what you need yourself and give the folder"),
+}
+
+
 @dataclass
 class Members:
-    """Judge the members of one archive as they come, and count what they take."""
+    """Judge the members of one archive as they come, or the objects below a prefix, and count what they take."""
 
     archive: str
     target: Path
     limits: Limits
+    holds: Literal["member", "object"] = "member"
     count: int = 0
     total: int = 0
     copied: int = 0
@@ -63,10 +71,10 @@ class Members:
         """
         self.count += 1
         if self.count > self.limits.members:
-            self.refuse(name, f"at most {self.limits.members} members")
+            self.refuse(name, f"at most {self.limits.members} {self.holds}s")
         path = safe_name(name)
         if path is None or len(name) > self.limits.name_length:
-            self.refuse(name, "a relative name inside the archive, without .., in UTF-8, that every system can write")
+            self.refuse(name, "a relative name, without .., in UTF-8, that every system can write")
         if len(path.parts) > _DEEPEST:
             self.refuse(name, f"a name at most {_DEEPEST} folders deep")
         return None if is_junk(path) else path
@@ -87,14 +95,14 @@ class Members:
             text = str(parent)
             folded = _folded(text)
             if hash(folded) in self._files:
-                self.refuse(name, "a folder where the archive has no file of the same name")
+                self.refuse(name, "a folder where there is no file of the same name")
             if self._folders.setdefault(folded, text) != text:
                 self.refuse(name, f"no folder beside {self._folders[folded]!r} that differs in case only")
         if folder:
             return False
         folded = _folded(str(path))
         if folded in self._folders:
-            self.refuse(name, "a file where the archive has no folder of the same name")
+            self.refuse(name, "a file where there is no folder of the same name")
         key = hash(folded)
         again = key in self._files
         if again and not self.target.joinpath(*path.parts).exists():
@@ -124,10 +132,11 @@ class Members:
         """Raise the error that names the member."""
         # What is no UTF-8 can't be printed.
         shown, expected = (one.encode(errors="backslashreplace").decode() for one in (name, expected))
+        done, again = _REFUSED[self.holds]
         raise StorageError(
-            f"{self.archive} is not extracted: its member {name!r} is not allowed.",
-            problems=[Problem(f"{self.archive.rpartition('/')[2]}: {shown}", shown, expected)],
-            next_step="make the archive anew from plain files, or extract it yourself and give the folder",
+            f"{self.archive} is not {done}: its {self.holds} {name!r} is not allowed.",
+            problems=[Problem(f"{self.archive.rstrip('/').rpartition('/')[2]}: {shown}", shown, expected)],
+            next_step=again,
         )
 
     def _check_space(self, name: str, size: int) -> None:

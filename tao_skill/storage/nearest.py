@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import shlex
 
 from tao_skill.config.folders import nearest_existing
 from tao_skill.errors import Problem, StorageError, TaoSkillError
@@ -21,7 +22,11 @@ def missing(store: ObjectStore, uri: str) -> StorageError:
     near = nearest_names(store, uri)
     hint = f"; nearest: {', '.join(near)}" if near else ""
     kind = "an archive" if is_archive(uri) else "a folder, a file, or a .tar, .tar.gz, .tgz or .zip archive"
-    look = f"ls {local_path(uri).parent}" if not is_remote(uri) else "correct the name, then run the command again"
+    look = (
+        f"ls {shlex.quote(str(local_path(uri).parent))}"
+        if not is_remote(uri)
+        else "correct the name, then run the command again"
+    )
     return StorageError(
         f"There is no {shown}.", problems=[Problem(shown, "missing", f"{kind} that exists{hint}")], next_step=look
     )

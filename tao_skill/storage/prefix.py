@@ -36,7 +36,7 @@ def mirror(
     Raises:
         StorageError: names that no folder can hold, more than ``limits``, or what can't be fetched.
     """
-    members = Members(redact(uri), content, limits)
+    members = Members(redact(uri), content, limits, holds="object")
     wanted = [(one, path) for one in objects if (path := members.admit(one.name)) is not None]
     if not wanted:
         members.refuse(objects[0].name, "at least one file that is not a Mac's own")
@@ -73,9 +73,10 @@ def _fetch_all(
     sums = [0] * len(wanted)
     small = [number for number, (facts, _) in enumerate(wanted) if (facts.size or 0) <= _SMALL]
     with ThreadPoolExecutor(THREADS) as pool:
-        running = {pool.submit(one, number): number for number in small}
-        finished, _ = wait(running, return_when=FIRST_EXCEPTION)
-        if any(future.exception() for future in finished):
+        try:
+            running = {pool.submit(one, number): number for number in small}
+            wait(running, return_when=FIRST_EXCEPTION)
+        finally:  # after an error, or Ctrl-C, the pool would fetch all that waits first
             pool.shutdown(cancel_futures=True)
         for future, number in running.items():
             if not future.cancelled():

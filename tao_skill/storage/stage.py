@@ -11,7 +11,7 @@ from tao_skill.storage.archive_names import ARCHIVE_SUFFIXES, is_archive, refuse
 from tao_skill.storage.backends import store_for
 from tao_skill.storage.cache_care import keep_within_limit
 from tao_skill.storage.companions import find_companions, identity_of
-from tao_skill.storage.entries import Entry, make_entry, staged_folder, usable
+from tao_skill.storage.entries import Entry, kept_of, make_entry, part_of, staged_folder, usable
 from tao_skill.storage.fill import fill_from_archive, fill_from_files
 from tao_skill.storage.locate import is_remote, local_path, redact
 from tao_skill.storage.members import DEFAULT_LIMITS, Limits
@@ -70,7 +70,7 @@ def _stage_object(store: ObjectStore, uri: str, facts: ObjectFacts, cache: Path,
 
     def make() -> Entry:
         def fill(content: Path, listing: Path) -> int:
-            part = done.with_name(f"{done.name}.part")
+            part = part_of(done)
             if is_archive(uri):
                 return fill_from_archive(store, uri, facts, content, listing, part=part, limits=limits)
             return fill_from_files(store, [facts, *companions], content, listing, part=part)
@@ -89,12 +89,10 @@ def _stage_prefix(store: ObjectStore, uri: str, cache: Path, limits: Limits) -> 
     done = entry_path(cache, uri, identity)
 
     def make() -> Entry:
-        kept = done.with_name(f"{done.name}.kept.partial")
-
         def fill(content: Path, listing: Path) -> int:
             return mirror(store, uri, objects, content, listing, limits=limits)
 
-        return make_entry(done, redact(uri), "prefix", identity, fill=fill, kept=kept)
+        return make_entry(done, redact(uri), "prefix", identity, fill=fill, kept=kept_of(done))
 
     return _ensured(cache, uri, identity, done, make)
 

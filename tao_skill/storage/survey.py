@@ -8,7 +8,7 @@ from tao_skill.config.folders import trouble_with_path
 from tao_skill.storage.archive_names import is_archive, refuse_other_archives
 from tao_skill.storage.backends import store_for
 from tao_skill.storage.companions import find_companions, identity_of
-from tao_skill.storage.entries import usable
+from tao_skill.storage.entries import kept_bytes, usable
 from tao_skill.storage.locate import is_remote, join, local_path
 from tao_skill.storage.members import DEFAULT_LIMITS
 from tao_skill.storage.nearest import missing
@@ -93,6 +93,8 @@ def _read_a_byte(uri: str, facts: ObjectFacts) -> None:
 
 
 def _answer(cache: Path, uri: str, identity: str, to_fetch: int, *, disk: int) -> Survey:
-    if usable(entry_path(cache, uri, identity), identity) is not None:
+    done = entry_path(cache, uri, identity)
+    if usable(done, identity) is not None:
         return Survey(cached=True)
-    return Survey(to_fetch, disk)
+    kept = kept_bytes(done)
+    return Survey(max(0, to_fetch - kept), max(0, disk - kept))

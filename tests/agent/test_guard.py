@@ -1,5 +1,6 @@
 """No key that holds a path, by whatever way it comes, reaches out of the allowed roots."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,28 @@ def test_roots_of_a_request(desk: Desk) -> None:
     assert code_of("plan", search | {"automl": {"a": {"b": ["/etc/passwd"]}}}, desk) == "not_allowed"
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"automl_algorithm": "llm", "automl_llm_endpoint": "http://evil/v1", "automl_llm_model": "m"},
+        {"automl_ray_address": "evil:6379"},
+        {"custom_param_ranges": {"dataset.train_dataset": {"valid_options": ["a", "b"]}}},
+        {"custom_param_ranges.train.checkpointer.dirpath.valid_options": ["a", "b"]},
+        {"automl_starting_points": [{"dataset.train_dataset": "a"}]},
+    ],
+)
+def test_settings_of_a_search_name_no_place_wherever_they_stand(settings: dict[str, Any], desk: Desk) -> None:
+    search = {"action": "train", "data_root": "data"}
+    assert code_of("plan", search | {"overrides": settings}, desk) == "not_allowed"
+    assert code_of("plan", search | {"automl": settings}, desk) == "not_allowed"
+    assert code_of("run", search | {"overrides": settings, "idempotency_key": "x"}, desk) == "not_allowed"
+
+
+def test_a_cluster_of_this_machine_may_be_named(desk: Desk) -> None:
+    search = {"action": "train", "data_root": "data", "automl": {"automl_ray_address": "auto"}}
+    assert code_of("plan", search, desk) == "none"
+
+
 def test_what_is_not_allowed_is_not_looked_at(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     answers = [
@@ -91,6 +114,26 @@ def test_links_in_a_data_set_stay_inside(desk: Desk, folder: Path, tmp_path: Pat
     arguments = {"action": "train", "automl_policy": "off", "overrides": overrides, "idempotency_key": "links"}
     assert code_of("run", arguments, desk) == "not_allowed"
     assert not (folder / "results").exists()
+
+
+@pytest.mark.parametrize("place", ["known_classes/train.tar.gz", "unknown_classes/test.tar.gz"])
+def test_a_source_of_the_table_is_no_link_to_elsewhere(desk: Desk, folder: Path, tmp_path: Path, place: str) -> None:
+    """Below the data root, that of the training and those that the winner of a search is measured on."""
+    table = "metric_learning_recognition/retail-product-checkout-dataset_classification_demo"
+    source = folder / "data" / table / place
+    shutil.move(source, tmp_path / "secret")
+    source.symlink_to(tmp_path / "secret")
+    search = {"action": "train", "data_root": "data"}
+    assert code_of("plan", search, desk) == "not_allowed"
+    assert code_of("run", search | {"idempotency_key": "x"}, desk) == "not_allowed"
+    action = "train" if "train" in place else "evaluate"
+    assert code_of("check_data", {"action": action, "data_root": "data"}, desk) == "not_allowed"
+
+
+def test_a_link_to_itself_is_passed_over(desk: Desk, folder: Path) -> None:
+    (folder / "ring").mkdir()
+    (folder / "ring" / "loop").symlink_to(folder / "ring" / "loop")
+    check_links({"x": [str(folder / "ring")]}, desk.roots)
 
 
 def test_links_in_a_ring_end(desk: Desk, folder: Path) -> None:

@@ -235,3 +235,25 @@ def test_a_record_that_names_a_folder_of_programs_is_not_gone_on_with(desk: Desk
     reply = call_tool("resume", {"job_id": "j"}, desk)
     assert reply.document["error"]["code"] == "not_allowed"
     assert [problem["key"] for problem in reply.document["error"]["problems"]] == ["skill"]
+
+
+def test_a_job_that_is_resumed_has_not_ended(desk: Desk, folder: Path) -> None:
+    """Its process has it from the first moment: it can be waited for, and asked for again without a second start."""
+    store, skill = JobStore(folder / "results"), find_skill()
+    spec = skill.template("train") | {"results_dir": str(folder / "results" / "j")}
+    where = folder / "results" / "j"
+    store.create(JobRecord(job_id="j", skill=skill.name, action="train", results_dir=str(where), spec=spec))
+    store.update("j", status=JobStatus.RUNNING)
+    store.update("j", status=JobStatus.ERROR)
+    answer = call("resume", {"job_id": "j"}, desk)
+    assert (answer["started"], answer["jobs"][0]["ended"]) == (True, False)
+    assert answer["next_call"]["tool"] == "status"
+    again = call("resume", {"job_id": "j"}, desk)
+    assert not again["started"] or again["jobs"][0]["ended"]
+    end = time.monotonic() + 60
+    while not store.load("j").ended and time.monotonic() < end:
+        time.sleep(0.1)
+    record = store.load("j")
+    assert record.status == JobStatus.ERROR  # it has no data
+    assert record.error is not None
+    assert "dataset.train_dataset" in str(record.error)

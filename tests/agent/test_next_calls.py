@@ -8,9 +8,11 @@ import pytest
 
 from tao_skill.agent.call import call_tool
 from tao_skill.agent.desk import Desk
+from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.bank.skill import DEFAULT_SKILL
-from tao_skill.jobs.record import JobRecord, JobStatus
+from tao_skill.jobs.record import JobRecord, JobStatus, RecordedError
 from tao_skill.jobs.store import JobStore
+from tao_skill.run.search_files import save_history
 
 TABLE = "data/metric_learning_recognition/retail-product-checkout-dataset_classification_demo/known_classes"
 OTHER = "my-recogniser"
@@ -94,3 +96,36 @@ def test_data_that_were_named_one_by_one_are_planned_with(desk: Desk) -> None:
     assert set(plan["inputs"]) >= {"dataset.train_dataset", "dataset.val_dataset.reference"}
     below = call_tool("check_data", {"data_root": "data", "action": "evaluate"}, desk).document
     assert below["next_call"]["arguments"] == {"action": "evaluate", "data_root": "data"}
+
+
+def test_a_suggested_call_leaves_out_what_was_wrong(desk: Desk, trained: dict[str, Any]) -> None:
+    arguments = {"action": "evaluate", "data_root": "data", "parent_job_id": trained["job_id"]}
+    wrong = arguments | {"results_root": trained["results_root"], "parent_checkpoint": "newest"}
+    told = call_tool("plan", wrong, desk).document["error"]
+    assert told["problems"][0]["key"] == "parent_checkpoint"
+    assert "newest" not in str(told["next_call"])
+
+
+def test_a_trial_that_failed_is_its_searchs_to_go_on_with(desk: Desk, folder: Path) -> None:
+    store = JobStore(folder / "results")
+    for job_id, parent in (("s", None), ("s-t000", "s")):
+        where = folder / "results" / job_id
+        (where / "train").mkdir(parents=True)
+        store.create(
+            JobRecord(job_id=job_id, skill=DEFAULT_SKILL, action="train", parent_job=parent, results_dir=str(where))
+        )
+        store.update(job_id, status=JobStatus.RUNNING)
+        error = RecordedError(code="job_error", message="it broke", next_step="")
+        store.update(job_id, status=JobStatus.ERROR, error=error.model_dump())
+    history = SearchHistory(
+        job_id="s", skill=DEFAULT_SKILL, skill_dir="", algorithm="random", metric="m", direction="maximize",
+        full_epochs=1, settings={}, space=[], started_at="2026-01-01T00:00:00Z",
+        trials=[Trial(number=0, job_id="s-t000", origin="baseline", values={}, epochs=1, state="failed")],
+    )  # fmt: skip
+    save_history(folder / "results" / "s" / "train", history)
+    told = call_tool("result", {"job_id": "s-t000"}, desk).document
+    assert told["next_call"] == {
+        "tool": "resume", "arguments": {"job_id": "s"}, "why": "the search that it is a trial of goes on",
+    }  # fmt: skip
+    store.update("s", status=JobStatus.PENDING)
+    assert call_tool("result", {"job_id": "s-t000"}, desk).document["next_call"]["tool"] == "logs"

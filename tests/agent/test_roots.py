@@ -62,6 +62,13 @@ def test_encoded_dots_in_a_file_uri_are_followed(roots: Roots, tmp_path: Path) -
     assert roots.refusal(f"file://{tmp_path}/in/%2E%2E%2Foutside")
 
 
+def test_what_lies_elsewhere_is_not_told(roots: Roots, tmp_path: Path) -> None:
+    (tmp_path / "outside" / "file").write_text("")
+    (tmp_path / "outside" / "link").symlink_to(tmp_path / "inside")
+    told = {roots.refusal(str(tmp_path / "outside" / name)) for name in ("file/x", "none/x", "link", "none")}
+    assert len(told) == 1
+
+
 def test_a_link_to_itself_goes_nowhere(roots: Roots, tmp_path: Path) -> None:
     assert roots.refusal(str(tmp_path / "in" / "loop")) == ""  # stays below the root, and can't be read
 
@@ -76,11 +83,13 @@ def test_uris_below_a_prefix(roots: Roots, uri: str) -> None:
 @pytest.mark.parametrize(
     "uri",
     [
-        "s3://bucket/data/training", "s3://bucket/data", "s3://other/data/train/x", "s3://bucket/data/train/../x",
-        "s3://bucket/data/train/%2e%2e/x", "https://host.example/files%2f..%2fx", "https://host.example.evil/files/x",
+        "s3://bucket/data/training", "s3://bucket/data", "s3://bucket/data/train?old/x", "s3://bucket/data/train#2/x",
+        "s3://bucket/data/%74rain/x", "s3://bucket//data/train/x", "s3://bucket/data//train/x",
+        "s3://other/data/train/x", "s3://bucket/data/train/../x", "s3://bucket/data/train/%2e%2e/x",
+        "https://host.example/files%2f..%2fx", "https://host.example.evil/files/x",
         "https://user@host.example/files/x", "https://host.example@evil/files/x", "https://host.example/files\\..\\x",
-        "http://host.example/files/x", "http://169.254.169.254/latest", "ftp://host.example/files/x", "https://[bad/x",
-        "hf_model://a/b", "gopher://x",
+        "http://host.example/files/x", "http://169.254.169.254/latest", "ftp://host.example/files/x",
+        "https://[bad/x", "hf_model://a/b", "gopher://x",
     ],
 )  # fmt: skip
 def test_uris_elsewhere(roots: Roots, uri: str) -> None:

@@ -171,6 +171,16 @@ def test_a_token_is_asked_of_everyone_once_there_is_one(folder: Path, http_serve
         anyio.run(go, url.replace("0.0.0.0", "127.0.0.1"))
 
 
+@pytest.mark.parametrize("host", ["127.0.0.2", "0.0.0.0"])
+def test_the_address_that_is_told_can_be_used(folder: Path, http_server: Any, host: str) -> None:
+    ask = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    headers["Authorization"] = f"Bearer {TOKEN}"
+    with http_server(folder, "--host", host, token=TOKEN) as url, httpx2.Client() as http:
+        for address in (url, url.replace("0.0.0.0", "localhost")):
+            assert http.post(address, json=ask, headers=headers).status_code != 421
+
+
 def test_a_web_page_can_not_reach_it(folder: Path, http_server: Any) -> None:
     ask = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}

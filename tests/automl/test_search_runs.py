@@ -71,6 +71,15 @@ def test_the_searchs_id_stands_for_its_best_child(tmp_path: Path, skill_dir: Pat
     assert result.search is not None
     assert files.job_id == result.search["best_child"]
     assert [candidate.path for candidate in files.candidates] == ["model_epoch_003.pth"]
+    # Its own id does so too, even where the wall clock stopped it; no other trial's does.
+    loser = next(trial.job_id for trial in history(tmp_path, result).trials if trial.job_id != files.job_id)
+    for job_id in (files.job_id, loser):
+        file = store(tmp_path).folder(job_id) / "job.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"status": "CANCELED"}))
+    assert find_parent(store(tmp_path), files.job_id, force=False).job_id == files.job_id
+    with pytest.raises(JobError, match="is CANCELED") as caught:
+        find_parent(store(tmp_path), loser, force=False)
+    assert caught.value.next_step.startswith(f"--parent-job-id {result.job_id} takes the best trial")
 
 
 def test_the_documents_obey_their_schemas(tmp_path: Path, skill_dir: Path) -> None:
@@ -350,6 +359,9 @@ def test_the_plan_tells_the_search_and_writes_nothing(tmp_path: Path, skill_dir:
     assert plan.search is not None
     assert [one["key"] for one in plan.search["space"]] == ["fit.rate", "fit.kind"]
     assert not (tmp_path / "results").exists()
+    assert "results_dir" not in " ".join(plan.warnings)
+    plan = plan_run(request(tmp_path, skill_dir, f"results_dir={tmp_path / 'own'}"))
+    assert "results_dir is where the search writes its reports" in " ".join(plan.warnings)
 
 
 def test_a_skill_of_another_bank_trains_directly_too(tmp_path: Path, skill_dir: Path) -> None:  # R21

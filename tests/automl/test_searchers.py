@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,35 @@ def test_a_checkpoint_is_gone_on_from_once_with_each_configuration(tmp_path: Pat
         )
     assert {trial.values["mode"] for trial in loop.history.trials} == {"a", "b", "c"}
     assert loop.searcher.go_on_from(best) is None
+
+
+# What a training can't change when it goes on from a checkpoint.
+KEPT = replace(SPACE, parameters=tuple(replace(one, kept_on_resume=one.key != "rate") for one in SPACE.parameters))
+
+
+def test_other_values_for_a_checkpoint_are_those_that_it_can_go_on_with(tmp_path: Path) -> None:
+    loop = Loop("bayesian", tmp_path, space=KEPT)
+    best = loop.run(3)[2]
+    for _ in range(20):
+        found = loop.searcher.go_on_from(best)
+        assert found is not None
+        assert {key: found.values[key] for key in ("batch", "layers")} == {
+            key: best.values[key] for key in ("batch", "layers")
+        }
+        assert found.values["rate"] != best.values["rate"]
+        loop.history.trials.append(
+            Trial(number=found.number, continues=2, origin="", values=found.values, epochs=9, state="running")
+        )
+
+
+def test_members_that_copy_keep_what_a_checkpoint_cannot_change(tmp_path: Path) -> None:
+    trials = Loop("pbt", tmp_path, space=KEPT).run(30)
+    copies = [trial for trial in trials if "copies" in trial.origin]
+    assert copies
+    for trial in copies:
+        source = trials[trial.continues or 0]
+        assert (trial.values["batch"], trial.values["layers"]) == (source.values["batch"], source.values["layers"])
+    assert len({(trial.values["batch"], trial.values["layers"]) for trial in trials}) > 1
 
 
 def test_whole_numbers_are_counted_by_their_step() -> None:

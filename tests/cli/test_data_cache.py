@@ -8,7 +8,7 @@ import pytest
 
 from tao_skill.cli.main import main
 from tao_skill.metric_learning.data.pack import Pack
-from tao_skill.storage.entries import release
+from tao_skill.storage.entry_locks import release
 from tao_skill.storage.stage import stage
 
 

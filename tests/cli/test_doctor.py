@@ -30,6 +30,16 @@ def test_doctor_names_parts_places_and_credentials(
     assert "credentials set: AWS_SECRET_ACCESS_KEY" in capsys.readouterr().out
 
 
+def test_a_place_that_cannot_be_written_is_no_trouble_with_skills(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TAO_SKILL_CACHE", str(tmp_path / "file" / "cache"))
+    assert main(["doctor", "--json"]) == StorageError.exit_code
+    assert json.loads(capsys.readouterr().out)["trouble"] == ""
+
+
 @pytest.mark.parametrize("variable", ["HOME", "TAO_SKILL_CACHE"])
 def test_doctor_writes_nothing(
     variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

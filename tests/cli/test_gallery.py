@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +59,18 @@ def gallery(tmp_path: Path, shop: Path, model: Path) -> Path:
     arguments = ["gallery", "build", "--gallery", str(folder), "--checkpoint", str(model), "--reference", str(shop)]
     assert main([*arguments, *QUICK]) == 0
     return folder
+
+
+@pytest.fixture
+def served(model: Path) -> Iterator[str]:
+    """Return the link to the model on a web server."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(model.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/{model.name}"
+        server.shutdown()
+        thread.join()
 
 
 def answer(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> dict[str, Any]:
@@ -186,6 +202,9 @@ def test_damaged_and_missing_images_are_all_told(gallery: Path, shop: Path, caps
     added = answer(["add", "--gallery", str(gallery), "--reference", str(shop), *skipping], capsys)
     assert added["added"] == 0
     assert "skipped" in added["warnings"][-1]
+    single = ["--label", "plum", "--images", str(shop / "plum")]
+    added = answer(["add", "--gallery", str(gallery), *single, *skipping], capsys)
+    assert "plum/bad.png" in added["warnings"][-1]
 
 
 def test_a_folder_one_level_too_high_is_pointed_out(
@@ -253,3 +272,28 @@ def test_a_foreign_files_gallery_remembers_how_pixels_became_numbers(
     assert "dataset.pixel_mean=[0.0, 0.0, 0.0]" in error["problems"][0]["expected"]
     wrong = answer([*asked, *named, "dataset.pixel_mean=0"], capsys, 3)["error"]
     assert [one["key"] for one in wrong["problems"]] == ["dataset.pixel_mean"]
+
+
+def test_a_label_is_spelled_as_a_class_folder_is_read(
+    gallery: Path, shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where, decomposed = ["--gallery", str(gallery)], "Ka\u0308se"
+    answer(["add", *where, "--label", decomposed, "--images", str(shop / "lemon"), *QUICK], capsys)
+    assert answer(["info", *where], capsys)["classes"]["K\u00e4se"] == 2
+    assert len(answer(["list", *where, "--label", decomposed], capsys)["images"]) == 2
+    assert answer(["remove", *where, "--label", decomposed], capsys)["removed"] == 2
+
+
+def test_the_key_of_a_link_to_the_model_is_not_kept(
+    tmp_path: Path, shop: Path, served: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAO_SKILL_CACHE", str(tmp_path / "cache"))
+    where = ["--gallery", str(tmp_path / "linked")]
+    link, asked = f"{served}?X-Amz-Signature=planted-secret", ["--images", str(shop / "lemon"), *QUICK]
+    built = answer(["build", *where, "--checkpoint", link, "--reference", str(shop), *QUICK], capsys)
+    assert built["model"] == f"{served}?hidden"
+    assert not any(b"planted-secret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    refused = answer(["query", *where, *asked], capsys, code=5)
+    assert "held a key" in refused["error"]["message"]
+    found = answer(["query", *where, "--checkpoint", link, *asked], capsys)
+    assert found["results"][0]["recognised_as"] == "lemon"

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from tao_skill.cli.main import main
 from tao_skill.cli.outcome import error_outcome, exit_code_of
-from tao_skill.errors import CheckpointError, Problem, SpecError
+from tao_skill.errors import CheckpointError, Problem, SpecError, StorageError, UsageError
 
 CHECKOUT = Path(__file__).parents[2]
 HEAVY = ("torch", "boto3", "optuna", "ray", "pytorch_lightning", "numpy", "pydantic", "jsonschema", "yaml")
@@ -163,3 +164,34 @@ def test_a_terminal_that_lacks_letters_gets_an_answer() -> None:
     words = [sys.executable, "-m", "tao_skill", "run", "trän", "--json"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=CHECKOUT, env=env)
     assert json.loads(done.stdout)["error"]["problems"][0]["value"] == "trän"
+
+
+@pytest.mark.parametrize("words", [["schema", "train"], ["tools"], ["call", "list_skills"]])
+def test_a_terminal_that_lacks_letters_gets_json(words: list[str]) -> None:
+    env = os.environ | {"PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "tao_skill", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=CHECKOUT, env=env)
+    assert json.loads(done.stdout)
+
+
+def test_a_terminal_that_lacks_letters_gets_help() -> None:
+    env = os.environ | {"PYTHONIOENCODING": "ascii"}
+    for words in (["--help"], ["call", "--help"], ["run", "train", "--help"]):
+        command = [sys.executable, "-m", "tao_skill", *words]
+        assert subprocess.run(command, capture_output=True, check=False, cwd=CHECKOUT, env=env).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("rest", "code"),
+    [
+        ("schema train >&-", 0),
+        ("schema train >/dev/full", StorageError.exit_code),
+        ("run train <&-", SpecError.exit_code),
+        ("call status - </bin/sh", UsageError.exit_code),
+    ],
+)
+def test_streams_that_are_closed_or_full_or_no_text(rest: str, code: int) -> None:
+    line = f"{shlex.quote(sys.executable)} -m tao_skill {rest}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, check=False, cwd=CHECKOUT)
+    assert done.returncode == code, done
+    assert b"Traceback" not in done.stderr

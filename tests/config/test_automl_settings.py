@@ -4,7 +4,8 @@ from dataclasses import asdict
 
 import pytest
 
-from tao_skill.config.automl_settings import change_settings, is_setting, read_settings
+from tao_skill.config.automl import AutoML
+from tao_skill.config.automl_settings import _REFUSED, SETTING_NAMES, change_settings, is_setting, read_settings
 from tao_skill.errors import SpecError
 
 
@@ -80,3 +81,39 @@ def test_a_search_goes_on_with_another_budget_but_no_other_trials() -> None:
     assert caught.value.problems[0].expected == "'asha', as at first: its trials would not be comparable"
     with pytest.raises(SpecError, match="a problem"):
         change_settings(first, {"automl_max_minuts": 90})
+
+
+# Another value than the default for settings of no simple kind.
+OTHERS = {
+    "automl_hyperparameters": ["a.b"],
+    "custom_param_ranges": {"a.b": {"valid_min": 1}},
+    "automl_starting_points": [{"a.b": 1}],
+    "direction": "minimize",
+    "automl_platform": "ray",
+    "llm_endpoint": "http://h/v1",
+    "llm_model": "x",
+    "llm_max_tokens": 100,
+}
+
+
+@pytest.mark.parametrize("name", SETTING_NAMES)
+def test_every_setting_is_read_under_its_name(name: str) -> None:
+    default = asdict(AutoML())[name]
+    if name in OTHERS:
+        value = OTHERS[name]
+    elif isinstance(default, bool):
+        value = not default
+    elif isinstance(default, int | float):
+        value = type(default)(default + 1)
+    else:
+        value = "x" if isinstance(default, str) or name == "metric" else 2
+    found = asdict(read_settings({name: value}))
+    assert found.pop(name) == value
+    assert found == {key: one for key, one in asdict(AutoML()).items() if key != name}
+
+
+@pytest.mark.parametrize("name", _REFUSED)
+def test_what_the_peer_knows_and_a_search_does_not_is_refused_with_the_reason(name: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        read_settings({name: True})
+    assert [(one.key, one.expected) for one in caught.value.problems] == [(name, _REFUSED[name])]

@@ -217,14 +217,6 @@ def test_memory_serves_losses_that_compare_images() -> None:
         assert problems(train__loss__name=name, train__cross_batch_memory_size=0) == {}
 
 
-def test_an_image_alone_is_not_compared_with_itself() -> None:
-    one = {"train__batch_size": 1, "dataset__num_instance": 1}
-    assert "at least 2" in problems(**one)["train.batch_size"]
-    assert problems(**one, train__loss__name="arcface") == {}
-    assert problems(**one, train__cpu_processes=4) == {}
-    assert problems(train__batch_size=2, dataset__num_instance=1) == {}
-
-
 def test_build_raises_with_all_problems() -> None:
     with pytest.raises(SpecError) as raised:
         build_spec("train", {"train": {"batch_size": 18, "nonsense": 1}})

@@ -120,3 +120,23 @@ def test_trials_hand_on_the_checkpoint_that_is_best_by_the_searchs_metric(
     code, told = tao_skill(tmp_path, *words, *few, "metric=val precision at rank 1")
     assert code == 9
     assert "the nearest is val Precision at Rank 1" in json.dumps(told)
+
+
+@pytest.mark.long
+def test_trials_may_train_in_several_processes(
+    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # R20 R50
+    monkeypatch.setenv("TAO_SKILL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TAO_RESULTS_ROOT", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    settings = ["automl_max_recommendations=2", "automl_max_concurrent=1", "automl_early_stopping=false"]
+    others = [word for word in SMALL if not word.startswith(("batch_size", "num_epochs"))]
+    together = [*others, "batch_size=4", "num_epochs=1", "train.cpu_processes=2"]
+    code, trained = tao_skill(
+        tmp_path, "run", "train", "--data-root", str(data_root), "--overrides", *together, "--automl", *settings
+    )
+    assert code == 0, trained
+    trials = json.loads(Path(trained["search"]["history"]).read_text())["trials"]
+    assert [(trial["state"], trial["attempts"]) for trial in trials] == [("complete", 1)] * 2, trials
+    for trial in trials:
+        assert "2 processes, each on a CPU" in (tmp_path / "results" / trial["job_id"] / "train/log.txt").read_text()

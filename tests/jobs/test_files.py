@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tao_skill.jobs.files import read_tail, write_atomically
+from tao_skill.jobs.files import log_tail, read_tail, write_atomically
 
 
 def test_a_failure_keeps_the_old_text_and_leaves_nothing_behind(
@@ -40,4 +40,21 @@ def test_the_tail_of_a_log(tmp_path: Path) -> None:
 def test_the_tail_of_a_huge_log_with_broken_bytes(tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
     log.write_bytes(b"start\n" + b"\xff" * 200_000 + b"\nend\n")
-    assert read_tail(log) == ["end"]
+    assert read_tail(log, 1) == ["end"]
+    assert read_tail(log) == ["start", "\ufffd" * 200_000, "end"]
+    assert log_tail(log) == ["start", "\ufffd" * 2_000, "end"]
+
+
+def test_as_many_lines_as_are_asked_for(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    lines = [f"line {number}" for number in range(30_000)]
+    log.write_text("\n".join(lines))
+    assert read_tail(log, 25_000) == lines[-25_000:]
+    assert read_tail(log, 40_000) == lines
+
+
+def test_a_progress_bar_longer_than_what_is_read_shows_its_end(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    log.write_text("begin\n" + "".join(f"\r{number} of 20000" for number in range(20_001)))
+    assert read_tail(log, 1) == ["20000 of 20000"]
+    assert read_tail(log) == ["begin", "20000 of 20000"]

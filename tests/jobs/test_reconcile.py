@@ -168,3 +168,8 @@ def test_what_to_do_about_a_job_that_broke_off(store: JobStore, action: str, ver
     marked = store.judge(store.update("job", status="RUNNING", pid=2**30 + 1, process_start_time="boot:2"))
     assert marked.error is not None
     assert marked.error.next_step == f"python -m tao_skill {verb}"
+    # One that is resumed has no process either, at first.
+    store.update("job", status="ERROR")
+    resumed = store.judge(store.update("job", status="PENDING", pid=None, **GONE))
+    assert resumed.error is not None
+    assert resumed.error.next_step == f"python -m tao_skill {verb}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 
 from tao_skill.config.automl import AutoML
 from tao_skill.run.at_once import trials_at_once
-from tao_skill.run.devices import most_at_once, slot_environments
+from tao_skill.run.devices import has_several_processes, most_at_once, slot_environments
 from tao_skill.run.preflight import Gpu, look_around, visible_gpus
+from tao_skill.run.program import Program
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 UNTOUCHED = "untouched"
@@ -107,3 +109,28 @@ def test_names_behind_one_that_is_none_do_not_count() -> None:
     assert visible_gpus(machine, {VISIBLE: "2, 0,7,1"}) == ["2", "0"]
     assert visible_gpus(machine, {}) == ["0", "1", "2"]
     assert visible_gpus([], {VISIBLE: "0"}) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "several"),
+    [
+        ({}, False),
+        ({"train.num_gpus": 1, "train.num_nodes": 1, "train.cpu_processes": 1}, False),
+        ({"train.num_gpus": 0}, False),
+        ({"train.num_gpus": 2}, True),
+        ({"train.num_gpus": -1}, True),
+        ({"train.num_nodes": 2}, True),
+        ({"train.cpu_processes": 3}, True),
+    ],
+)
+def test_a_training_of_several_processes_is_known(spec: dict[str, Any], several: bool) -> None:
+    assert has_several_processes(spec) == several
+
+
+def test_a_script_may_run_in_a_process_of_its_own() -> None:
+    program = Program(("--config", "{config_path}"), script="/skill/train.py")
+    alone = program.in_own_process()
+    assert alone.script == ""
+    assert alone.command(Path("s.yaml")) == program.command(Path("s.yaml"))
+    assert alone.command(Path("s.yaml")) == [sys.executable, "/skill/train.py", "--config", "s.yaml"]
+    assert alone.in_own_process() == alone

@@ -32,6 +32,8 @@ OFF = [
     "not today; disable AutoML",
     "turn  off\tAutoML",
     "I don’t care about speed, so plain training it is",
+    "I have no GPU and want plain training",
+    "don't change the rate and disable AutoML",
 ]
 ON = [
     "",
@@ -48,6 +50,9 @@ ON = [
     "use AutoML rather than plain training",
     "AutoML instead of plain training",
     "do not skip hyperparameter search",
+    "don't go and turn off AutoML",
+    "don't go ahead and turn off AutoML",
+    "do not change it or turn off AutoML",
     "AutoML should not be turned off",
     "AutoML is not disabled",
     "turn off AutoML's early stopping",

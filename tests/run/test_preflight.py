@@ -44,5 +44,27 @@ def test_small_and_few_gpus_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert look_around(tmp_path, 1).device == "cpu"
 
 
+@pytest.mark.parametrize(
+    ("allowed", "told", "not_told"),
+    [
+        ("0", "2 GPUs are asked for, but CUDA_VISIBLE_DEVICES leaves 1.", "Small"),
+        ("1", "CUDA_VISIBLE_DEVICES leaves 1 GPU: the skill asks", "this machine has"),
+        ("0,1", "GPU 1 (Small) has 9 GB", "leaves"),
+        ("", "CUDA_VISIBLE_DEVICES hides the GPUs", "Small"),
+    ],
+)
+def test_notes_count_the_gpus_that_may_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: str, told: str, not_told: str
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho '0, Large, 81559'\necho '1, Small, 8192'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+    text = " ".join(look_around(tmp_path, 2).notes)
+    assert told in text
+    assert not_told not in text
+
+
 def test_what_the_skill_asks_for_is_no_note_where_nothing_is_trained(tmp_path: Path) -> None:
     assert not [note for note in look_around(tmp_path, 1, training=False).notes if "GPU" in note]

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from tao_skill.errors import JobError, SpecError
+from tao_skill.jobs import process
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run import resume
@@ -204,7 +205,13 @@ def _wait_until_started(jobs: JobStore) -> str:
     raise AssertionError("the action never started")
 
 
-def test_cancel_from_another_thread_is_no_crash(tmp_path: Path, data_root: Path) -> None:
+def _forbidden(group: int, number: int) -> None:
+    raise PermissionError(group, number)
+
+
+def test_cancel_from_another_thread_is_no_crash(
+    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked, action = request(tmp_path, data_root), script(tmp_path, SLEEP)
     results = []
     thread = threading.Thread(target=lambda: results.append(run(asked, command_for=action)))
@@ -212,6 +219,11 @@ def test_cancel_from_another_thread_is_no_crash(tmp_path: Path, data_root: Path)
     job_id = _wait_until_started(store(tmp_path))
     with pytest.raises(JobError, match="is RUNNING: there is nothing to resume"):
         resume_job(store(tmp_path), job_id)
+    with monkeypatch.context() as foreign:
+        foreign.setattr(process.os, "killpg", _forbidden)
+        with pytest.raises(JobError, match="belongs to another user"):
+            cancel_job(store(tmp_path), job_id)
+    assert store(tmp_path).load(job_id).status == JobStatus.RUNNING
     assert cancel_job(store(tmp_path), job_id).status == JobStatus.CANCELED
     thread.join(timeout=20)
     assert results[0].status == JobStatus.CANCELED

@@ -28,8 +28,17 @@ def train(tmp_path: Path, number: int, *epochs: int, recorded: bool = True) -> P
     for epoch in epochs:
         (folder / f"model_epoch_{epoch:03d}.pth").write_text(f"epoch {epoch}")
     if recorded:
-        entries = [{"file": f"model_epoch_{epoch:03d}.pth", "kind": "periodic", "epoch": epoch} for epoch in epochs]
-        (folder / "checkpoints.json").write_text(json.dumps({"checkpoints": entries}))
+        entries = [
+            {
+                "file": f"model_epoch_{epoch:03d}.pth",
+                "kind": "periodic",
+                "epoch": epoch,
+                "metrics": {"score": 1 / (1 + epoch)},  # older ones are better
+            }
+            for epoch in epochs
+        ]
+        record = {"monitor": "score", "mode": "max", "checkpoints": entries}
+        (folder / "checkpoints.json").write_text(json.dumps(record))
     return folder
 
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from tao_skill.storage.cache_care import entries, prune
-from tao_skill.storage.entries import Entry, locks_in_use, release
+from tao_skill.errors import StorageError
+from tao_skill.storage.cache_care import entries, prune, verify
+from tao_skill.storage.entries import Entry
+from tao_skill.storage.entry_locks import locks_in_use, release
 from tao_skill.storage.stage import stage
 
 
@@ -71,5 +73,21 @@ def test_who_comes_while_an_entry_is_removed_does_not_get_it(entry: Entry, tmp_p
         assert not used.result(timeout=10)
     assert locks_in_use() == []
     assert stage(tmp_path / "train.tar", tmp_path / "cache").is_dir()
+    assert is_locked(entry.folder / ".used")
+    release()
+
+
+def test_what_another_process_uses_is_not_made_anew_under_it(entry: Entry, tmp_path: Path) -> None:
+    with (entry.folder / ".used").open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        (entry.content / ".DS_Store").write_bytes(b"")  # no change that matters
+        assert stage(tmp_path / "train.tar", tmp_path / "cache").is_dir()
+        assert [finding.problems for finding in verify(tmp_path / "cache")] == [[]]
+        (entry.content / "more").mkdir()
+        with pytest.raises(StorageError, match="it is in use"):
+            stage(tmp_path / "train.tar", tmp_path / "cache")
+        assert list(entry.content.rglob("*.jpg"))
+    assert stage(tmp_path / "train.tar", tmp_path / "cache").is_dir()
+    assert not (entry.content / "more").exists()
     assert is_locked(entry.folder / ".used")
     release()

@@ -8,6 +8,7 @@ import pytest
 
 from tao_skill.jobs.record import JobRecord
 from tao_skill.run.exported_files import exported_files
+from tao_skill.run.parent_job import find_parent
 from tao_skill.run.results_root import open_store
 from tao_skill.storage.stage import stage
 
@@ -52,3 +53,18 @@ def test_files_of_another_machine_are_found_where_its_jobs_uploaded_them(
         }
     assert stage(files["int8"]).read_bytes() == b"int8"
     assert stage(files["int8"]).name == "model.int8.onnx"
+
+
+def test_a_program_that_knows_no_folder_of_its_action_left_its_model_in_the_jobs(  # R70
+    bucket: str, s3_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAO_SKILL_STATE", str(tmp_path / "state"))
+    record = JobRecord(
+        job_id="f", skill="another-bank", action="train", status="COMPLETE",  # type: ignore[arg-type]
+        results_dir=f"{ELSEWHERE}/f",
+    )  # fmt: skip
+    client = s3_server.client()
+    for name, body in (("job.json", json.dumps(record.document()).encode()), ("model.pth", b"weights")):
+        client.put_object(Bucket=bucket[5:], Key=f"others/f/{name}", Body=body)
+    files = find_parent(open_store(f"{bucket}/others"), "f", force=False)
+    assert [files.place(one.path) for one in files.candidates] == [f"{bucket}/others/f/model.pth"]

@@ -263,6 +263,14 @@ def test_a_broken_header_in_the_middle_loses_nothing_silently(tmp_path: Path, ta
         extract(tmp_path / "a.tar", target)
 
 
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
+def test_of_archives_behind_one_another_none_is_lost_silently(tmp_path: Path, target: Path, name: str) -> None:
+    first, second = many(tmp_path, f"1{name}"), many(tmp_path, f"2{name}")
+    (tmp_path / name).write_bytes(first + second)
+    with pytest.raises(StorageError, match="more content follows its end"):
+        extract(tmp_path / name, target)
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"no archive at all" * 100, gzip.compress(b"text" * 1000), b"\0" * 10240],
@@ -298,6 +306,31 @@ def test_a_plain_zip(tmp_path: Path, target: Path) -> None:
     )
     assert extract(archive, target) == 1
     assert tree(target) == {"a/größe.jpg": b"1" * 10}
+
+
+def unflagged(path: Path, old: bytes, new: bytes) -> Path:
+    """Put raw bytes in the place of a name, as packers do that don't say which characters they write."""
+    path.write_bytes(zipped(path, zip_member(old.decode())).read_bytes().replace(old, new))
+    return path
+
+
+def test_names_of_a_zip_that_does_not_say_that_they_are_utf_8(tmp_path: Path, target: Path) -> None:
+    archive = unflagged(tmp_path / "a.zip", b"K__se/1.jpg", "Käse/1.jpg".encode())
+    assert extract(archive, target) == 1
+    assert tree(target) == {"Käse/1.jpg": b"x"}
+
+
+def test_names_of_a_zip_that_are_not_utf_8_are_those_of_the_format(tmp_path: Path, target: Path) -> None:
+    archive = unflagged(tmp_path / "a.zip", b"K_se/1.jpg", "Käse/1.jpg".encode("cp437"))
+    assert extract(archive, target) == 1
+    assert tree(target) == {"Käse/1.jpg": b"x"}
+
+
+def test_of_zips_behind_one_another_none_is_lost_silently(tmp_path: Path, target: Path) -> None:
+    parts = [zipped(tmp_path / f"{name}.zip", zip_member(f"{name}/1.jpg")).read_bytes() for name in "ab"]
+    (tmp_path / "both.zip").write_bytes(b"".join(parts))
+    with pytest.raises(StorageError, match="put behind another"):
+        extract(tmp_path / "both.zip", target)
 
 
 @pytest.mark.parametrize(

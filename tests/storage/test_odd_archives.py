@@ -88,7 +88,7 @@ def test_a_file_and_a_folder_of_one_name(tmp_path: Path, target: Path, order: in
 def test_an_object_and_a_prefix_of_one_name(tmp_path: Path, target: Path) -> None:
     """No folder can hold both, so nothing is fetched."""
     objects = [ObjectFacts(f"s3://b/set/{name}", name, 1) for name in ("a", "a/1.jpg")]
-    with pytest.raises(StorageError, match=r"'a/1\.jpg' is not allowed"):
+    with pytest.raises(StorageError, match=r"its object 'a/1\.jpg' is not allowed"):
         mirror(S3Store(), "s3://b/set", objects, target, tmp_path / "listing", limits=DEFAULT_LIMITS)
     assert not list(target.iterdir())
 

@@ -10,7 +10,7 @@ from storage_archives import tar_bytes, tree, zip_bytes  # loaded by conftest.py
 from tao_skill.errors import StorageError
 from tao_skill.storage import transfer
 from tao_skill.storage.cache_care import entries, prune, verify
-from tao_skill.storage.entries import release
+from tao_skill.storage.entry_locks import release
 from tao_skill.storage.objects import TransferError
 from tao_skill.storage.s3 import S3Store
 from tao_skill.storage.stage import stage
@@ -168,6 +168,24 @@ def test_verify_checks_every_byte_and_repair_fetches_anew(put: Any, cache: Path)
     assert tree(stage(uri, cache)) == CONTENT
 
 
+def test_room_is_needed_for_what_is_missing_only(put: Any, cache: Path) -> None:
+    content = os.urandom(40_960)
+    uri = put("rest/a.bin", content)
+    put("rest/b.bin", content)
+    folder = uri.rpartition("/")[0]
+    assert survey(folder, cache).disk == 2 * 40_960
+    done = stage(folder, cache).parent
+    release()
+    left = done.with_name(f"{done.name}.kept.partial")
+    done.rename(left)  # as a transfer that broke before the last object leaves it
+    (left / "content" / "b.bin").unlink()
+    for name in ("entry.json", "files.jsonl"):
+        (left / name).unlink()
+    looked = survey(folder, cache)
+    assert looked.to_fetch == looked.disk == 40_960
+    assert tree(stage(folder, cache)) == {"a.bin": content, "b.bin": content}
+
+
 def test_the_longest_unused_goes_first(put: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uris = [put(f"{i}.tar.gz", tar_bytes({"a/1": bytes([i]) * 1000, "b/1": b""})) for i in range(4)]
     for number, uri in enumerate(uris[:3]):
@@ -195,7 +213,8 @@ def test_what_belongs_to_a_file_comes_with_it(put: Any, cache: Path, monkeypatch
     for name, beside in [("m/model.engine", "m/model.engine.json"), ("m/model.onnx", "m/model.onnx.data")]:
         put(beside, b"of " + name.encode())
         uri = put(name, name.encode())
-        assert survey(uri, cache).to_fetch == len(name) * 2 + 3
+        looked = survey(uri, cache)
+        assert looked.to_fetch == looked.disk == len(name) * 2 + 3
         path = stage(uri, cache)
         assert (path.name, path.read_bytes()) == (name[2:], name.encode())
         assert path.with_name(beside[2:]).read_bytes() == b"of " + name.encode()

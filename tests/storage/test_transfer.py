@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tao_skill.errors import StorageError
-from tao_skill.storage import transfer
+from tao_skill.storage import prefix, transfer
 from tao_skill.storage.checksums import sum_for
+from tao_skill.storage.members import DEFAULT_LIMITS
 from tao_skill.storage.objects import Checksum, ObjectFacts
 from tao_skill.storage.transfer import AHEAD, Checker, Download, WrongBytesError, fetch
 
@@ -146,3 +147,24 @@ def test_a_disk_that_takes_a_part_of_a_write_gets_the_rest_too(tmp_path: Path, m
     monkeypatch.setattr(transfer.os, "pwrite", lambda file, data, place: whole(file, bytes(data)[:301], place))
     fetch(Store(), facts(), tmp_path / "o.bin")
     assert (tmp_path / "o.bin").read_bytes() == CONTENT
+
+
+def test_ctrl_c_does_not_wait_for_all_that_is_still_to_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Path] = []
+
+    def slow(store: object, facts: ObjectFacts, part: Path, *, quiet: bool) -> None:
+        del store, facts, quiet
+        begun.append(part)
+        time.sleep(0.05)
+        part.write_bytes(b"x")
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prefix, "fetch", slow)
+    monkeypatch.setattr(prefix, "wait", interrupted)
+    objects = [facts(1, name=f"{number}.jpg") for number in range(1000)]
+    (tmp_path / "content").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        prefix.mirror(Store(), "s3://b/", objects, tmp_path / "content", tmp_path / "list", limits=DEFAULT_LIMITS)
+    assert len(begun) < 500

@@ -84,7 +84,9 @@ def _report_bad(bad: dict[Path, str], findings: Findings) -> None:
 
 def _skipping(images: ImageSet, bad: dict[Path, str], findings: Findings) -> ImageSet | None:
     kept = images.without(bad)
-    skipped = [f"{path.relative_to(images.root)} ({bad[path]})" for path in images.paths if path in bad]
+    root = images.root
+    shown = {path: path.relative_to(root) if path.is_relative_to(root) else path for path in bad}
+    skipped = [f"{shown[path]} ({bad[path]})" for path in images.paths if path in bad]
     if skipped:
         number = counted(len(skipped), "image can't be decoded and is", "images can't be decoded and are")
         findings.warnings.append(f"{images.key}: {number} skipped: {name_some(skipped, NAMED_AT_MOST)}")

@@ -162,7 +162,7 @@ def _existing_folder(root: str | Path | None, key: str, expected: str) -> tuple[
         return None, [Problem(key, str(root), f"{expected}; {error.strerror}")]
     if folder.is_dir():
         return folder, []
-    hint = "; extract the archive first: tar -xf" if folder.name.lower().endswith(_ARCHIVES) else ""
+    hint = "; extract the archive first" if folder.name.lower().endswith(_ARCHIVES) else ""
     return None, [Problem(key, str(root), f"{expected}; this is a file{hint}")]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from pathlib import Path
 
 from torch import Tensor
@@ -29,7 +30,7 @@ def nearest_in_gallery(folder: Path, contents: Contents, queries: Tensor, k: int
         raise DataError(
             f"The gallery {folder} is empty.",
             problems=[Problem("gallery", str(folder), "at least one image")],
-            next_step=f"python -m tao_skill gallery add --gallery {folder} --reference DIR",
+            next_step=f"python -m tao_skill gallery add --gallery {shlex.quote(str(folder))} --reference DIR",
         )
     return search(queries, contents.embeddings, k, kind=kind, index=lambda units: _index(folder, contents, units))
 

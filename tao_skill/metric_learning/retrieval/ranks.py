@@ -72,12 +72,12 @@ def relevant_ranks(
     # Queries with equally many right references stand together, so that a block's matrix has few gaps.
     order = np.lexsort((query_labels, counts))
     order = order[counts[order] > 0]
-    buffer: Tensor | None = None
+    blocks = list(_blocks(counts[order], len(references), block_bytes))
+    # Where classes are of very different sizes, any block may be the largest.
+    buffer = block_buffer(max((stop - start for start, stop in blocks), default=0), len(references))
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for start, stop in _blocks(counts[order], len(references), block_bytes):
+        for start, stop in blocks:
             rows = order[start:stop]
-            if buffer is None:  # the first block is the largest
-                buffer = block_buffer(len(rows), len(references))
             columns = first[rows, None] + np.arange(counts[rows[-1]])
             members = by_class[np.minimum(columns, len(by_class) - 1)]
             with full_precision():

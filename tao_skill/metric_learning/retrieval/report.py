@@ -98,18 +98,20 @@ def write_inference_results(
         StorageError: A file can't be written.
     """
     matches = _matches(images, labels, distances)
+    # By the distances themselves: what is written of one is the shortest text for it, a little more or less.
+    nearest = [float(row[0]) if len(row) else 0.0 for row in np.asarray(distances, dtype=np.float32)]
     k = len(labels[0]) if len(labels) else 0
     header = ["path", *(f"{name}_{place}" for place in range(1, k + 1) for name in ("label", "distance"))]
     num_unknown = 0
     with _replacing(csv_path) as table, _replacing(jsonl_path) as lines:
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(header)
-        for path, pairs in matches:
-            label, distance = pairs[0]
+        for (path, pairs), distance in zip(matches, nearest, strict=True):
+            label = pairs[0][0]
             rejected = reject_distance is not None and distance > reject_distance
             num_unknown += rejected
             writer.writerow([path, *(cell for pair in pairs for cell in pair)])
-            found = [{"label": label, "distance": distance} for label, distance in pairs]
+            found = [{"label": one, "distance": shown} for one, shown in pairs]
             name = UNKNOWN if rejected else label
             line = {"path": path, "matches": found, "recognised_as": name, "rejected": rejected}
             lines.write(json.dumps(line, allow_nan=False) + "\n")

@@ -4,12 +4,13 @@ from typing import Any
 
 import torch
 from pytorch_metric_learning.losses import CrossBatchMemory, TripletMarginLoss
+from pytorch_metric_learning.utils.loss_and_miner_utils import get_all_pairs_indices
 from torch import Tensor, nn
 
 from tao_skill.config.loss import LOSSES_WITH_WEIGHTS
 from tao_skill.config.train import Train
 from tao_skill.metric_learning.training.losses import build_loss, start_class_vectors
-from tao_skill.metric_learning.training.miners import Indices, as_triplets, build_miner
+from tao_skill.metric_learning.training.miners import Indices, as_triplets, build_miner, without_self
 
 __all__ = ["AUTOMATIC_MEMORY", "Criterion", "build_criterion", "memory_size"]
 
@@ -17,15 +18,17 @@ AUTOMATIC_MEMORY = 1024
 
 
 def memory_size(requested: int, batch_size: int, num_instance: int, num_images: int) -> int:
-    """Return how many embeddings of earlier batches are kept; -1 asks for the automatic choice.
+    """Return how many embeddings are kept: of earlier batches as many as are requested, and the newest batch.
 
-    A batch of fewer than two classes has no negatives, and one image of each class no positives: then the memory has to
-    provide them. A memory larger than the training set would only hold older embeddings of the same images.
+    -1 asks for the automatic choice. A batch of fewer than two classes has no negatives, and one image of each class no
+    positives: then earlier batches have to provide them. More of them than there are images would only be older
+    embeddings of the same ones.
     """
+    earlier = requested
     if requested < 0:
-        wanted = AUTOMATIC_MEMORY if batch_size // num_instance < 2 or num_instance < 2 else 0
-        return min(wanted, max(num_images, batch_size))
-    return max(requested, batch_size) if requested else 0
+        needed = batch_size // num_instance < 2 or num_instance < 2
+        earlier = min(AUTOMATIC_MEMORY, num_images) if needed else 0
+    return earlier + batch_size if earlier else 0
 
 
 class Criterion(nn.Module):
@@ -103,9 +106,18 @@ def build_criterion(
 class _Memory(CrossBatchMemory):  # type: ignore[misc]
     """The library's memory, which finds the triplets of its pairs as this project does."""
 
-    def create_indices_tuple(self, *pairs_of: Any) -> Indices:
-        """Return indices into a batch and the memory, none of which compares an image with itself."""
-        found: Indices = super().create_indices_tuple(*pairs_of)
+    def create_indices_tuple(
+        self, embeddings: Tensor, labels: Tensor, held: Tensor, held_labels: Tensor, *_: Any
+    ) -> Indices:
+        """Return indices into a batch and the memory, none of which compares an image with itself.
+
+        The memory holds the batch already. Miners are told where, since an image is its own nearest positive; the
+        library takes its own pairs away only after they have mined, and of a batch of one image it doesn't.
+        """
+        if self.miner is None:
+            found = without_self(get_all_pairs_indices(labels, held_labels), self.curr_batch_idx)
+        else:
+            found = self.miner(embeddings, labels, held, held_labels, own=self.curr_batch_idx)
         return _as_compared(self.loss, found)
 
 

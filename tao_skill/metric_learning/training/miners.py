@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from tao_skill.config.train import Train
 
-__all__ = ["PersistentMiner", "as_triplets", "build_miner", "mean_gap"]
+__all__ = ["PersistentMiner", "as_triplets", "build_miner", "mean_gap", "without_self"]
 
 # Anchors, positives, negatives; or anchors and positives, anchors and negatives.
 Indices = tuple[Tensor, ...]
@@ -31,17 +31,36 @@ class PersistentMiner(nn.Module):
         self.margin = margin
 
     def forward(
-        self, embeddings: Tensor, labels: Tensor, ref_emb: Tensor | None = None, ref_labels: Tensor | None = None
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        ref_emb: Tensor | None = None,
+        ref_labels: Tensor | None = None,
+        own: Tensor | None = None,
     ) -> Indices:
-        """Return indices into the batch (batch, embed_dim) and the references, which are the batch if not given."""
-        everything: Indices = get_all_pairs_indices(labels, ref_labels)
+        """Return indices into the batch (batch, embed_dim) and the references, which are the batch if not given.
+
+        ``own`` (batch,) says which reference each embedding of the batch is itself, where they hold it.
+        """
+        everything = without_self(get_all_pairs_indices(labels, ref_labels), own)
         if self.margin and mean_gap(embeddings, ref_emb, everything) < self.margin:
             return everything
-        found: Indices = self.miner(embeddings, labels, ref_emb, ref_labels)
+        found = without_self(self.miner(embeddings, labels, ref_emb, ref_labels), own)
         with_positive, with_negative = (found[0], found[0]) if len(found) == 3 else (found[0], found[2])
         if torch.isin(with_positive, with_negative).any():
             return found
         return everything
+
+
+def without_self(found: Indices, own: Tensor | None) -> Indices:
+    """Return pairs or triplets without those whose positive is the anchor itself, reference ``own[anchor]``."""
+    if own is None:
+        return found
+    anchors, positives, *others = found
+    kept = positives != own[anchors]
+    if len(found) == 3:
+        return anchors[kept], positives[kept], others[0][kept]
+    return anchors[kept], positives[kept], *others
 
 
 def as_triplets(pairs: Indices) -> Indices:

@@ -235,7 +235,7 @@ class TrainingModule(pl.LightningModule):
         self.frozen_statistics = state["frozen_statistics"]
         self.epoch_sums = EpochSums(**state["epoch_sums"])
         self.collapse.resume(state["collapse"])
-        resume_criterion(self.criterion, state, self.spec.train)
+        resume_criterion(self.criterion, checkpoint, self.spec.train, classes)
         self._average_state = state.get("average")
         self._scaler_state = state.get("scaler")
         self._optimizer_states = optimizer_states(state, self.learning)

@@ -14,6 +14,9 @@ from tao_skill.metric_learning.training.criterion import Criterion
 __all__ = ["check_resumable", "optimizer_states", "resume_criterion"]
 
 log = logging.getLogger(__name__)
+# What a criterion's state holds of its memory: the library's buffers, and where the next entry goes.
+_MEMORY = ("memory.embedding_memory", "memory.label_memory")
+_EXTRA_STATE = "_extra_state"
 # What the order of an epoch's images follows from, beside the seed: by its name in the state, the key that decides it.
 _ORDER = {
     "images_per_step": ("train.batch_size", "such that all processes together draw {} images a step"),
@@ -79,14 +82,25 @@ def optimizer_states(state: Mapping[str, Any], learning: Sequence[str]) -> dict[
     return {name: states[name] for name in learning if name in states}
 
 
-def resume_criterion(criterion: Criterion, state: Mapping[str, Any], train: Train) -> None:
+def resume_criterion(criterion: Criterion, checkpoint: Checkpoint, train: Train, classes: Sequence[str]) -> None:
     """Give a criterion the memory and the weights that it had.
+
+    The memory begins empty where it is of other ``classes``, whose numbers it holds, and where it is automatic and of
+    another size, which follows the batch.
 
     Raises:
         CheckpointError: they are of other sizes.
     """
+    held = checkpoint.training["criterion"]
+    own = criterion.state_dict()
+    sizes, others = ({name: one.shape for name, one in of.items() if name in _MEMORY} for of in (own, held))
+    is_of_others = list(checkpoint.recognition.get("class_names") or classes) != list(classes)
+    if (sizes and is_of_others) or (sizes != others and train.cross_batch_memory_size < 0):
+        log.warning("The memory of earlier batches begins empty: that of the checkpoint is of other classes or size.")
+        rest = {name: value for name, value in held.items() if name not in _MEMORY and name != _EXTRA_STATE}
+        held = rest | {name: own[name] for name in (*sizes, _EXTRA_STATE)}
     try:
-        criterion.load_state_dict(state["criterion"])
+        criterion.load_state_dict(held)
     except RuntimeError as error:
         if criterion.has_weights:
             name = f"train.loss.{train.loss.name}"

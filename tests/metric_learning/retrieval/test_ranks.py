@@ -45,6 +45,19 @@ def test_ties_follow_the_references_order(
     assert ranks_of(*inputs, block_bytes) == naive(*inputs)
 
 
+def test_classes_of_very_different_sizes() -> None:
+    """The second block of queries is larger than the first, whose window reaches the large class."""
+    rng = np.random.default_rng(5)
+    reference_labels = np.array([0] * 60 + [1 + number // 10 for number in range(30)] + list(range(4, 14)))
+    query_labels = np.array([*range(4, 14), *(1 + number % 3 for number in range(30)), *[0] * 20])
+    queries = torch.tensor(rng.integers(-2, 3, (60, 5)), dtype=torch.float32)
+    references = torch.tensor(rng.integers(-2, 3, (100, 5)), dtype=torch.float32)
+    inputs = queries, query_labels, references, reference_labels
+    sizes = [stop - start for start, stop in ranks._blocks(np.array([1] * 10 + [10] * 30 + [60] * 20), 100, 1)]
+    assert max(sizes) > sizes[0]
+    assert ranks_of(*inputs, 1) == naive(*inputs)
+
+
 def test_positive_and_negative_zero_are_a_tie() -> None:
     similar = np.array([-1.0, -0.0, 0.0, 1.0, 0.0], dtype=np.float32)
     for place, rank in enumerate([5, 2, 3, 1, 4]):

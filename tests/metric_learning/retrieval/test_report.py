@@ -118,6 +118,17 @@ def test_beyond_the_distance_images_are_unknown_and_keep_their_nearest(tmp_path:
     assert (second["matches"][0]["label"], second["recognised_as"], second["rejected"]) == ("y", "unknown", True)
 
 
+def test_what_lies_at_the_distance_itself_is_known(tmp_path: Path) -> None:
+    """0.7 is written for a float32 that is a little less."""
+    at = float(np.float32(0.7))
+    assert at < 0.7
+    count = write_inference_results(
+        tmp_path / "a.csv", tmp_path / "a.jsonl", ["a.png"], [["x"]], np.array([[0.7]], np.float32), reject_distance=at
+    )
+    assert count == 0
+    assert '"distance": 0.7' in (tmp_path / "a.jsonl").read_text()
+
+
 def test_no_images_give_an_empty_table(tmp_path: Path) -> None:
     write_inference_results(tmp_path / "a.csv", tmp_path / "a.jsonl", [], [], np.empty((0, 3)))
     assert (tmp_path / "a.csv").read_text() == "path\n"

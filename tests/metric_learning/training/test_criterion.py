@@ -96,19 +96,42 @@ def test_memory_survives_saving_and_loading() -> None:
 @pytest.mark.parametrize(
     ("requested", "batch", "instances", "images", "expected"),
     [
-        (-1, 4, 4, 5000, 1024),
-        (-1, 4, 4, 320, 320),
+        (-1, 4, 4, 5000, 1028),
+        (-1, 4, 4, 320, 324),
         (-1, 8, 4, 5000, 0),
-        (-1, 8, 1, 5000, 1024),
+        (-1, 8, 1, 5000, 1032),
+        (-1, 1024, 1, 5000, 2048),
+        (-1, 2000, 1, 5000, 3024),
         (0, 8, 4, 5000, 0),
-        (64, 8, 4, 5000, 64),
-        (2, 8, 4, 5000, 8),
+        (64, 8, 4, 5000, 72),
+        (2, 8, 4, 5000, 10),
     ],
 )
 def test_memory_is_as_large_as_asked_or_needed(
     requested: int, batch: int, instances: int, images: int, expected: int
 ) -> None:
     assert memory_size(requested, batch, instances, images) == expected
+
+
+def test_an_image_in_the_memory_is_not_its_own_positive() -> None:
+    """Neither for the loss, nor where the miner asks whether the classes are apart, nor in a batch of one image."""
+    train = Train(batch_size=4, cross_batch_memory_size=8, optim=Optim(triplet_loss_margin=0.3))
+    built = build_criterion(train, num_instance=4, num_images=100, num_classes=9, embed_dim=4, seed=0)
+    built.start_from(torch.tensor([[0.0, 0, 0, 1]] * 4), torch.ones(4, dtype=torch.long))
+    angle = torch.tensor([0.0, 0.9, 1.8, 2.7])
+    batch = torch.stack([angle.cos(), angle.sin(), torch.zeros(4), torch.zeros(4)], dim=1)
+    unit = [(batch[i] - batch[j]).norm() for i in range(4) for j in range(4) if i != j]
+    gap = math.sqrt(2) - float(sum(unit)) / len(unit)  # with each image as its own positive it would be 0.43
+    assert gap < 0.3 < math.sqrt(2) - float(sum(unit)) / 16
+    assert built.memory is not None
+    built(batch, torch.zeros(4, dtype=torch.long))
+    taken = built.memory.create_indices_tuple(
+        batch, torch.zeros(4, dtype=torch.long), built.memory.embedding_memory[:8], built.memory.label_memory[:8]
+    )
+    assert len(taken[0]) == 4 * 3 * 4  # all triplets: classes aren't apart yet
+    alone = criterion(memory=8)
+    alone.start_from(torch.tensor([[0.0, 1, 0, 0], [0, 0, 1, 0]]), torch.tensor([0, 1]))
+    assert float(alone(torch.tensor([[1.0, 0, 0, 0]]), torch.tensor([0]))) == pytest.approx(math.log1p(math.exp(0.3)))
 
 
 def test_easy_batch_still_teaches() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -84,6 +85,31 @@ def test_resume_with_another_loss_or_memory_is_refused(spec: dict[str, Any], tmp
     with pytest.raises(CheckpointError, match="does not fit") as raised:
         train(spec, tmp_path / "c", train__cross_batch_memory_size=8, **path)
     assert raised.value.problems[0].key == "train.cross_batch_memory_size"
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 8), (8, 2)])
+def test_an_automatic_memory_of_another_size_begins_empty(
+    spec: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture, before: int, after: int
+) -> None:
+    """Its size follows the batch, which a training may change where it is resumed."""
+    train(spec, tmp_path / "a", train__num_epochs=1, train__batch_size=before)
+    path = {"train__resume_training_checkpoint_path": str(periodic(tmp_path / "a")[0])}
+    train(spec, tmp_path / "b", train__num_epochs=2, train__batch_size=after, **path)
+    assert "begins empty" in caplog.text
+    assert [line["epoch"] for line in epochs(tmp_path / "b")] == [1]
+
+
+def test_a_memory_of_other_classes_begins_empty(
+    spec: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It holds the numbers of its classes, which would now be those of others."""
+    train(spec, tmp_path / "a", train__num_epochs=1, train__cross_batch_memory_size=16)
+    path = {"train__resume_training_checkpoint_path": str(periodic(tmp_path / "a")[0])}
+    data = Path(shutil.copytree(spec["dataset.train_dataset"], tmp_path / "data"))
+    shutil.copytree(next(data.iterdir()), data / "a_first_one")
+    changed = spec | {"dataset.train_dataset": str(data)}
+    train(changed, tmp_path / "b", train__num_epochs=2, train__cross_batch_memory_size=16, **path)
+    assert "begins empty" in caplog.text
 
 
 def test_memory_is_refused_where_images_are_not_compared(spec: dict[str, Any], tmp_path: Path) -> None:
