@@ -14,7 +14,7 @@ setup: $(INSTALLED)  ## Make .venv with everything that developing takes
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 setup")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[train,s3,automl,ray,deploy,openvino,gallery,tracking,mcp,demo,dev]'
 	touch $(INSTALLED)

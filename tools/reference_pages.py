@@ -87,9 +87,24 @@ def _subcommands(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.Ar
     return []
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Tells the value of an option once, after the last of its names, as Python does from 3.13 on."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        value = self._format_args(action, self._get_default_metavar_for_optional(action))
+        return f"{', '.join(action.option_strings)} {value}"
+
+
+class _RawFormatter(_Formatter, argparse.RawDescriptionHelpFormatter):
+    pass
+
+
 def _help(parser: argparse.ArgumentParser) -> str:
-    # The width of a terminal must not decide what the page says.
+    # Neither the width of a terminal nor its colours, nor the version of Python, may decide what the page says.
     raw = parser.formatter_class is argparse.RawDescriptionHelpFormatter
-    kind = argparse.RawDescriptionHelpFormatter if raw else argparse.HelpFormatter
+    kind = _RawFormatter if raw else _Formatter
     parser.formatter_class = lambda prog: kind(prog, width=110)
+    parser.color = False  # type: ignore[attr-defined]
     return parser.format_help().rstrip()

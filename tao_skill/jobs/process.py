@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from tao_skill.errors import InternalError, JobError, Problem
+from tao_skill.errors import InternalError, JobError, NotAvailableError, Problem
 from tao_skill.jobs.identity import is_alive, process_start_time
 from tao_skill.jobs.signals import SignalForwarder
 
@@ -179,6 +179,8 @@ def stop_group(pid: int, start_time: str | None, grace: float = GRACE_SECONDS) -
 def _open(
     command: Sequence[str], log_path: Path, env: Mapping[str, str] | None, handed_on: Sequence[int]
 ) -> subprocess.Popen[bytes]:
+    if os.name == "nt":
+        raise NotAvailableError("Jobs don't run on Windows itself.", next_step="the same command inside WSL")
     try:
         log_path.parent.mkdir(parents=True, exist_ok=True)
         with log_path.open("ab") as log:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import time
@@ -119,7 +120,7 @@ except KeyboardInterrupt:
 
 def test_what_a_shell_waits_for_is_stopped_too(tmp_path: Path, worker: WarmWorker) -> None:
     (tmp_path / "train.py").write_text(SAVES)
-    (tmp_path / "train.sh").write_text(f"{sys.executable} train.py\nexit $?\n")
+    (tmp_path / "train.sh").write_text(f"{shlex.quote(sys.executable)} train.py\nexit $?\n")
     worker.give({"id": 3, "log": str(tmp_path / "log.txt"), "command": ["bash", "train.sh"]})
     wait_for(tmp_path / "began")
     worker.stop(3)

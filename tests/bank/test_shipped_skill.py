@@ -10,6 +10,7 @@ from tao_skill.bank.documents import front_matter
 from tao_skill.bank.location import bank_root
 from tao_skill.bank.skill import find_skill
 from tao_skill.bank.skill_info import load_skill_info
+from tao_skill.cli import ml_recog
 from tao_skill.config.keys import flatten
 from tao_skill.config.leaves import known_keys
 
@@ -141,8 +142,7 @@ def test_the_train_script_exists_and_takes_the_arguments_it_is_given() -> None:
 
 def test_the_train_script_hands_its_config_to_the_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[list[str]] = []
-    module = pytest.importorskip("tao_skill.cli.ml_recog")
-    monkeypatch.setattr(module, "main", lambda arguments: given.append(arguments) or 3)
+    monkeypatch.setattr(ml_recog, "main", lambda arguments: given.append(arguments) or 3)
     script = runpy.run_path(str(SKILL.directory / "scripts" / "train.py"))
     assert script["main"](["--config", str(tmp_path / "spec.json")]) == 3
     assert given == [["train", "-e", str(tmp_path / "spec.json")]]

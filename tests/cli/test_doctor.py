@@ -9,12 +9,15 @@ import pytest
 from tao_skill.bank.skill import DEFAULT_SKILL, load_skill
 from tao_skill.cli.main import main
 from tao_skill.errors import SkillError, StorageError
+from tao_skill.run.doctor import _CREDENTIALS
 
 
 def test_doctor_names_parts_places_and_credentials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for name in _CREDENTIALS:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI")
     assert main(["doctor", "--json"]) == 0
     said = capsys.readouterr().out
@@ -23,7 +26,7 @@ def test_doctor_names_parts_places_and_credentials(
     assert "wJalrXUtnFEMI" not in said
     assert DEFAULT_SKILL in found["skills"]
     parts = {part["extra"]: part for part in found["parts"]}
-    assert {"train", "s3", "automl", "ray", "deploy", "mcp"} <= set(parts)
+    assert {"train", "s3", "automl", "ray", "deploy", "mcp", "tensorrt-rtx"} <= set(parts)
     assert all(part["installed"] == (not part["missing"]) for part in parts.values())
     assert list(tmp_path.iterdir()) == []
     assert main(["doctor"]) == 0

@@ -43,12 +43,13 @@ def test_planning_loads_no_deep_learning(data_root: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "budget"),
     [
-        ("--help", 0.2),
-        ("schema train", 0.25),
-        ("run train --dry-run --json --automl-policy off --data-root {data_root}", 0.4),
+        ("--help", 0.6),
+        ("schema train", 0.75),
+        ("run train --dry-run --json --automl-policy off --data-root {data_root}", 1.2),
     ],
 )
 def test_cpu_time_of_a_cold_start(arguments: str, budget: float, data_root: str) -> None:
+    """Budgets are three times those of a quiet and quick machine, which tools.bench.start compares with."""
     used = []
     for _ in range(6):  # other work on the machine can only make it slower
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -135,7 +136,7 @@ def test_exit_codes_follow_the_kind_of_error() -> None:
 
 
 def test_a_reader_that_goes_away_is_no_failure_to_complain_about() -> None:
-    command = f"{sys.executable} -m tao_skill schema train | head -c 10; exit ${{PIPESTATUS[0]}}"
+    command = f"{shlex.quote(sys.executable)} -m tao_skill schema train | head -c 10; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=CHECKOUT)
     assert done.stderr == ""
     assert done.returncode in (0, 141)

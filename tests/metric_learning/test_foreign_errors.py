@@ -1,6 +1,7 @@
 """What the machine ran out of is said in the project's words."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ SPEC = {"train": {"batch_size": 64}, "model": {"input_width": 512, "input_height
 def limited(limit: str, spec: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train in a process under a limit of the shell's `ulimit`, and return the error it leaves."""
     (folder / "spec.yaml").write_text(dump_yaml(nest(spec | {"results_dir": str(folder), "wandb.enable": False})))
-    words = f"{sys.executable} -m tao_skill.cli.ml_recog train -e {folder}/spec.yaml --json"
+    words = f"{shlex.quote(sys.executable)} -m tao_skill.cli.ml_recog train -e {folder}/spec.yaml --json"
     done = subprocess.run(["bash", "-c", f"ulimit {limit}; {words}"], capture_output=True, text=True, check=False)
     error: dict[str, Any] = json.loads(done.stdout)["error"]
     assert json.loads((folder / "train" / "error.json").read_text()) == error

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tao_skill.config import build
+from tao_skill.config import build, check
 from tao_skill.config.keys import nest
 from tao_skill.config.leaves import leaves
 from tao_skill.metric_learning.actions import run_action
@@ -61,7 +61,7 @@ yaml.SafeDumper.add_multi_representer(Given, lambda dumper, value: dumper.repres
 def seen(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Note every leaf that is read from now on, by rules and warnings as well."""
     noted: set[str] = set()
-    for module in (build, pytest.importorskip("tao_skill.config.check")):
+    for module in (build, check):
         original = module.typed_spec
 
         def typed(action: str, nested: Any, original: Any = original) -> Any:

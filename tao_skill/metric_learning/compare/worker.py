@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import sys
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -123,4 +124,5 @@ def _peak_memory() -> int:
         return int(line.split()[1]) * _KIBIBYTE
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
+    # macOS tells bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else _KIBIBYTE)
