@@ -15,7 +15,7 @@ wrong, each with its key, its value and what was expected, so that one attempt r
     │   ├── NotAllowedError            10   a path or URI lies outside what an agent may reach
     │   └── KeyConflictError           11   an idempotency key names another job already
     ├── NotAvailableError               8   asked for rightly, but this installation or machine can't do it
-    ├── JobError                        9   a job failed, was canceled or can't be found
+    ├── JobError                        9   a job failed or can't be found, or its state doesn't allow it
     └── InternalError                  70   a promise of the program to itself was broken (AssertionError)
 """
 

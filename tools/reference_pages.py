@@ -106,5 +106,5 @@ def _help(parser: argparse.ArgumentParser) -> str:
     raw = parser.formatter_class is argparse.RawDescriptionHelpFormatter
     kind = _RawFormatter if raw else _Formatter
     parser.formatter_class = lambda prog: kind(prog, width=110)
-    parser.color = False  # type: ignore[attr-defined]
+    setattr(parser, "color", False)  # noqa: B010  # unknown to older ones
     return parser.format_help().rstrip()

@@ -50,7 +50,9 @@ async def serve_http(
     bare = host.strip("[]")
     shown = f"[{bare}]" if ":" in bare else bare
     # By a wildcard nobody calls the machine, but by its own names.
-    own = (*_LOCAL_NAMES, socket.gethostname()) if bare in _WILDCARDS else _LOCAL_NAMES if is_loopback(host) else ()
+    own: tuple[str, ...] = _LOCAL_NAMES if is_loopback(host) else ()
+    if bare in _WILDCARDS:
+        own = (*_LOCAL_NAMES, socket.gethostname(), socket.gethostname().lower())
     known = [*own, shown, *names]
     hosts = [form for name in known for form in (name, f"{name}:{port}")]
     security = TransportSecuritySettings(

@@ -135,11 +135,11 @@ def _plan(request: PlanRequest, desk: Desk, store: JobStore, job_id: str | None)
     sources, _ = fill_data_sources(skill.data_source_rows(request.action), request.data_root, given)
     inputs = skill.info.actions[request.action].inputs if request.action in skill.info.actions else ()
     check_links(find_inputs(nest(sources | given), inputs), roots)
-    if request.action == "train":
-        check_links(_measured_on(skill, request.data_root), roots)
     # The images are read by the process that carries the run out: a caller waits for no data set.
     made = make_plan(_run_request(request), skill, store, job_id, thorough=False)
     check_spec_places(skill, made.spec, roots)
+    if made.search:
+        check_links(_measured_on(skill, request.data_root), roots)
     return made
 
 

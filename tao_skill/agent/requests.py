@@ -123,7 +123,7 @@ class RunJobRequest(PlanRequest):
         min_length=1,
         max_length=200,
         description="Your own name for this job, such as bottles-train-1. The same key always means the same job "
-        "of this machine: a repeated call returns it and starts nothing. Choose a new key for a new job.",
+        "below this results root: a repeated call returns it and starts nothing. Choose a new key for a new job.",
     )
     wait_seconds: float = Field(default=0, ge=0, le=LONGEST_WAIT, description=_WAIT)
 

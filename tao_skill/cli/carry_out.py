@@ -21,7 +21,11 @@ def main() -> int:
 
     message = json.loads(sys.stdin.read())
     store = open_store(message["results_root"])
-    claimed = claim(store, message["job_id"], message["attempt"])
+    try:
+        claimed = claim(store, message["job_id"], message["attempt"])
+    except TaoSkillError as error:  # whoever asked reads the end of this log
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     # Whoever asked may be gone already, and soon will be: from then on everything goes to the log.
     with contextlib.suppress(BrokenPipeError):
         os.write(sys.stdout.fileno(), f"{CLAIMED if claimed else 'taken'}\n".encode())

@@ -29,6 +29,8 @@ from tao_skill.jobs.record import BROKEN_OFF, JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.redaction import redacted
 from tao_skill.run.request import RunRequest
+from tao_skill.run.search_history import is_search
+from tao_skill.run.search_lock import own_search
 
 __all__ = [
     "FIRST",
@@ -134,6 +136,9 @@ def claim(store: JobStore, job_id: str, attempt: str) -> bool:
     """Take an attempt of a job for this process; False where another process has it, or the job has moved on.
 
     When it returns, the record names the process that has the job.
+
+    Raises:
+        JobError: another process works on the search still.
     """
     from filelock import FileLock
 
@@ -146,11 +151,12 @@ def claim(store: JobStore, job_id: str, attempt: str) -> bool:
         identity = {"pid": os.getpid(), "start_time": process_start_time(os.getpid())}
         (folder / f"{_CLAIM}{attempt}").write_text(json.dumps(identity), encoding="utf-8")
         if attempt != FIRST and record.status in BROKEN_OFF:
-            # Whoever asks from now on is told that it goes on, and can cancel it.
-            store.update(
-                job_id, status=JobStatus.PENDING, reason="a runner has it now", pid=None, process_start_time=None,
-                **this_process(),
-            )  # fmt: skip
+            # Whoever asks from now on is told that it goes on, and can cancel it. A search may still end its trials.
+            with own_search(record) if is_search(record) else contextlib.nullcontext():
+                store.update(
+                    job_id, status=JobStatus.PENDING, reason="a runner has it now", pid=None,
+                    process_start_time=None, **this_process(),
+                )  # fmt: skip
         if attempt == FIRST:
             record = store.update(job_id, **this_process())
             if record.status == JobStatus.ERROR:  # somebody looked when the process that asked was gone

@@ -28,7 +28,7 @@ from tao_skill.run.plan import RunPlan
 from tao_skill.run.prepare_search import PreparedSearch, new_history, prepare_search
 from tao_skill.run.publish import publishing
 from tao_skill.run.publish_trials import publishing_trials, trials_left_behind
-from tao_skill.run.record import give_up
+from tao_skill.run.record import give_up, refuse_canceled
 from tao_skill.run.remote_jobs import refuse_foreign
 from tao_skill.run.request import RunRequest
 from tao_skill.run.result import RunResult, result_of
@@ -100,13 +100,14 @@ def settings_to_go_on_with(history: SearchHistory, changes: Mapping[str, Any]) -
 
 def _go_on(store: JobStore, record: JobRecord, changes: Mapping[str, Any]) -> RunResult:
     """Go on with a search that this process holds."""
+    taken = waits_for_this_process(record)
     history = load_history(record)
     if lacks_evaluation(record, history):
         if changes:
             named = ", ".join(sorted(changes))
             _log.warning("The search is complete; only its winner is measured yet, and %s changes nothing.", named)
         return _measure_late(store, record, history)
-    if record.status not in BROKEN_OFF and not waits_for_this_process(record):
+    if record.status not in BROKEN_OFF and not taken:
         raise JobError(
             f"Search {record.job_id} is {record.status}: there is nothing to resume.",
             problems=[Problem("job_id", record.job_id, "a search that is ERROR, CANCELED or UNKNOWN")],
@@ -131,8 +132,9 @@ def _go_on(store: JobStore, record: JobRecord, changes: Mapping[str, Any]) -> Ru
     if settings.automl_platform == "local":
         prepared = prepared.on(stage_inputs(spec, inputs))
     record = store.update(
-        record.job_id, status=JobStatus.PENDING, reason="resumed", pid=None, process_start_time=None, **this_process()
-    )
+        record.job_id, status=JobStatus.PENDING, reason="resumed", pid=None, process_start_time=None,
+        check=refuse_canceled if taken else None, **this_process(),
+    )  # fmt: skip
     with _told(store, record):
         return _run(prepared, store, record, history, history.data_root)
 

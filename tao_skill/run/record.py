@@ -13,7 +13,7 @@ from tao_skill.config.secrets import without_model_key
 from tao_skill.errors import InternalError, JobError, TaoSkillError
 from tao_skill.jobs.files import log_tail
 from tao_skill.jobs.process import Screen, start
-from tao_skill.jobs.reconcile import LOG_FILE, action_folder, is_runner, read_object, results_of
+from tao_skill.jobs.reconcile import LOG_FILE, action_folder, is_runner, read_object, results_of, waits_for_this_process
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.program import CommandFor, command_of
@@ -120,6 +120,19 @@ def give_up(store: JobStore, job_id: str, error: BaseException) -> None:
         )  # fmt: skip
     except TaoSkillError as second:
         _log.warning("The record of job %s could not be brought up to date: %s", job_id, second.message)
+
+
+def refuse_canceled(record: JobRecord) -> None:
+    """Refuse to go on with a job that this process took, where somebody canceled it meanwhile.
+
+    Raises:
+        JobError: it is not this process's any more.
+    """
+    if not waits_for_this_process(record):
+        raise JobError(
+            f"Job {record.job_id} is {record.status}: somebody ended it before it went on.",
+            next_step=f"python -m tao_skill jobs resume {record.job_id}",
+        )
 
 
 def _conclude(store: JobStore, record: JobRecord, folder: Path, code: int, interrupted_by: int | None) -> None:

@@ -20,7 +20,7 @@ from tao_skill.run.launch_search import resume_search, settings_to_go_on_with
 from tao_skill.run.own_folder import refuse_shared_folder
 from tao_skill.run.parent_job import job_files
 from tao_skill.run.program import CommandFor
-from tao_skill.run.record import run_recorded
+from tao_skill.run.record import refuse_canceled, run_recorded
 from tao_skill.run.remote_jobs import refuse_foreign
 from tao_skill.run.result import RunResult, result_of
 from tao_skill.run.search_history import is_search, load_history, search_of
@@ -49,6 +49,7 @@ def resume_job(
         JobError: no such job, or one that is not a training that broke off.
     """
     record = store.reconcile(store.load(job_id))
+    taken = waits_for_this_process(record)
     if is_search(record):
         return resume_search(store, record.job_id, changes)
     refuse_foreign(store, record, "resumed")
@@ -65,8 +66,8 @@ def resume_job(
     refuse_shared_folder(store, record.job_id, action_folder(record))
     # PENDING with this process's name on it: a second `jobs resume` finds the job taken.
     record = store.update(
-        record.job_id, status=JobStatus.PENDING, reason=reason, check=_check_broken_off, pid=None,
-        process_start_time=None, **this_process(),
+        record.job_id, status=JobStatus.PENDING, reason=reason,
+        check=refuse_canceled if taken else _check_broken_off, pid=None, process_start_time=None, **this_process(),
     )  # fmt: skip
     ended = run_recorded(store, record, staged, skill=skill, reason=reason, command_for=command_for, echo=echo)
     return result_of(ended)

@@ -249,11 +249,10 @@ def test_a_job_that_is_resumed_has_not_ended(desk: Desk, folder: Path) -> None:
     assert (answer["started"], answer["jobs"][0]["ended"]) == (True, False)
     assert answer["next_call"]["tool"] == "status"
     again = call("resume", {"job_id": "j"}, desk)
-    assert not again["started"] or again["jobs"][0]["ended"]
+    assert not again["started"]
     end = time.monotonic() + 60
     while not store.load("j").ended and time.monotonic() < end:
         time.sleep(0.1)
     record = store.load("j")
-    assert record.status == JobStatus.ERROR  # it has no data
     assert record.error is not None
-    assert "dataset.train_dataset" in str(record.error)
+    assert (record.status, record.error.code) == (JobStatus.ERROR, "not_available")  # no torch

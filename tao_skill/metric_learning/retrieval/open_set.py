@@ -145,7 +145,8 @@ class Threshold:
 
     def accepts(self, distance: float) -> bool:
         """Say whether a query with this squared distance to its nearest reference counts as known."""
-        return self.distance is None or distance <= self.distance
+        # In the precision of distances: what is written as 0.1 lies at 0.1.
+        return self.distance is None or distance <= float(np.float32(self.distance))
 
     def document(self) -> dict[str, Any]:
         """Return plain data for results."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -100,6 +101,7 @@ def write_inference_results(
     matches = _matches(images, labels, distances)
     # By the distances themselves: what is written of one is the shortest text for it, a little more or less.
     nearest = [float(row[0]) if len(row) else 0.0 for row in np.asarray(distances, dtype=np.float32)]
+    most = math.inf if reject_distance is None else float(np.float32(reject_distance))
     k = len(labels[0]) if len(labels) else 0
     header = ["path", *(f"{name}_{place}" for place in range(1, k + 1) for name in ("label", "distance"))]
     num_unknown = 0
@@ -108,7 +110,7 @@ def write_inference_results(
         writer.writerow(header)
         for (path, pairs), distance in zip(matches, nearest, strict=True):
             label = pairs[0][0]
-            rejected = reject_distance is not None and distance > reject_distance
+            rejected = distance > most
             num_unknown += rejected
             writer.writerow([path, *(cell for pair in pairs for cell in pair)])
             found = [{"label": one, "distance": shown} for one, shown in pairs]

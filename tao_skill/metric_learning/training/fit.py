@@ -122,7 +122,8 @@ def _criterion(spec: TrainSpec, images: ImageSet, seed: int, processes: Processe
         processes=processes.count,
     )
     if criterion.memory is not None:
-        log.info("Cross-batch memory of %d embeddings.", criterion.memory.memory_size)
+        earlier = criterion.memory.memory_size - spec.train.batch_size * processes.count
+        log.info("Cross-batch memory of %d embeddings of earlier batches.", earlier)
     return criterion
 
 

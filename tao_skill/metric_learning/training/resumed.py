@@ -85,18 +85,22 @@ def optimizer_states(state: Mapping[str, Any], learning: Sequence[str]) -> dict[
 def resume_criterion(criterion: Criterion, checkpoint: Checkpoint, train: Train, classes: Sequence[str]) -> None:
     """Give a criterion the memory and the weights that it had.
 
-    The memory begins empty where it is of other ``classes``, whose numbers it holds, and where it is automatic and of
-    another size, which follows the batch.
+    The memory begins empty where it is of other ``classes``, whose numbers it holds, and where its size is another one
+    because that of the batch is.
 
     Raises:
         CheckpointError: they are of other sizes.
     """
-    held = checkpoint.training["criterion"]
+    state = checkpoint.training
+    held = state["criterion"]
     own = criterion.state_dict()
     sizes, others = ({name: one.shape for name, one in of.items() if name in _MEMORY} for of in (own, held))
     is_of_others = list(checkpoint.recognition.get("class_names") or classes) != list(classes)
-    if (sizes and is_of_others) or (sizes != others and train.cross_batch_memory_size < 0):
-        log.warning("The memory of earlier batches begins empty: that of the checkpoint is of other classes or size.")
+    earlier = len(held[_MEMORY[0]]) - state.get("images_per_step", 0) if others else 0
+    follows_batch = sizes != others and train.cross_batch_memory_size in (-1, earlier)
+    if follows_batch or (sizes and is_of_others):
+        how = "begins empty: that of the checkpoint is of other classes or size" if sizes else "is not needed any more"
+        log.warning("The memory of earlier batches %s.", how)
         rest = {name: value for name, value in held.items() if name not in _MEMORY and name != _EXTRA_STATE}
         held = rest | {name: own[name] for name in (*sizes, _EXTRA_STATE)}
     try:

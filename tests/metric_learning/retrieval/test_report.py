@@ -118,15 +118,14 @@ def test_beyond_the_distance_images_are_unknown_and_keep_their_nearest(tmp_path:
     assert (second["matches"][0]["label"], second["recognised_as"], second["rejected"]) == ("y", "unknown", True)
 
 
-def test_what_lies_at_the_distance_itself_is_known(tmp_path: Path) -> None:
-    """0.7 is written for a float32 that is a little less."""
-    at = float(np.float32(0.7))
-    assert at < 0.7
-    count = write_inference_results(
-        tmp_path / "a.csv", tmp_path / "a.jsonl", ["a.png"], [["x"]], np.array([[0.7]], np.float32), reject_distance=at
-    )
-    assert count == 0
-    assert '"distance": 0.7' in (tmp_path / "a.jsonl").read_text()
+@pytest.mark.parametrize("written", [0.7, 0.1])
+@pytest.mark.parametrize("given", [float, np.float32])
+def test_what_lies_at_the_distance_itself_is_known(tmp_path: Path, written: float, given: type) -> None:
+    """0.7 is written for a float32 that is a little less, 0.1 for one that is a little more."""
+    at, distances = float(given(written)), np.array([[written]], np.float32)
+    table, lines = tmp_path / "a.csv", tmp_path / "a.jsonl"
+    assert write_inference_results(table, lines, ["a.png"], [["x"]], distances, reject_distance=at) == 0
+    assert f'"distance": {written}' in lines.read_text()
 
 
 def test_no_images_give_an_empty_table(tmp_path: Path) -> None:

@@ -87,15 +87,20 @@ def test_resume_with_another_loss_or_memory_is_refused(spec: dict[str, Any], tmp
     assert raised.value.problems[0].key == "train.cross_batch_memory_size"
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 8), (8, 2)])
-def test_an_automatic_memory_of_another_size_begins_empty(
-    spec: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture, before: int, after: int
-) -> None:
-    """Its size follows the batch, which a training may change where it is resumed."""
-    train(spec, tmp_path / "a", train__num_epochs=1, train__batch_size=before)
+@pytest.mark.parametrize(
+    ("before", "after", "asked", "told"),
+    [(2, 8, -1, "is not needed any more"), (8, 2, -1, "begins empty"), (8, 4, 16, "begins empty")],
+)
+def test_a_memory_whose_size_follows_the_batch_is_no_obstacle(  # noqa: PLR0917
+    spec: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture, before: int, after: int, asked: int,
+    told: str,
+) -> None:  # fmt: skip
+    """A training may change the size of its batches where it is resumed."""
+    memory = {"train__cross_batch_memory_size": asked}
+    train(spec, tmp_path / "a", train__num_epochs=1, train__batch_size=before, **memory)
     path = {"train__resume_training_checkpoint_path": str(periodic(tmp_path / "a")[0])}
-    train(spec, tmp_path / "b", train__num_epochs=2, train__batch_size=after, **path)
-    assert "begins empty" in caplog.text
+    train(spec, tmp_path / "b", train__num_epochs=2, train__batch_size=after, **memory, **path)
+    assert told in caplog.text
     assert [line["epoch"] for line in epochs(tmp_path / "b")] == [1]
 
 
