@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from tao_skill.agent.answers import Call, Failure, ProblemFact
 from tao_skill.errors import InternalError, Problem, TaoSkillError
-from tao_skill.jobs.record import JobRecord, RecordedError
+from tao_skill.jobs.record import JobRecord, JobStatus, RecordedError
 
 __all__ = ["MOST_TOLD", "failure_of", "invalid_arguments", "problem_facts", "recorded_failure"]
 
@@ -39,18 +39,21 @@ def failure_of(error: BaseException, tool: str, arguments: Mapping[str, Any]) ->
     )
 
 
-def recorded_failure(error: RecordedError, record: JobRecord) -> Failure:
-    """Return what an agent is told of a job that failed."""
+def recorded_failure(error: RecordedError, record: JobRecord, search: JobRecord | None) -> Failure:
+    """Return what an agent is told of a job that failed; a trial is its ``search``'s to go on with."""
     problems = [Problem(one.key, one.value, one.expected) for one in error.problems]
     known = TaoSkillError(error.message, problems=problems, next_step=error.next_step)
     failure = failure_of(known, "", {})
     failure.code = error.code
-    if record.action == "train" and not problems:
-        failure.next_call = Call(
-            tool="resume", arguments={"job_id": record.job_id}, why="go on from its last checkpoint"
-        )
-    else:
-        failure.next_call = Call(tool="logs", arguments={"job_id": record.job_id}, why="see what it said last")
+    failure.next_call = Call(tool="logs", arguments={"job_id": record.job_id}, why="see what it said last")
+    if record.action != "train" or problems:
+        return failure
+    if search is None:
+        why = "go on from its last checkpoint"
+        failure.next_call = Call(tool="resume", arguments={"job_id": record.job_id}, why=why)
+    elif search.status in (JobStatus.ERROR, JobStatus.CANCELED):
+        why = "the search that it is a trial of goes on"
+        failure.next_call = Call(tool="resume", arguments={"job_id": search.job_id}, why=why)
     return failure
 
 

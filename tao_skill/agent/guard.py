@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +50,12 @@ def check_spec_places(skill: Skill, spec: Mapping[str, Any], roots: Roots) -> No
     Raises:
         NotAllowedError: all that are not allowed.
     """
+    places = _place_keys(skill)
     problems = []
     for key, value in flatten(spec).items():
         if key in _NO_PLACES or not is_given(value):
             continue
-        is_place = _is_place(skill, key)
+        is_place = _is_place(key, places)
         for text in _texts(value):
             refusal = roots.refusal(text) if is_place else _name_refusal(text)
             if refusal:
@@ -90,18 +91,21 @@ def check_search(skill: Skill, settings: Mapping[str, Any]) -> None:
     if address is not None and address not in _CLUSTERS:
         expected = f"one of {', '.join(_CLUSTERS)}: which cluster is for whoever starts the program to say"
         problems.append(Problem(f"automl.{_CLUSTER}", address, expected))
-    points = settings.get("automl_starting_points")
+    places, points = _place_keys(skill), settings.get("automl_starting_points")
     for named in (settings.get("custom_param_ranges"), *(points if isinstance(points, list | tuple) else ())):
         for key in flatten(named) if isinstance(named, Mapping) else ():
-            if any(_is_place(skill, one) for one in _with_sections(str(key))):
+            if any(_is_place(one, places) for one in _with_sections(str(key))):
                 problems.append(Problem(f"automl: {key}", "searched", "a parameter that names no place"))
     _raise_if_any(problems)
 
 
-def _is_place(skill: Skill, key: str) -> bool:
-    """Say whether a key of a spec, or what stands below it, names a place."""
-    keys = {one for fact in skill.info.actions.values() for one in (*fact.inputs, *fact.outputs)}
-    return any(key == one or key.startswith(f"{one}.") for one in keys) or bool(_PLACES.fullmatch(key))
+def _place_keys(skill: Skill) -> set[str]:
+    return {key for fact in skill.info.actions.values() for key in (*fact.inputs, *fact.outputs)}
+
+
+def _is_place(key: str, places: Collection[str]) -> bool:
+    """Say whether a key of a spec names a place, or stands below one of the ``places`` of its skill."""
+    return any(key == one or key.startswith(f"{one}.") for one in places) or bool(_PLACES.fullmatch(key))
 
 
 def _with_sections(key: str) -> Iterator[str]:

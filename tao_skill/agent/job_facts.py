@@ -11,7 +11,7 @@ from tao_skill.agent.log_piece import cut
 from tao_skill.agent.search_progress import search_progress
 from tao_skill.jobs.files import read_tail
 from tao_skill.jobs.reconcile import STATUS_FILE, action_folder
-from tao_skill.jobs.record import JobRecord, JobStatus
+from tao_skill.jobs.record import JobRecord
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.remote_jobs import remote_folder
 from tao_skill.run.search_history import search_of
@@ -40,17 +40,8 @@ def job_fact(store: JobStore, record: JobRecord) -> JobFact:
 
 
 def job_failure(store: JobStore, record: JobRecord) -> Failure | None:
-    """Return why a job failed and what to do; a trial is its search's to go on with."""
-    if record.error is None:
-        return None
-    failure = recorded_failure(record.error, record)
-    search = search_of(store, record) if failure.next_call and failure.next_call.tool == "resume" else None
-    if search is not None:
-        failure.next_call = Call(tool="logs", arguments={"job_id": record.job_id}, why="see what it said last")
-        if search.status in (JobStatus.ERROR, JobStatus.CANCELED):
-            why = "the search that it is a trial of goes on"
-            failure.next_call = Call(tool="resume", arguments={"job_id": search.job_id}, why=why)
-    return failure
+    """Return why a job failed and what to do; None where it didn't fail."""
+    return None if record.error is None else recorded_failure(record.error, record, search_of(store, record))
 
 
 def progress_call(record: JobRecord) -> Call | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tao_skill.agent.answers import Call, JobsAnswer, PlanAnswer, SearchFact
@@ -113,10 +113,8 @@ def resume(request: ResumeRequest, desk: Desk) -> JobsAnswer:
 
 
 def _plan(request: PlanRequest, desk: Desk, store: JobStore, job_id: str | None) -> RunPlan:
-    from tao_skill.run.data_sources import fill_data_sources
     from tao_skill.run.make_plan import make_plan, read_form
     from tao_skill.run.overrides import read_overrides, read_search_settings
-    from tao_skill.run.stage import find_inputs
 
     roots = desk.roots_at(store)
     check_request({"data_root": request.data_root}, request.skill, roots)
@@ -132,9 +130,7 @@ def _plan(request: PlanRequest, desk: Desk, store: JobStore, job_id: str | None)
     check_spec_places(skill, given, roots)
     check_search(skill, read.automl)  # they may stand among the overrides
     check_search(skill, read_search_settings([request.automl]))
-    sources, _ = fill_data_sources(skill.data_source_rows(request.action), request.data_root, given)
-    inputs = skill.info.actions[request.action].inputs if request.action in skill.info.actions else ()
-    check_links(find_inputs(nest(sources | given), inputs), roots)
+    check_links(_inputs_of(skill, request.action, request.data_root, given), roots)
     # The images are read by the process that carries the run out: a caller waits for no data set.
     made = make_plan(_run_request(request), skill, store, job_id, thorough=False)
     check_spec_places(skill, made.spec, roots)
@@ -143,17 +139,23 @@ def _plan(request: PlanRequest, desk: Desk, store: JobStore, job_id: str | None)
     return made
 
 
-def _measured_on(skill: Skill, data_root: str | None) -> dict[str, list[str]]:
+def _measured_on(skill: Skill, data_root: str | None) -> dict[str, Sequence[str]]:
     """Return the data below a root that the winner of a search is evaluated on, where there is an evaluation."""
+    inputs = _inputs_of(skill, "evaluate", data_root, {}) if data_root else {}
+    return {f"evaluate: {key}": uris for key, uris in inputs.items()}
+
+
+def _inputs_of(
+    skill: Skill, action: str, data_root: str | None, given: Mapping[str, Any]
+) -> Mapping[str, Sequence[str]]:
+    """Return what an action reads below a root and where it was told to, as far as the skill knows the action."""
     from tao_skill.run.data_sources import fill_data_sources
     from tao_skill.run.stage import find_inputs
 
-    action = "evaluate"
-    if not data_root or action not in skill.info.actions:
+    if action not in skill.info.actions:
         return {}
-    sources, _ = fill_data_sources(skill.data_source_rows(action), data_root, {})
-    inputs = find_inputs(nest(sources), skill.info.actions[action].inputs)
-    return {f"{action}: {key}": uris for key, uris in inputs.items()}
+    sources, _ = fill_data_sources(skill.data_source_rows(action), data_root, given)
+    return find_inputs(nest({**sources, **given}), skill.info.actions[action].inputs)
 
 
 def _search_fact(search: Mapping[str, Any]) -> SearchFact:

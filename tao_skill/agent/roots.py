@@ -113,10 +113,9 @@ def _parts(uri: str) -> tuple[str, str, tuple[str, ...]]:
     except ValueError as error:
         raise UsageError(f"a URI that can be read: {error}") from error
     host = parts.netloc.lower() if scheme in ("http", "https") else parts.netloc
-    path = parts.path.strip("/")
+    pieces = [one for one in parts.path.split("/") if one]
     if scheme == "s3":  # names are taken to the letter: ?, # and % belong to them, and so do empty segments
-        host, _, path = uri.partition("://")[2].rstrip("/").partition("/")
-    pieces = [one for one in path.split("/") if one or (scheme == "s3" and path)]
+        host, *pieces = uri.partition("://")[2].rstrip("/").split("/")
     plain = [unquote(one) for one in pieces]
     if "@" in host or "\\" in uri or any(one in (".", "..") or "/" in one for one in plain):
         raise UsageError("a URI without a user, backslashes, dot segments and encoded slashes")

@@ -153,10 +153,10 @@ def may_stop(pid: int, start_time: str | None) -> bool:
         return True
     try:
         os.killpg(pid, 0)
+    except ProcessLookupError:
+        pass
     except PermissionError:
         return False
-    except ProcessLookupError:
-        return True
     return True
 
 

@@ -80,9 +80,8 @@ def _orphaned(record: JobRecord) -> dict[str, Any] | None:
 def _failed(record: JobRecord, folder: Path, reason: str) -> dict[str, Any]:
     verb = "resume" if record.action == "train" else "logs"
     next_step = f"python -m tao_skill jobs {verb} {record.job_id}"
-    if (
-        record.pid is None and record.started_at is None
-    ):  # nothing was done; and a job that is no search yet must not go on as a plain training
+    # Nothing was done; and a job that is no search yet must not go on as a plain training.
+    if record.pid is None and record.started_at is None:
         next_step = f"the same command again: python -m tao_skill run {record.action}"
     message = f"Job {record.job_id} broke off: {reason}."
     return {

@@ -19,7 +19,6 @@ from tao_skill.bank.skill import find_skill
 from tao_skill.config.keys import flatten
 from tao_skill.config.yaml_text import dump_yaml, load_yaml
 from tao_skill.errors import TaoSkillError
-from tao_skill.run.devices import has_several_processes
 from tao_skill.run.program import program_of
 from tao_skill.run.record import ERROR_FILE
 from tao_skill.run.stage import find_inputs, stage_inputs
@@ -38,9 +37,7 @@ def run_here(spec_file: Path, skill: str) -> None:
     try:
         found = find_skill(skill)
         spec = _read(spec_file)
-        program = program_of(found, ACTION)
-        if has_several_processes(flatten(spec)):
-            program = program.in_own_process()
+        program = program_of(found, ACTION).for_worker(flatten(spec))
         local = _staged(spec_file, spec, list(found.info.actions[ACTION].inputs))
     except TaoSkillError as error:
         (spec_file.parent / ERROR_FILE).write_text(json.dumps(error.document(), default=str), encoding="utf-8")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from tao_skill.config.keys import get_leaf
 from tao_skill.errors import JobError, Problem
 from tao_skill.jobs.reconcile import action_folder
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
+from tao_skill.run.checkpoint_choice import Candidate
 from tao_skill.run.checkpoint_files import find_candidates
 from tao_skill.run.inference_functions import Files
 from tao_skill.run.remote_checkpoints import find_remote_candidates
@@ -20,6 +22,7 @@ from tao_skill.storage.locate import is_remote
 
 __all__ = ["find_job", "find_parent", "job_files"]
 
+_Place = TypeVar("_Place", str, Path)
 # Files that a job's own spec names as what it makes.
 _OUTPUT_KEYS = {"export": "export.onnx_file", "gen_trt_engine": "gen_trt_engine.trt_engine"}
 
@@ -89,21 +92,24 @@ def files_below(job_id: str, action: str, folder: Path, whole: Path, *, outputs:
 
     Programs of other skills know nothing of a folder for each action.
     """
-    for place in (folder, whole):
-        candidates = find_candidates(place, outputs)
-        if candidates:
-            return Files(job_id, action, place, candidates)
-    return Files(job_id, action, folder)
+    return _first_with_models(job_id, action, [folder, whole], lambda place: find_candidates(place, outputs))
 
 
 def _files_elsewhere(record: JobRecord, folder: str) -> Files:
     """Return what `files_below` would, of a job's folder on a server."""
-    own = f"{folder}/{record.action}"
-    for place in (own, folder):
-        candidates = find_remote_candidates(place, _outputs(record))
-        if candidates:
-            return Files(record.job_id, record.action, place, candidates)
-    return Files(record.job_id, record.action, own)
+    places, outputs = [f"{folder}/{record.action}", folder], _outputs(record)
+    return _first_with_models(
+        record.job_id, record.action, places, lambda place: find_remote_candidates(place, outputs)
+    )
+
+
+def _first_with_models(
+    job_id: str, action: str, places: Sequence[_Place], find: Callable[[_Place], list[Candidate]]
+) -> Files:
+    for place in places:
+        if candidates := find(place):
+            return Files(job_id, action, place, candidates)
+    return Files(job_id, action, places[0])
 
 
 def _outputs(record: JobRecord) -> list[str]:

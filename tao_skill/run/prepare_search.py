@@ -82,15 +82,7 @@ class PreparedSearch:
             )
         if self.settings.automl_platform != "ray" and self.settings.automl_ray_address != AutoML().automl_ray_address:
             found.append("automl_ray_address does nothing without --platform ray: trials run on this machine.")
-        found += self._lost_epochs()
-        # The first one wins.
-        places = (f"{ACTION}.results_dir", "results_dir")
-        chosen = [key for key in places if is_given(self.form.explicit.get(key))]
-        if chosen:
-            found.append(
-                f"{chosen[0]} is where the search writes its reports, which name the best model; each trial has a "
-                "folder of its own below the results root, with its checkpoints: --results-root DIR moves those."
-            )
+        found += [*self._lost_epochs(), *self._folder_of_reports()]
         tried = self.algorithm in TRIES_POINTS or (self.algorithm == "llm" and self.settings.llm_fallback)
         if self.settings.automl_starting_points and not tried:
             found.append(
@@ -98,6 +90,17 @@ class PreparedSearch:
                 f"--automl automl_algorithm={TRIES_POINTS[0]}."
             )
         return found
+
+    def _folder_of_reports(self) -> list[str]:
+        """Say so where the user chose a folder, which the models won't be in."""
+        places = (f"{ACTION}.results_dir", "results_dir")  # the first one wins
+        chosen = next((key for key in places if is_given(self.form.explicit.get(key))), None)
+        if chosen is None:
+            return []
+        return [
+            f"{chosen} is where the search writes its reports, which name the best model; each trial has a "
+            "folder of its own below the results root, with its checkpoints: --results-root DIR moves those."
+        ]
 
     def _lost_epochs(self) -> list[str]:
         """Say so where the user lets trials be compared more often than they write what they go on from."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tao_skill.bank.skill import Skill
 from tao_skill.errors import Problem, SkillError
+from tao_skill.run.devices import has_several_processes
 from tao_skill.run.dispatch import trainer_command
 
 __all__ = ["CommandFor", "Program", "command_of", "program_of"]
@@ -33,16 +35,20 @@ class Program:
 
     def command(self, spec_file: Path) -> list[str]:
         """Return the command line that runs it in a process of its own."""
-        return [word.replace(CONFIG_PATH, str(spec_file)) for word in self.in_own_process().arguments]
+        return self.in_own_process().filled(spec_file)
 
     def in_own_process(self) -> Program:
-        """Return the same program as a command line, for a training that a process can't run twice.
+        """Return the same program as a command line."""
+        if not self.script:
+            return self
+        return replace(self, arguments=(sys.executable, self.script, *self.arguments), script="")
+
+    def for_worker(self, spec: Mapping[str, Any]) -> Program:
+        """Return it as a process can run it that runs others after it; ``spec`` is flat, by dotted key.
 
         Processes that train together leave connections and settings of their environment behind.
         """
-        return (
-            replace(self, arguments=(sys.executable, self.script, *self.arguments), script="") if self.script else self
-        )
+        return self.in_own_process() if has_several_processes(spec) else self
 
 
 def command_of(skill: Skill) -> CommandFor:

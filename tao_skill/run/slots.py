@@ -20,7 +20,7 @@ from tao_skill.jobs.process import stop_group
 from tao_skill.jobs.reconcile import LOG_FILE, action_folder
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
-from tao_skill.run.devices import has_several_processes, slot_environments
+from tao_skill.run.devices import slot_environments
 from tao_skill.run.program import Program
 from tao_skill.run.redaction import redacted
 from tao_skill.run.running_trial import DoneTrial, RunningTrial, Slot, broken
@@ -47,7 +47,7 @@ class LocalSlots:
     ) -> None:
         base = flatten(form.base)
         self._form, self._store, self._search = form, store, search
-        self._program = program.in_own_process() if has_several_processes(base) else program
+        self._program = program.for_worker(base)
         self.metric = metric
         self._sources, self._running = TrialSources(store, search), set[int]()
         self._slots = [Slot(env) for env in slot_environments(slots, base)]

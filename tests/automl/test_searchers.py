@@ -17,6 +17,7 @@ from tao_skill.automl.few import untried
 from tao_skill.automl.history import INTERRUPTED, Trial
 from tao_skill.automl.journal import JOURNAL, STUDY_NAME, open_journal
 from tao_skill.automl.parameter import Parameter
+from tao_skill.automl.searcher import Recommendation
 from tao_skill.automl.space import SearchSpace
 from tao_skill.errors import NotAvailableError, Problem, UsageError
 
@@ -129,15 +130,21 @@ class TestFewConfigurations:
         assert loop.searcher.why_over() == "all 2 configurations that the rules allow were tried"
 
 
+def gone_on(loop: Loop, best: Trial) -> Recommendation:
+    """Let a trial go on from another one's checkpoint, and return its values."""
+    found = loop.searcher.go_on_from(best)
+    assert found is not None
+    loop.history.trials.append(
+        Trial(number=found.number, continues=best.number, origin="", values=found.values, epochs=9, state="running")
+    )
+    return found
+
+
 def test_a_checkpoint_is_gone_on_from_once_with_each_configuration(tmp_path: Path) -> None:
     loop = Loop("bayesian", tmp_path, space=MODES)
     best = loop.run(1)[0]
     for _ in range(2):
-        found = loop.searcher.go_on_from(best)
-        assert found is not None
-        loop.history.trials.append(
-            Trial(number=found.number, continues=0, origin="", values=found.values, epochs=9, state="running")
-        )
+        gone_on(loop, best)
     assert {trial.values["mode"] for trial in loop.history.trials} == {"a", "b", "c"}
     assert loop.searcher.go_on_from(best) is None
 
@@ -150,15 +157,11 @@ def test_other_values_for_a_checkpoint_are_those_that_it_can_go_on_with(tmp_path
     loop = Loop("bayesian", tmp_path, space=KEPT)
     best = loop.run(3)[2]
     for _ in range(20):
-        found = loop.searcher.go_on_from(best)
-        assert found is not None
+        found = gone_on(loop, best)
         assert {key: found.values[key] for key in ("batch", "layers")} == {
             key: best.values[key] for key in ("batch", "layers")
         }
         assert found.values["rate"] != best.values["rate"]
-        loop.history.trials.append(
-            Trial(number=found.number, continues=2, origin="", values=found.values, epochs=9, state="running")
-        )
 
 
 def test_members_that_copy_keep_what_a_checkpoint_cannot_change(tmp_path: Path) -> None:

@@ -5,10 +5,9 @@ python -m tools.bench.peer --peer-python PEER/bin/python --data-root DIR --folde
 
 Both start scripts/train.py of the skill with the same overrides and search the schema's default parameters; the
 runner by its virtual-environment platform, in the environment of this program. Best is the largest `val Precision at
-Rank 1` of any epoch of any trial, which the trainer writes into each trial's status.json, whoever started it. What the
-runner itself believes stands beside the values in the records. This project trains as many trials at once as it judges
-the machine to have room for, the runner one after the other: this is part of what the seconds compare. A seed that is
-done is not done again.
+Rank 1` of any epoch of any trial: the runner reads it from the last line of a trial's log, which tells its best one.
+This project trains as many trials at once as it judges the machine to have room for, the runner one after the other:
+this is part of what the seconds compare. A seed that is done is not done again.
 """
 
 from __future__ import annotations
@@ -70,7 +69,8 @@ def ours(options: argparse.Namespace, seed: int, folder: Path) -> dict[str, Any]
     """Search with this project."""
     result = run(planned(options, seed, folder))
     history = load_history(open_store(str(folder / "ours")).load(result.job_id))
-    return trained(folder / "ours") | {"believed": [trial.best_value for trial in history.trials]}
+    values = [trial.best_value for trial in history.trials]
+    return {"values": values, "epochs": sum(trial.last_epoch for trial in history.trials)}
 
 
 def theirs(options: argparse.Namespace, seed: int, folder: Path) -> dict[str, Any]:
@@ -88,18 +88,7 @@ def theirs(options: argparse.Namespace, seed: int, folder: Path) -> dict[str, An
     if done.returncode != 0:
         raise SystemExit(f"The peer's runner failed: {folder / 'theirs' / 'log.txt'}")
     history = json.loads(done.stdout.splitlines()[-1])
-    return trained(folder / "theirs") | {"believed": [one.get("metric") for one in history]}
-
-
-def trained(folder: Path) -> dict[str, Any]:
-    """Return the best value of each trial below a folder, and how many epochs all of them had."""
-    values, epochs = [], 0
-    for status in sorted(folder.rglob("train/status.json")):
-        lines = [json.loads(line) for line in status.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-        own = [line["kpi"][METRIC] for line in lines if line.get("kpi", {}).get(METRIC) is not None]
-        epochs += len({line["epoch"] for line in lines if "epoch" in line})
-        values.append(max(own, default=None))
-    return {"values": values, "epochs": epochs}
+    return {"values": [one.get("metric") for one in history], "epochs": options.epochs * len(history)}
 
 
 def one_seed(options: argparse.Namespace, seed: int) -> list[dict[str, Any]]:

@@ -82,15 +82,10 @@ def optimizer_states(state: Mapping[str, Any], learning: Sequence[str]) -> dict[
     return {name: states[name] for name in learning if name in states}
 
 
-def resume_criterion(criterion: Criterion, checkpoint: Checkpoint, train: Train, classes: Sequence[str]) -> None:
-    """Give a criterion the memory and the weights that it had.
-
-    The memory begins empty where it is of other ``classes``, whose numbers it holds, and where its size is another one
-    because that of the batch is.
-
-    Raises:
-        CheckpointError: they are of other sizes.
-    """
+def _with_fitting_memory(
+    criterion: Criterion, checkpoint: Checkpoint, train: Train, classes: Sequence[str]
+) -> Mapping[str, Any]:
+    """Return a criterion's state; its memory is empty where that of the checkpoint would not serve."""
     state = checkpoint.training
     held = state["criterion"]
     own = criterion.state_dict()
@@ -102,9 +97,21 @@ def resume_criterion(criterion: Criterion, checkpoint: Checkpoint, train: Train,
         how = "begins empty: that of the checkpoint is of other classes or size" if sizes else "is not needed any more"
         log.warning("The memory of earlier batches %s.", how)
         rest = {name: value for name, value in held.items() if name not in _MEMORY and name != _EXTRA_STATE}
-        held = rest | {name: own[name] for name in (*sizes, _EXTRA_STATE)}
+        return rest | {name: own[name] for name in (*sizes, _EXTRA_STATE)}
+    return dict(held)
+
+
+def resume_criterion(criterion: Criterion, checkpoint: Checkpoint, train: Train, classes: Sequence[str]) -> None:
+    """Give a criterion the memory and the weights that it had.
+
+    The memory begins empty where it is of other ``classes``, whose numbers it holds, and where its size is another one
+    because that of the batch is.
+
+    Raises:
+        CheckpointError: they are of other sizes.
+    """
     try:
-        criterion.load_state_dict(held)
+        criterion.load_state_dict(_with_fitting_memory(criterion, checkpoint, train, classes))
     except RuntimeError as error:
         if criterion.has_weights:
             name = f"train.loss.{train.loss.name}"
