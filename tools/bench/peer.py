@@ -5,7 +5,7 @@ python -m tools.bench.peer --peer-python PEER/bin/python --data-root DIR --folde
 
 Both start scripts/train.py of the skill with the same overrides and search the schema's default parameters; the
 runner by its virtual-environment platform, in the environment of this program. Best is the largest `val Precision at
-Rank 1` of any epoch of any trial: the runner reads it from the last line of a trial's log, which tells its best one.
+Rank 1` of any epoch's or start's best checkpoint: what a trial says last, which both searches go by.
 This project trains as many trials at once as it judges the machine to have room for, the runner one after the other:
 this is part of what the seconds compare. A seed that is done is not done again.
 """
