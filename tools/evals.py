@@ -10,6 +10,7 @@ import base64
 import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from tao_skill.agent.desk import Desk
 from tao_skill.automl.history import Report, SearchHistory, Trial
 from tao_skill.bank.skill import DEFAULT_SKILL, find_skill
 from tao_skill.config.automl import AutoML
+from tao_skill.jobs.identity import process_start_time
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.detach import stop_runner
@@ -36,6 +38,7 @@ _PIXEL = base64.b64decode(
 )
 _METRIC = "val Precision at Rank 1"
 _GRACE_SECONDS = 20.0
+_NOTHING = "(not there)"
 _STEP = re.compile(r"(?:[^.\\]|\\.)+")
 
 
@@ -58,7 +61,7 @@ def read_evals(skill: str) -> list[dict[str, Any]]:
 
 
 def prepare(folder: Path) -> Desk:
-    """Make what the evals speak of in a folder: `data`, jobs PARENT and FAILED, and searches SEARCH and BROKEN."""
+    """Make what the evals speak of in a folder: `data`, jobs PARENT, FAILED and BUSY, searches SEARCH and BROKEN."""
     for name in ("known_classes", "unknown_classes"):
         for part in ("train", "reference", "val", "test"):
             for kind in ("cat", "dog"):
@@ -79,7 +82,19 @@ def prepare(folder: Path) -> Desk:
         wrong = {"code": "data_error", "message": "The training set has one class.", "problems": [], "next_step": ""}
         ended: dict[str, Any] = {"metrics": {_METRIC: 0.5}} if status == JobStatus.COMPLETE else {"error": wrong}
         store.update(job_id, status=status, **ended)
+    _make_running(store, "BUSY")
     return Desk.of([str(folder)])
+
+
+def _make_running(store: JobStore, job_id: str) -> None:
+    """Make a job that a process of its own works on, for ten minutes at most."""
+    where = store.folder(job_id)
+    (where / "train").mkdir(parents=True)
+    store.create(JobRecord(job_id=job_id, skill=DEFAULT_SKILL, action="train", results_dir=str(where)))
+    begin = ["sh", "-c", "setsid sleep 600 > /dev/null 2>&1 & echo $!"]
+    pid = int(subprocess.run(begin, capture_output=True, text=True, check=True).stdout)
+    started = process_start_time(pid)
+    store.update(job_id, status=JobStatus.RUNNING, pid=pid, process_start_time=started)
 
 
 def _make_searches(store: JobStore) -> None:
@@ -141,13 +156,16 @@ def end_jobs(desk: Desk) -> None:
 
 
 def _at(document: Any, path: str) -> Any:
-    """Return what stands at a path such as jobs.0.status; a dot inside a name is written with a backslash."""
+    """Return what stands at a path such as jobs.0.status; of one that isn't there, a text that says so.
+
+    A dot inside a name is written with a backslash.
+    """
     for step in _STEP.findall(path):
         name = step.replace("\\.", ".")
         try:
             document = document[int(name)] if isinstance(document, list) else document[name]
         except (KeyError, IndexError, TypeError, ValueError):
-            return None
+            return _NOTHING
     return document
 
 

@@ -32,7 +32,7 @@ def search_progress(record: JobRecord) -> SearchProgress | None:
         metric=history.metric,
         trials=dict(Counter(trial.state for trial in history.trials)),
         most_trials=most if isinstance(most, int) else None,
-        baseline=history.trials[0].best_value if history.trials else None,
+        baseline=history.baseline,
         best=best.best_value if best else None,
         best_job_id=best.job_id or None if best else None,
         ended_because=history.end_reason,

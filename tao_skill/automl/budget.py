@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tao_skill.automl.history import SearchHistory, Trial
-from tao_skill.automl.screening import FINALISTS, SHARE, final_epoch
+from tao_skill.automl.screening import FINALISTS, SHARE, final_epoch, unfinished
 from tao_skill.config.automl import AutoML
 
 __all__ = ["Budget", "seconds_per_epoch"]
@@ -50,14 +50,17 @@ class Budget:
     def _reserve(self, best: Trial | None) -> float:
         """Return the seconds that the best trial needs to end its training, where it was stopped before that."""
         history, pause = self._history, self._history.first_pause
+        trial = unfinished(history)
         # What was compared is what the time was kept for.
-        if best is None or best.state != "stopped" or not self._can_go_on or history.compared:
+        if best is None or trial is None or not self._can_go_on or history.compared:
             return 0.0
-        epochs = history.full_epochs - best.last_epoch
+        epochs = history.full_epochs - trial.last_epoch
         if pause:
             epochs += (FINALISTS - 1) * (final_epoch(history) - pause)
         needed = epochs * seconds_per_epoch(history) * _MARGIN
-        return min(needed, (1 - SHARE) * self._limit) if pause and self._limit else needed
+        # Members of a population need time to be one.
+        is_shared = pause or trial.state == "complete"
+        return min(needed, (1 - SHARE) * self._limit) if is_shared and self._limit else needed
 
 
 def seconds_per_epoch(history: SearchHistory) -> float:

@@ -19,6 +19,7 @@ __all__ = ["BadAnswer", "Chat"]
 
 # An answer of 4,096 tokens takes some 16 kB.
 _LARGEST_BODY = 1_000_000
+_LARGEST_ERROR = 10_000
 _TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT = 60.0
 _SHOWN = 200
@@ -84,7 +85,7 @@ class Chat:
                 httpx.AsyncClient(timeout=settings.timeout, follow_redirects=False) as client,
                 client.stream("POST", settings.url, json=body, headers=headers) as response,
             ):
-                content = await _read(response)
+                content = await (_read(response) if response.is_success else _beginning(response))
         except TimeoutError:
             raise _TryAgain(f"no whole answer came in {settings.timeout:g} s") from None
         self._check(response, content)
@@ -121,6 +122,18 @@ async def _read(response: httpx.Response) -> bytes:
             raise BadAnswer(f"its answer has more than {_LARGEST_BODY:,} bytes")
         parts.append(part)
     return b"".join(parts)
+
+
+async def _beginning(response: httpx.Response) -> bytes:
+    """Return how an error's body begins, as it was sent; nothing of one that is compressed."""
+    said = b""
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        return said
+    async for part in response.aiter_raw():
+        said += part
+        if len(said) > _LARGEST_ERROR:
+            break
+    return said[:_LARGEST_ERROR]
 
 
 def _text_of(content: bytes) -> str:

@@ -87,19 +87,16 @@ def best_rec(history: SearchHistory, checkpoints: dict[int, str]) -> BestRec:
 
 def search_report(history: SearchHistory, *, importance: bool = True) -> SearchReport:
     """Return the report; ``importance`` takes longest and may be left out."""
-    first = history.trials[0].best_value if history.trials else None
     best = None if history.winner is None else history.trials[history.winner].best_value
-    gain = None
-    if first is not None and best is not None:
-        gain = best - first if history.direction == "maximize" else first - best
     # Histories of old say of no trial that it started a worker; the baseline always did.
     ended = [trial for trial in history.trials[1:] if trial.ended and trial.attempts == 1]
     warm = [trial.overhead_seconds for trial in ended if not trial.new_worker]
     shares = _importances(history) if importance else {}
     epochs = sum(trial.own_epochs for trial in history.trials)
     return SearchReport(
-        history=history, baseline=first, best=best, gain=gain, seconds_per_epoch=seconds_per_epoch(history),
-        epochs=epochs, largest_overhead=max(warm, default=None), importance=shares,
+        history=history, baseline=history.baseline, best=best, gain=history.gain(best),
+        seconds_per_epoch=seconds_per_epoch(history), epochs=epochs, largest_overhead=max(warm, default=None),
+        importance=shares,
     )  # fmt: skip
 
 

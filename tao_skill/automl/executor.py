@@ -69,6 +69,9 @@ class Executor(Protocol):
     def start(self, trial: Trial) -> Running:
         """Start a trial, or go on with it, from its own newest checkpoint or else that of ``trial.continues``."""
 
+    def leave(self, trial: Trial, reason: str) -> Progress:
+        """Return what a trial that an earlier run of the search left came to, and its end: it doesn't go on."""
+
     def forget(self, trial: Trial) -> None:
         """Delete the checkpoints of a trial that is out of the race."""
 

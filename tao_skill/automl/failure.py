@@ -11,15 +11,18 @@ from tao_skill.automl.history import Failure, FailureKind
 __all__ = ["classify"]
 
 # Codes of this project's errors.
-_CONFIGURATION = {"spec_error", "usage_error", "checkpoint_error", "skill_error", "not_available"}
-_DATA = {"data_error"}
+_CERTAIN: dict[str, FailureKind] = {
+    "spec_error": "configuration", "usage_error": "configuration", "skill_error": "configuration", "data_error": "data",
+}  # fmt: skip
+_CONFIGURATION = {"checkpoint_error", "not_available"}
 _INFRASTRUCTURE = {"storage_error", "job_error"}
 # The first pattern that fits decides: a program that ran out of memory is killed by signals as well.
 _PATTERNS: tuple[tuple[FailureKind, str], ...] = (
     ("configuration", r"out of memory|OutOfMemoryError|MemoryError|CUDNN_STATUS_ALLOC_FAILED|can't allocate memory"),
+    ("configuration", r"device-side assert"),  # a number out of its range, mostly
     ("configuration", r"diverged|loss is (?:nan|inf)|\bnan loss\b|NaN or Inf"),
     ("infrastructure", r"No space left on device|Input/output error|Stale file handle|Connection (?:reset|refused)"),
-    ("infrastructure", r"CUDA error|ECC error|NCCL|device-side|driver shutting down|Bus error"),
+    ("infrastructure", r"CUDA error|ECC error|NCCL|driver shutting down|Bus error"),
     ("infrastructure", r"DataLoader worker .* (?:killed|exited unexpectedly)|Too many open files"),
     ("data", r"cannot identify image file|truncated (?:image|file)|UnidentifiedImageError"),
 )
@@ -36,8 +39,8 @@ def classify(
     said = message or _last_line(log) or "it left no message"
     if timed_out:
         return Failure(kind="configuration", message="it took longer than automl_trial_timeout_minutes")
-    if code in _DATA:
-        return Failure(kind="data", message=said)
+    if code in _CERTAIN:
+        return Failure(kind=_CERTAIN[code], message=said)
     text = "\n".join([message, *log])
     for kind, pattern in _PATTERNS:
         if re.search(pattern, text, re.IGNORECASE):
@@ -45,7 +48,8 @@ def classify(
     if code in _INFRASTRUCTURE:
         return Failure(kind="infrastructure", message=said)
     if code not in _CONFIGURATION and exit_code is not None and exit_code < 0:
-        return Failure(kind="infrastructure", message=f"{_signal_name(-exit_code)} ended it: {said}")
+        hint = " (memory may have run out)" if -exit_code == signal.SIGKILL else ""
+        return Failure(kind="infrastructure", message=f"{_signal_name(-exit_code)} ended it{hint}: {said}")
     return Failure(kind="configuration", message=said)
 
 

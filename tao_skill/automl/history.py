@@ -136,6 +136,18 @@ class SearchHistory(_Document):
         """Tell whether a value of the metric beats another."""
         return than is None or (value > than if self.direction == "maximize" else value < than)
 
+    @property
+    def baseline(self) -> float | None:
+        """Return the best value of the first trial, the template's own values; None where it has none or failed."""
+        first = self.trials[0] if self.trials else None
+        return None if first is None or first.state == "failed" else first.best_value
+
+    def gain(self, value: float | None) -> float | None:
+        """Return by how much a value of the metric is better than the baseline, whichever way is better."""
+        if value is None or self.baseline is None:
+            return None
+        return value - self.baseline if self.direction == "maximize" else self.baseline - value
+
     def best(self) -> Trial | None:
         """Return the best trial so far whose checkpoints are still there."""
         return next(iter(self.ranked()), None)

@@ -130,7 +130,8 @@ class LanguageModelSearcher:
         return proposal
 
     def _without_the_model(self, proposal: _Proposal) -> Recommendation | None:
-        why = str(proposal.failure).splitlines()[0] if proposal.failure is not None else proposal.invalid
+        failure = proposal.failure
+        why = proposal.invalid if failure is None else (str(failure).splitlines() or [type(failure).__name__])[0]
         if self._settings.llm_fallback:
             self._has_given_up = True
             self._note(f"{why} From trial {len(self._history.trials)} on, Optuna proposes instead (llm_fallback).")

@@ -26,16 +26,20 @@ def _on_start(history: SearchHistory, winner: Trial) -> str:
 
 def _on_lineage(history: SearchHistory, winner: Trial) -> str:
     """Say so where the winner's own values are not all that made it."""
+    trials = history.trials
+    own = winner  # the first of those in a row that had the same values
+    while own.continues is not None and trials[own.continues].values == winner.values:
+        own = trials[own.continues]
     before: list[int] = []
-    trial = winner
+    trial = own
     while trial.continues is not None:
-        trial = history.trials[trial.continues]
+        trial = trials[trial.continues]
         before.insert(0, trial.number)
     if not before:
         return ""
     words = ", then ".join(f"trial {number}" for number in before)
     return (
-        f"The best model was trained with the values of {words} first, and with its own from epoch {winner.begun} on: "
+        f"The best model was trained with the values of {words} first, and with its own from epoch {own.begun} on: "
         "a training with its values alone may come to something else."
     )
 
@@ -43,7 +47,7 @@ def _on_lineage(history: SearchHistory, winner: Trial) -> str:
 def _on_baseline(history: SearchHistory, winner: Trial) -> str:
     """Say so where the baseline, which the gain is told from, was not trained as long."""
     baseline = history.trials[0]
-    if baseline.best_value is None or baseline.last_epoch >= winner.last_epoch:
+    if history.baseline is None or baseline.last_epoch >= winner.last_epoch:
         return ""
     return (
         f"The baseline was trained for {baseline.last_epoch} epochs, the best trial for {winner.last_epoch}: "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from tao_skill.errors import NotAvailableError, Problem
+from tao_skill.installation import install_command
 
 __all__ = ["lack_of_packages"]
 
@@ -24,5 +25,5 @@ def lack_of_packages(algorithm: str, platform: str) -> NotAvailableError | None:
     return NotAvailableError(
         f"The search needs {' and '.join(missing)}, not installed here.",
         problems=[Problem(setting, had, "another, or what it needs installed")],
-        next_step=f"pip install 'tao-skill[{extras}]', or {instead}",
+        next_step=f"{install_command(extras)}, or {instead}",
     )

@@ -17,7 +17,7 @@ from tao_skill.automl.space import SearchSpace
 from tao_skill.config.automl import AutoML
 from tao_skill.errors import Problem
 
-__all__ = ["PopulationSearcher"]
+__all__ = ["PopulationSearcher", "to_the_end"]
 
 _DRAWS = 200
 # The worst quarter copies from the best quarter; a copied value is drawn anew with this probability.
@@ -83,7 +83,12 @@ class PopulationSearcher:
 
     def why_over(self) -> str:
         """Say why nothing is left to try."""
-        return "the population is trained to the end"
+        alive = [trial for trial in self._newest() if trial.state != "failed"]
+        if not alive:
+            return "all members of the population failed"
+        if all(trial.epochs >= self._history.full_epochs for trial in alive):
+            return "the population is trained to the end"
+        return "no more values were found that obey the rules"
 
     def _newest(self) -> list[Trial]:
         """Return the last trial of each member; a trial says in its origin which member it belongs to."""
@@ -143,6 +148,13 @@ class PopulationSearcher:
                 return values
             self._history.rejected += 1
         return None
+
+
+def to_the_end(history: SearchHistory, best: Trial) -> Recommendation:
+    """Return what trains a member whose generation was the best on to the end, with the same values."""
+    member = best.origin.partition(":")[0] if best.continues is not None else f"member {best.number}"
+    values, epochs = dict(best.values), history.full_epochs
+    return Recommendation(len(history.trials), values, epochs, f"{member}: is the best, and goes on", best.number)
 
 
 def _changed(parameter: Parameter, value: Any, factor: float, chance: random.Random) -> Any:

@@ -20,12 +20,16 @@ from typing import Any
 
 from tao_skill.automl.warm_worker import WarmWorker
 from tao_skill.errors import NotAvailableError, Problem
+from tao_skill.installation import install_command
 
-__all__ = ["RayWorker", "check_nodes", "cluster_gpus", "connected", "room_for"]
+__all__ = ["RayWorker", "check_nodes", "connected", "most_gpus", "room_for"]
 
 _NODE_SECONDS = 120
 _CONNECT_SECONDS = 10
-_EXTRA = "pip install 'tao-skill[automl,ray]' on every node"
+
+
+def _step() -> str:
+    return f"{install_command('automl,ray')}, on every node"
 
 
 @contextmanager
@@ -42,7 +46,7 @@ def connected(address: str) -> Iterator[None]:
         import ray
     except ModuleNotFoundError as error:
         raise NotAvailableError(
-            "Ray is not installed, which --platform ray needs.", next_step=f"{_EXTRA}, or --platform local"
+            "Ray is not installed, which --platform ray needs.", next_step=f"{_step()}, or --platform local"
         ) from error
     if address.startswith("ray://"):
         raise _no_cluster(address, "the search itself has to run on a node of the cluster")
@@ -104,7 +108,7 @@ def check_nodes(cpus: float, gpus: float, needed: Mapping[str, Path]) -> int:
         except ray.exceptions.RayError as error:
             problems.append(Problem(name, str(error).strip().splitlines()[-1][:200], "tao-skill, installed as here"))
     if problems:
-        raise NotAvailableError("Not all nodes can run trials.", problems=problems, next_step=_EXTRA)
+        raise NotAvailableError("Not all nodes can run trials.", problems=problems, next_step=_step())
     return sum(room.values())
 
 
@@ -113,10 +117,9 @@ def room_for(cpus: float, gpus: float) -> int:
     return sum(_room(node["Resources"], cpus, gpus) for node in _ray().nodes() if node["Alive"])
 
 
-def cluster_gpus() -> float:
-    """Return how many GPUs the cluster has."""
-    ray = _ray()
-    return float(ray.cluster_resources().get("GPU", 0))
+def most_gpus() -> float:
+    """Return how many GPUs the node with the most of them has."""
+    return max((float(node["Resources"].get("GPU", 0)) for node in _ray().nodes() if node["Alive"]), default=0.0)
 
 
 class RayWorker:

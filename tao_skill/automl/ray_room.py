@@ -43,6 +43,8 @@ class RoomWatch:
         now = self._clock()
         if now < self._look_at:
             return
+        if now - self._look_at > _LOOK_SECONDS:  # nothing waited meanwhile: there was room
+            self._lost_since = None
         self._look_at = now + _LOOK_SECONDS
         if self._room() > 0:
             if self._lost_since is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from tao_skill.automl.history import SearchHistory, Trial
-from tao_skill.automl.report_scale import Axis, axis_of, nice_range, short
+from tao_skill.automl.report_scale import Axis, axis_of, endings_of, nice_range, short
 
 __all__ = ["curves_chart", "history_chart", "importance_chart", "parallel_chart"]
 
@@ -69,6 +69,7 @@ def parallel_chart(history: SearchHistory) -> str:
     scored = [trial for trial in history.trials if trial.best_value is not None and trial.state != "failed"]
     axes: list[tuple[str, Axis]] = [(one["key"], axis_of(one)) for one in history.space]
     axes.append((history.metric, nice_range(one.best_value for one in scored if one.best_value is not None)))
+    endings = endings_of([one["key"] for one in history.space])
     width = max(_WIDTH, 150 * len(axes))
     room = (width - 2 * 75) / max(len(axes) - 1, 1)
     places = [75 + room * place for place in range(len(axes))]
@@ -89,7 +90,7 @@ def parallel_chart(history: SearchHistory) -> str:
         parts.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>')
         parts += [_text(x + 5, bottom - place * (bottom - top) + 4, said[:16], "tick") for place, said in axis.ticks()]
         # Every other name stands higher, so that long ones don't meet.
-        parts.append(_text(x, 18 if number % 2 else 36, _end_of(name), "", "middle", title=name))
+        parts.append(_text(x, 18 if number % 2 else 36, _end_of(endings.get(name, name)), "", "middle", title=name))
     return _svg(height, "Values of all trials", parts, width)
 
 
@@ -111,7 +112,8 @@ def importance_chart(shares: Mapping[str, float]) -> str:
 def told(history: SearchHistory, trial: Trial) -> str:
     """Return what a trial came to, in a line."""
     value = "no value" if trial.best_value is None else f"{history.metric} {short(trial.best_value)}"
-    held = ", ".join(f"{key.rpartition('.')[2]} {short(one)}" for key, one in trial.values.items())
+    endings = endings_of(list(trial.values))
+    held = ", ".join(f"{endings[key]} {short(one)}" for key, one in trial.values.items())
     return f"trial {trial.number}, {trial.state}: {value}; {held}"
 
 
@@ -162,8 +164,10 @@ def _best_so_far(history: SearchHistory, scored: Sequence[Trial], frame: _Frame)
 
 def _mark(history: SearchHistory, trial: Trial, frame: _Frame) -> str:
     x = frame.x(trial.number)
+    y = frame.bottom - 6
+    if trial.best_value is None and trial.state != "failed":
+        return f'<circle class="dot valueless" data-trial="{trial.number}" cx="{x}" cy="{y}" r="5"/>'
     if trial.best_value is None or trial.state == "failed":
-        y = frame.bottom - 6
         return f'<path class="cross" data-trial="{trial.number}" d="M{x - 5} {y - 5}l10 10m0 -10l-10 10"/>'
     kind = "winner" if trial.number == history.winner else trial.state
     return (
@@ -196,4 +200,6 @@ def _text(x: float, y: float, said: str, kind: str, anchor: str = "start", *, ti
 
 def _svg(height: int, title: str, parts: Sequence[str], width: int = _WIDTH) -> str:
     label = escape(title, quote=True)
-    return f'<svg viewBox="0 0 {width} {height}" role="group" aria-label="{label}">{"".join(parts)}</svg>'
+    # A drawing that is wider than the page keeps its size, so that its words can be read; it is scrolled.
+    size = f'class="wide" width="{width}" height="{height}" ' if width > _WIDTH else ""
+    return f'<svg {size}viewBox="0 0 {width} {height}" role="group" aria-label="{label}">{"".join(parts)}</svg>'

@@ -15,7 +15,7 @@ from typing import Any
 from tao_skill.automl.documents import SearchReport
 from tao_skill.automl.history import Trial
 from tao_skill.automl.report_charts import curves_chart, history_chart, importance_chart, parallel_chart
-from tao_skill.automl.report_scale import short
+from tao_skill.automl.report_scale import endings_of, short
 
 __all__ = ["render_report"]
 
@@ -31,7 +31,8 @@ def render_report(report: SearchReport) -> str:
         f'<p class="soft">Job {_safe(history.job_id)}, begun {_safe(history.started_at)}, {_safe(history.state)}.</p>',
         _cards(report),
         *(f"<p>{_safe(note)}</p>" for note in ([history.end_reason] if history.end_reason else []) + history.notes),
-        _figure("History", "Every point leads to its row; a hollow one was stopped early, a cross failed.",
+        _figure("History", "Every point leads to its row; a hollow one was stopped early, a cross failed, "
+                "a dashed ring has no value.",
                 history_chart(history, report.baseline)),
         _figure("Epoch by epoch", "The winner is thick; the better half is coloured.", curves_chart(history)),
         _figure("Parallel coordinates", "A line is a trial, through its values to its result.",
@@ -72,7 +73,12 @@ def _cards(report: SearchReport) -> str:
 
 def _importance(report: SearchReport) -> str:
     if not report.importance:
-        return "<h2>Importance</h2><p>Too few trials with a value, or all alike, to tell which parameter mattered.</p>"
+        why = (
+            "Told when the search has ended."
+            if report.history.state == "running"
+            else "Too few trials with a value, or all alike, to tell which parameter mattered."
+        )
+        return f"<h2>Importance</h2><p>{why}</p>"
     said = "Share of each parameter in what makes a trial one of the best (PED-ANOVA); of few trials, a hint at most."
     return _figure("Importance", said, importance_chart(report.importance))
 
@@ -88,12 +94,15 @@ def _figure(title: str, said: str, chart: str) -> str:
 def _table(report: SearchReport) -> str:
     history = report.history
     keys = [one["key"] for one in history.space]
-    names = ["Trial", "State", history.metric, "Against baseline", "Epochs", *keys, "Seconds", "Proposed by", "Why"]
+    endings = endings_of(keys)
+    heads_of = [
+        "Trial", "State", history.metric, "Gain over baseline", "Epochs", *keys, "Seconds", "Proposed by", "Why"
+    ]  # fmt: skip
     texts = {"State", "Proposed by", "Why"}
     heads = "".join(
         f'<th scope="col"{" class=text" if name in texts else ""}><button type="button" title="{_safe(name)}">'
-        f"{_safe(name.rpartition('.')[2])}</button></th>"
-        for name in names
+        f"{_safe(endings.get(name, name))}</button></th>"
+        for name in heads_of
     )
     rows = "".join(_row(report, trial, keys) for trial in history.trials)
     return (
@@ -106,11 +115,11 @@ def _table(report: SearchReport) -> str:
 def _row(report: SearchReport, trial: Trial, keys: list[str]) -> str:
     history = report.history
     kind = "winner" if trial.number == history.winner else trial.state
-    difference = None if trial.best_value is None or report.baseline is None else trial.best_value - report.baseline
+    gain = history.gain(trial.best_value)
     cells = [
         _cell(trial.state, "text"),
         _cell(trial.best_value),
-        _cell(difference, shown="" if difference is None else f"{difference:+.4g}"),
+        _cell(gain, shown="" if gain is None else f"{gain:+.4g}"),
         _cell(trial.last_epoch),
         *(_cell(trial.values.get(key)) for key in keys),
         _cell(round(trial.seconds, 1)),

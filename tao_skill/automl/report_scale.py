@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Axis", "axis_of", "nice_range", "short"]
+__all__ = ["Axis", "axis_of", "endings_of", "nice_range", "short"]
+
+_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Axis:
         if self.choices:
             count = len(self.choices)
             return [((place + 0.5) / count, str(one)) for place, one in enumerate(self.choices)]
+        digits = _DIGITS
         if self.log:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
             values = [10.0**power for power in range(first, last + 1, max(1, (last - first) // 4))]
@@ -48,7 +51,10 @@ class Axis:
             step = _step(self.high - self.low)
             first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
             values = [count * step for count in range(first, last + 1)]
-        return [(place, short(value)) for value in values if (place := self.place(value)) is not None]
+            # So many that two neighbours never read alike.
+            largest = max(abs(self.low), abs(self.high))
+            digits = max(_DIGITS, math.floor(math.log10(largest)) - math.floor(math.log10(step)) + 1)
+        return [(place, f"{value:.{digits}g}") for value in values if (place := self.place(value)) is not None]
 
 
 def axis_of(parameter: Mapping[str, Any]) -> Axis:
@@ -70,8 +76,22 @@ def nice_range(values: Iterable[float]) -> Axis:
 def short(value: Any) -> str:
     """Return a number in at most four significant digits, anything else as it is."""
     if isinstance(value, float):
-        return f"{value:.4g}" if math.isfinite(value) else "none"
+        return f"{value:.{_DIGITS}g}" if math.isfinite(value) else "none"
     return str(value)
+
+
+def endings_of(keys: Sequence[str]) -> dict[str, str]:
+    """Return the shortest ending of each dotted key that no other one has."""
+    return {key: _ending(key, [one for one in keys if one != key]) for key in keys}
+
+
+def _ending(key: str, others: Sequence[str]) -> str:
+    steps = key.split(".")
+    for count in range(1, len(steps)):
+        ending = ".".join(steps[-count:])
+        if not any(one == ending or one.endswith(f".{ending}") for one in others):
+            return ending
+    return key
 
 
 def _step(span: float) -> float:

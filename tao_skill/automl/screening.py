@@ -25,6 +25,7 @@ __all__ = [
     "improving_finalist",
     "is_flat",
     "next_finalist",
+    "unfinished",
 ]
 
 # Algorithms that come with no rungs of their own.
@@ -45,20 +46,24 @@ _JUDGED_AFTER = 2
 
 
 def can_be_judged(settings: AutoML, history: SearchHistory, trial: Trial) -> bool:
-    """Say whether it is time to decide how long trials train: the baseline has shown what an epoch costs."""
+    """Say whether it is time to decide how long trials train: the first that works has shown what an epoch costs."""
     wanted = settings.automl_max_minutes is not None and settings.automl_early_stopping
     if not wanted or history.algorithm not in _ALGORITHMS or history.first_pause is not None:
         return False
-    return trial.number == 0 and len(trial.reports) >= _JUDGED_AFTER
+    first = next((one for one in history.trials if one.goes_on or one is trial), trial)
+    return trial is first and len(trial.reports) >= _JUDGED_AFTER
 
 
-def first_pause(settings: AutoML, full_epochs: int, seconds_per_epoch: float, slots: int = 1) -> int:
+def first_pause(
+    settings: AutoML, full_epochs: int, seconds_per_epoch: float, slots: int = 1, *, spent: float = 0.0
+) -> int:
     """Return the epoch after which trials pause to be compared; 0: they don't, each is trained to the end.
 
-    ``seconds_per_epoch`` is what an epoch takes while ``slots`` trials run at once.
+    ``seconds_per_epoch`` is what an epoch takes while ``slots`` trials run at once, ``spent`` are seconds that trials
+    took which failed.
     """
     assert settings.automl_max_minutes is not None
-    affordable = settings.automl_max_minutes * 60 / max(seconds_per_epoch, 1e-9)
+    affordable = (settings.automl_max_minutes * 60 - spent) / max(seconds_per_epoch, 1e-9)
     in_all = affordable * min(slots, settings.automl_max_recommendations)
     if in_all >= _ENOUGH_TRAININGS * full_epochs:
         return 0
@@ -77,6 +82,34 @@ def final_epoch(history: SearchHistory) -> int:
 def finalists(history: SearchHistory) -> list[Trial]:
     """Return the best trials, which go on, the best first."""
     return history.ranked()[:FINALISTS] if history.first_pause else []
+
+
+def unfinished(history: SearchHistory) -> Trial | None:
+    """Return the trial that trains the best one's model to the end of a full training, where that was not done.
+
+    It is the best itself, where it was stopped, or where it is a generation of a member that ended before that: then
+    another trial goes on from it, or the one does that began to, with the same values.
+    """
+    best = history.best()
+    if best is None or best.last_epoch >= history.full_epochs:
+        return None
+    if best.state == "stopped":
+        return best
+    if best.state != "complete" or best.epochs >= history.full_epochs:
+        return None
+    heirs = [one for one in _heirs(history, best) if one.epochs >= history.full_epochs]
+    if not heirs:
+        return best
+    return next((one for one in heirs if _can_go_on(history, one)), None)
+
+
+def _heirs(history: SearchHistory, best: Trial) -> list[Trial]:
+    """Return the trials that went on from a trial, or from one that did, with its values."""
+    line = {best.number}
+    for trial in history.trials:  # who goes on comes after whom it goes on from
+        if trial.continues in line and trial.values == best.values:
+            line.add(trial.number)
+    return [history.trials[number] for number in sorted(line - {best.number})]
 
 
 def is_flat(history: SearchHistory, trial: Trial) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from tao_skill.automl.executor import Executor
 from tao_skill.automl.history import INTERRUPTED, SearchHistory, Trial
+from tao_skill.automl.population import to_the_end
 from tao_skill.automl.retention import losers, out_of_race
 from tao_skill.automl.screening import (
     baseline_again,
@@ -16,6 +17,7 @@ from tao_skill.automl.screening import (
     improving_finalist,
     is_flat,
     next_finalist,
+    unfinished,
 )
 from tao_skill.automl.searcher import Recommendation, Searcher
 from tao_skill.automl.trial_runner import Attempt, TrialRunner
@@ -72,6 +74,7 @@ class Search:
             if history.first_pause:
                 history.compared = True
                 self._train_on()
+            self._runner.leave_interrupted(history.end_reason or "the search is over")
             self._finish_winner()
             self._runner.forget(losers(history, self._settings))
         except BaseException:
@@ -155,7 +158,10 @@ class Search:
         history = self._history
         seconds = one.seconds_per_epoch()
         if seconds is not None and self._runner.can_go_on and can_be_judged(self._settings, history, one.trial):
-            history.first_pause = first_pause(self._settings, history.full_epochs, seconds, self._runner.slots)
+            spent = self._runner.seconds() - one.age() if one.trial.number > 0 else 0.0
+            history.first_pause = first_pause(
+                self._settings, history.full_epochs, seconds, self._runner.slots, spent=max(0.0, spent)
+            )
             for trial in history.trials:
                 if trial.goes_on:  # those too that wait since the search was interrupted
                     trial.pause_at = history.first_pause
@@ -220,12 +226,13 @@ class Search:
 
     def _finish_winner(self) -> None:
         """Train the best trial to the end, where it was stopped before that and there is time."""
-        best = self._history.best()
-        if best is None or best.state != "stopped" or best.last_epoch >= self._history.full_epochs:
+        best = unfinished(self._history)
+        if best is None:
             return
         if self._budget.is_target_reached() or best.failure is not None:
             return
-        if not self._runner.can_go_on:
+        is_generation = best.state == "complete"
+        if not self._runner.can_go_on or (is_generation and not self._runner.can_begin_from(best)):
             note = "The winner was stopped early, and the skill doesn't say how a training goes on from a checkpoint."
             self._history.notes.append(note)
             return
@@ -233,7 +240,10 @@ class Search:
             self._history.notes.append("No time was left to train the winner to the end.")
             return
         _log.info("trial %d is the best so far; its training goes on to the end", best.number)
-        self._go_on(best, self._history.full_epochs)
+        if is_generation:
+            self._add(to_the_end(self._history, best), 0)
+        else:
+            self._go_on(best, self._history.full_epochs)
         while self._runner.trials and self._watch_in_time():
             continue
 

@@ -42,6 +42,10 @@ class Attempt:
             return None
         return (time.monotonic() - self.first_at) / (self.trial.last_epoch - self.first_epoch)
 
+    def age(self) -> float:
+        """Return the seconds since it was started."""
+        return time.monotonic() - self.since
+
     def note_time(self) -> None:
         """Remember when the first reports came; those that came together say nothing of what an epoch takes."""
         if self.first_at is None and self.trial.last_epoch > self.reported:
@@ -64,13 +68,13 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class _NotStarted:
-    """A trial that could not be started; implements `Running`."""
+class _Ended:
+    """A trial that came to its end elsewhere; implements `Running`."""
 
-    error: TaoSkillError
+    progress: Progress
 
     def poll(self) -> Progress:
-        return Progress(end=End("failed", classify(code=self.error.code, message=self.error.message)))
+        return self.progress
 
     def stop(self, reason: str) -> None:
         del reason
@@ -147,11 +151,27 @@ class TrialRunner:
         self._attempts.append(Attempt(trial, running, now, reported=trial.last_epoch, counted=now))
         self.persist()
 
+    def leave_interrupted(self, reason: str) -> None:
+        """Let what ran when the search was interrupted or killed be as it is, where the search is over without it."""
+        for trial in self._interrupted:
+            running, now = _Ended(self._left(trial, reason)), time.monotonic()
+            self._attempts.append(
+                Attempt(trial, running, now, reported=trial.last_epoch, counted=now, asked_to_stop=reason)
+            )
+        self._interrupted = []
+        self.drain(reason)
+
+    def _left(self, trial: Trial, reason: str) -> Progress:
+        try:
+            return self._executor.leave(trial, reason)
+        except (TaoSkillError, OSError):  # its folder can't be read: what the history knows of it is left
+            return Progress(end=End("stopped"))
+
     def _started(self, trial: Trial) -> Running:
         try:
             return self._executor.start(trial)
         except TaoSkillError as error:  # of this trial alone: its folder holds what can't be read, say
-            return _NotStarted(error)
+            return _not_started(error)
         except OSError as error:  # no memory for a process, no place for a file: the next one would fare no better
             problem = JobError(
                 f"Trial {trial.number} can't be started: {error}.",
@@ -159,7 +179,7 @@ class TrialRunner:
             )
             if trial.attempts > self._settings.automl_max_retries:
                 raise problem from error
-            return _NotStarted(problem)
+            return _not_started(problem)
 
     def start_interrupted(self) -> bool:
         """Start one again that ran when the search was interrupted or killed; say whether there was one, and a slot."""
@@ -273,6 +293,10 @@ class TrialRunner:
         _log.warning("trial %d failed (%s); it is started again", trial.number, failure.message)
         self.start(trial)
         return True
+
+
+def _not_started(error: TaoSkillError) -> Running:
+    return _Ended(Progress(end=End("failed", classify(code=error.code, message=error.message))))
 
 
 def _line(history: SearchHistory, trial: Trial) -> str:

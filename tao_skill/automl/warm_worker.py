@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from tao_skill.errors import JobError
 __all__ = ["WarmWorker", "Worker"]
 
 _START_SECONDS = 60
+_TICK_SECONDS = 0.2
 
 
 class Worker(Protocol):
@@ -65,11 +67,19 @@ class WarmWorker:
         self.pid: int | None = self._process.pid
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
-        try:
-            self._answers.get(timeout=_START_SECONDS)
-        except queue.Empty:
-            self.kill()
-            raise JobError("A worker for trials could not be started.", next_step=f"look into {log}") from None
+        self._await_start(log)
+
+    def _await_start(self, log: Path) -> None:
+        end, code = time.monotonic() + _START_SECONDS, None
+        while time.monotonic() < end and code is None:
+            # One that ended has said before that whether it was ready.
+            code = self._process.poll()
+            with contextlib.suppress(queue.Empty):
+                self._answers.get(timeout=_TICK_SECONDS)
+                return
+        self.kill()
+        why = f"it was not ready after {_START_SECONDS} s" if code is None else f"it ended with exit code {code}"
+        raise JobError(f"A worker for trials could not be started: {why}.", next_step=f"look into {log}")
 
     def give(self, task: Mapping[str, Any]) -> None:
         """Hand over a task; a worker that has died meanwhile is noticed by `exit_code`."""

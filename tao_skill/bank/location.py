@@ -6,6 +6,7 @@ from pathlib import Path
 import tao_skill
 from tao_skill.config.folders import at_home
 from tao_skill.errors import Problem, SkillError
+from tao_skill.installation import install_command
 
 BANK_PATH_VARIABLE = "TAO_SKILL_BANK_PATH"
 SKILL_DOCUMENT = "SKILL.md"
@@ -29,7 +30,7 @@ def bank_root() -> Path:
             return candidate
     raise SkillError(
         f"This installation carries no skills: there is no {package / '_bank' / 'skills'}.",
-        next_step=f"pip install --force-reinstall tao-skill, or set {BANK_PATH_VARIABLE} to a checkout",
+        next_step=f"{install_command('', '--force-reinstall')}, or set {BANK_PATH_VARIABLE} to a checkout",
     )
 
 

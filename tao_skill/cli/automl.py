@@ -143,7 +143,9 @@ def _status(options: argparse.Namespace) -> Outcome:
     ]
     lines += [f"  running: {', '.join(f'trial {number}' for number in running)}"] if running else []
     lines += [f"  ended: {history.end_reason}"] if history.end_reason else []
-    lines += ["  its winner was not measured: `automl resume` does that"] if lacks_evaluation(record, history) else []
+    if lacks_evaluation(record, history):
+        why = (history.final_evaluation or {}).get("reason", "")
+        lines += [f"  its winner was not measured{f' ({why})' if why else ''}: `automl resume` does that"]
     lines += [f"Next: {_next(record, options, found.elsewhere)}"]
     return Outcome(short, "\n".join(lines))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tao_skill.cli.outcome import Outcome
 from tao_skill.errors import SkillError, StorageError
+from tao_skill.installation import install_command
 
 if TYPE_CHECKING:
     from tao_skill.run.doctor import Checkup
@@ -45,7 +46,7 @@ def _text(found: Checkup) -> str:
             f"  {mark}  {part.extra:<9} {part.enables}{': ' + versions if part.installed and versions else ''}"
         )
         if not part.installed:
-            lines.append(f"       missing {', '.join(part.missing)}: pip install 'tao-skill[{part.extra}]'")
+            lines.append(f"       missing {', '.join(part.missing)}: {install_command(part.extra)}")
     for gpu in found.machine.gpus:
         lines.append(f"GPU {gpu.index}: {gpu.name}, {gpu.memory_gb:.0f} GB")
     lines.append(

@@ -12,6 +12,7 @@ from typing import Any
 from tao_skill.cli.call import allow_root_option
 from tao_skill.cli.outcome import Outcome
 from tao_skill.errors import NotAvailableError
+from tao_skill.installation import install_command
 
 __all__ = ["add_to"]
 
@@ -51,7 +52,7 @@ def _serve(options: argparse.Namespace) -> Outcome:
         if error.name and error.name.startswith("tao_skill"):
             raise
         raise NotAvailableError(
-            f"The package {error.name} is not installed, which mcp needs.", next_step="pip install 'tao-skill[mcp]'"
+            f"The package {error.name} is not installed, which mcp needs.", next_step=install_command("mcp")
         ) from error
     if options.http:
         token = os.environ.get(TOKEN_VARIABLE, "")

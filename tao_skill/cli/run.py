@@ -223,6 +223,8 @@ def _search_lines(search: dict[str, Any]) -> list[str]:
     final = search["final_evaluation"] or {}
     if final.get("status") == "measured":
         lines += [f"  {name}  {_number(value)}" for name, value in final["metrics"].items() if "Rank 1" in name]
+    elif final:
+        lines += [f"  the best was not evaluated: {final.get('reason', '')}"]
     return lines
 
 

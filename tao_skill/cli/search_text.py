@@ -13,6 +13,8 @@ def search_lines(search: Mapping[str, Any]) -> list[str]:
     settings = search["settings"]
     limit = settings["automl_max_minutes"]
     time = f", {limit:g} minutes" if limit else ""
+    target = settings.get("automl_target")
+    time += f", until {search['metric']} is {target:g}" if target is not None else ""
     time += f", {search['at_once']} at the same time" if (search["at_once"] or 1) > 1 else ""
     lines = [
         f"  search: {search['algorithm']}, {settings['automl_max_recommendations']} trials of up to "

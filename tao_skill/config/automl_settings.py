@@ -44,6 +44,13 @@ _REFUSED = {
     "automl_min_points_in_model": "nothing: Optuna's TPE chooses it",
     "automl_checkpoint_retention_strategy": "automl_keep_trials, the number of trials whose checkpoints are kept",
     "automl_policy": "--automl-policy on or off, or automl_policy among the overrides",
+    "automl_min_top_configs": "automl_keep_trials, the number of trials whose checkpoints are kept",
+    "objectives": "metric, the one that is optimised; others stand in each trial's job",
+    "multi_objective": "metric, the one that is optimised; others stand in each trial's job",
+    "hybrid_enable_llm_range_narrowing": "custom_param_ranges, your own ranges",
+    "research_program": "another algorithm: autoresearch isn't offered; llm is the nearest",
+    "final_evaluation_metric": "run_final_evaluation: all metrics of evaluate are told",
+    "train_sample_count": "nothing: the images are counted",
     "override_automl_disabled_params": "a parameter that the schema lets be searched",
 }
 # What a search may go on with otherwise than it began: its budget and its means, not what makes its trials comparable.

@@ -99,6 +99,9 @@ class JobRecord(_Document):
     skill: str = Field(description="Skill that the job belongs to.")
     skill_dir: str | None = Field(default=None, description="Folder of the skill, where it is none of the bank.")
     action: str = Field(description="Action of the skill.")
+    dispatch: str = Field(
+        default="", description="Where its run was sent: to the trainer or to a search; empty: a trial."
+    )
     status: StatusWord = Field(default=JobStatus.PENDING, description="Where the job stands; written in capitals.")
     parent_job: str | None = Field(default=None, description="Job whose results this one starts from, or its search.")
     best_child: str | None = Field(default=None, description="Of a search: the job of its best trial so far.")

@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from tao_skill.errors import NotAvailableError, Problem, StorageError
+from tao_skill.installation import install_command
 from tao_skill.metric_learning.files import replacing
 
 __all__ = ["FILE_NAME", "EmbeddedSet", "check_can_write", "write_embeddings"]
@@ -44,7 +45,7 @@ def check_can_write(wanted: bool, key: str) -> None:
         raise NotAvailableError(
             "Writing Parquet needs pyarrow, which is not installed.",
             problems=[Problem(key, True, "false without pyarrow")],
-            next_step="pip install 'tao-skill[gallery]'",
+            next_step=install_command("gallery"),
         ) from error
 
 

@@ -102,17 +102,18 @@ def _sureness(one: Shown) -> float:
 def _row(one: Shown, thumbnail: Callable[[Path], str], reference: Callable[[Path], str]) -> str:
     truth = one.truth if one.truth is not None else ""
     verdict = UNKNOWN if one.state == "unknown" else one.state
-    cells = [_cell(thumbnail(one.path), truth or one.path.name, verdict, str(one.path), f"query {one.state}")]
+    cells = [_cell(thumbnail(one.path), truth, verdict, one.path, f"query {one.state}")]
     for label, distance, path in one.matches:
         same = "" if one.truth is None else " same" if label == one.truth else " other"
-        cells.append(_cell(reference(path), label, f"{distance:.3f}", str(path), f"match{same}"))
+        cells.append(_cell(reference(path), label, f"{distance:.3f}", path, f"match{same}"))
     return f'<div class="row">{"".join(cells)}</div>'
 
 
-def _cell(picture: str, name: str, note: str, path: str, kind: str) -> str:
-    shown_image = f'<img src="{picture}" alt="">' if picture else '<span class="gone">no image</span>'
-    words = f"<b>{html.escape(name)}</b><br>{html.escape(note)}"
-    return f'<figure class="{kind}" title="{html.escape(path)}">{shown_image}<figcaption>{words}</figcaption></figure>'
+def _cell(picture: str, label: str, note: str, path: Path, kind: str) -> str:
+    file = html.escape(str(path))
+    shown_image = f'<img src="{picture}" alt="{file}">' if picture else '<span class="gone">no image</span>'
+    words = f"<b>{html.escape(label)}</b><br>{html.escape(note)}<br><small>{html.escape(path.name)}</small>"
+    return f'<figure class="{kind}" title="{file}">{shown_image}<figcaption>{words}</figcaption></figure>'
 
 
 def _is_as_known(path: Path, digest: str | None) -> bool:
@@ -145,7 +146,7 @@ figure img, .gone {{ display: inline-block; min-width: 48px; min-height: 48px; b
 .unknown img {{ border-color: #d90; }} .gone {{ color: #888; padding: 16px 4px; }}
 </style></head><body><h1>{title}</h1>
 <p>{summary}. Shown: {number}, the query first, then its nearest references with squared distances; point at a picture
-for its file.</p>
+for the whole path of its file.</p>
 {rows}
 </body></html>
 """

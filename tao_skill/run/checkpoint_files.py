@@ -146,7 +146,7 @@ def from_entry(entry: Mapping[str, Any], document: Mapping[str, Any], path: str)
         metric_text="" if value is None else f"{monitor} = {value:.6g}",
         named=frozenset(words),
         recorded=True,
-        periodic=entry.get("kind") != "best",
+        periodic=entry.get("kind", "periodic") == "periodic",
     )
 
 

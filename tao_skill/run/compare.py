@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tao_skill.errors import NotAvailableError, SpecError
+from tao_skill.installation import install_command
 from tao_skill.run.data_sources import fill_data_sources
 from tao_skill.run.exported_files import exported_files
 from tao_skill.run.results_root import open_store
@@ -61,6 +62,6 @@ def compare_engines(
             raise
         raise NotAvailableError(
             f"The package {error.name} is not installed, which deploy compare needs.",
-            next_step="pip install 'tao-skill[train,deploy]'",
+            next_step=install_command("train,deploy"),
         ) from error
     return {"job_id": record.job_id, **compare(files, local[0], local[1], batches=batches, rounds=rounds)}

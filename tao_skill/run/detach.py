@@ -125,11 +125,15 @@ def detach(
     _send(process.stdin, message)
     with process.stdout as answers:
         said = _first_line(answers)
+    late = not said and process.poll() is None
+    if late:  # nobody would know of what it did later
+        stop_group(process.pid, process_start_time(process.pid))
     # Nobody waits for the job, but a process that ended must not stay behind as a zombie.
     threading.Thread(target=process.wait, daemon=True).start()
     if not said:
         tail = " / ".join(read_tail(folder / RUNNER_LOG, 3))
-        raise JobError(f"The job's process ended before it began{': ' + tail if tail else ''}.")
+        what = f"did not begin within {_BEGIN_SECONDS:.0f} s" if late else "ended before it began"
+        raise JobError(f"The job's process {what}{': ' + tail if tail else ''}.")
 
 
 def claim(store: JobStore, job_id: str, attempt: str) -> bool:
@@ -140,10 +144,14 @@ def claim(store: JobStore, job_id: str, attempt: str) -> bool:
     Raises:
         JobError: another process works on the search still.
     """
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
     folder = store.folder(job_id)
-    with FileLock(folder / f"{_CLAIM}lock", timeout=_BEGIN_SECONDS):
+    try:
+        held = FileLock(folder / f"{_CLAIM}lock", timeout=_BEGIN_SECONDS).acquire()
+    except Timeout as error:
+        raise JobError(f"Another process has been taking job {job_id} for {_BEGIN_SECONDS:.0f} s.") from error
+    with held:
         record = store.load(job_id)
         known = [file for file in folder.glob(f"{_CLAIM}*") if not file.name.endswith("lock")]
         if known if attempt == FIRST else attempt != next_attempt(record):

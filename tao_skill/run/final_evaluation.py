@@ -22,9 +22,10 @@ _ACTION = "evaluate"
 
 
 def lacks_evaluation(record: JobRecord, history: SearchHistory) -> bool:
-    """Say whether a search is complete but for its final evaluation: it was killed in between."""
-    missing = record.status == JobStatus.COMPLETE and history.final_evaluation is None
-    return missing and bool(history.settings.get("run_final_evaluation", True))
+    """Say whether a search is complete but for its final evaluation: it was killed in between, or that failed."""
+    has_failed = (history.final_evaluation or {"status": "failed"})["status"] == "failed"
+    wanted = bool(history.settings.get("run_final_evaluation", True))
+    return record.status == JobStatus.COMPLETE and has_failed and wanted
 
 
 def evaluate_winner(skill: Skill, store: JobStore, record: JobRecord, data_root: str | None) -> dict[str, Any]:
@@ -48,9 +49,11 @@ def evaluate_winner(skill: Skill, store: JobStore, record: JobRecord, data_root:
     except Exception as error:  # of whatever kind: the search is complete
         reason = redacted(_reason(error))
         _log.warning("The winner could not be evaluated: %s", reason)
-        return {"status": "skipped", "reason": reason}
+        return {"status": "failed", "reason": reason}
     if result.status != JobStatus.COMPLETE:
-        return {"status": "failed", "job_id": result.job_id, "reason": result.error.message if result.error else ""}
+        reason = result.error.message if result.error else f"it ended as {result.status}"
+        _log.warning("The winner could not be evaluated: %s", reason)
+        return {"status": "failed", "job_id": result.job_id, "reason": reason}
     return {"status": "measured", "job_id": result.job_id, "metrics": result.metrics}
 
 

@@ -163,14 +163,23 @@ def _parent_model_folder(row: InferenceRow, facts: Facts) -> Resolution:
 
 
 def _resume_model(row: InferenceRow, facts: Facts) -> Resolution:
-    if facts.own is None or not facts.own.candidates:
+    own = _to_go_on_from(facts)
+    if own is None:
         return _open(row, "this job has no checkpoint of its own to go on from")
-    return _selected(row, facts.own, FUNCTION)
+    return _selected(row, own, FUNCTION)
+
+
+def _to_go_on_from(facts: Facts) -> Files | None:
+    """Return the checkpoints that the job's training can go on from; those recorded as the best hold weights alone."""
+    if facts.own is None:
+        return None
+    held = [one for one in facts.own.candidates if one.periodic or not one.recorded]
+    return replace(facts.own, candidates=held) if held else None
 
 
 def _ptm_if_no_resume_model(row: InferenceRow, facts: Facts) -> Resolution:
     resume_key = "train.resume_training_checkpoint_path"
-    if is_given(facts.explicit.get(resume_key)) or (facts.own is not None and facts.own.candidates):
+    if is_given(facts.explicit.get(resume_key)) or _to_go_on_from(facts) is not None:
         return _open(row, "training goes on from a checkpoint, which holds all weights")
     if facts.parent is None:
         return _open(row, "no parent job and no pretrained model were given")

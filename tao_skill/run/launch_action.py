@@ -84,6 +84,7 @@ def record_of(plan: RunPlan) -> JobRecord:
         skill=plan.skill,
         skill_dir=folder_outside(plan.skill, plan.skill_dir),
         action=plan.action,
+        dispatch=plan.dispatch,
         parent_job=plan.parent_job,
         results_dir=plan.results_dir,
         spec=redacted(plan.spec),

@@ -152,7 +152,7 @@ def _told(store: JobStore, record: JobRecord) -> Iterator[None]:
 
 def summary(history: SearchHistory, record: JobRecord, elsewhere: str | None = None) -> dict[str, Any]:
     """Return in a few numbers what a search came to so far; ``elsewhere`` is the URI of its folder on a server."""
-    report = search_report(history)
+    report = search_report(history, importance=False)
     folder = action_folder(record) if elsewhere is None else f"{elsewhere}/{record.action}"
     return {
         "state": history.state,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tao_skill.errors import NotAvailableError
+from tao_skill.installation import install_command
 
 __all__ = ["needing"]
 
@@ -24,5 +25,5 @@ def needing(extra: str, what: str) -> Iterator[None]:
             raise
         raise NotAvailableError(
             f"The package {error.name} is not installed, which {what} needs.",
-            next_step=f"pip install 'tao-skill[{extra}]'",
+            next_step=install_command(extra),
         ) from error

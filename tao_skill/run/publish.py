@@ -14,6 +14,7 @@ from tao_skill.errors import JobError, Problem, TaoSkillError
 from tao_skill.jobs.reconcile import action_folder
 from tao_skill.jobs.record import JobRecord, UploadState
 from tao_skill.jobs.store import RECORD_FILE, JobStore
+from tao_skill.run.detach import RUNNER_LOG
 from tao_skill.run.remote_jobs import MirroredJobStore, refuse_foreign
 from tao_skill.run.skill_of_job import skill_of
 from tao_skill.storage.objects import SilentError, UnreachableError
@@ -24,6 +25,8 @@ __all__ = ["finish", "folder_upload", "keeping_up", "leave", "publishing", "sync
 INTERVAL_VARIABLE = "TAO_SKILL_UPLOAD_SECONDS"
 _DEFAULT_INTERVAL = 15.0
 _WAITS = (0.0, 2.0, 5.0)
+# The record says what was sent, and the log of a detached job's process tells of it: both change while the rest goes.
+_LAST = (RECORD_FILE, RUNNER_LOG)
 
 _log = logging.getLogger(__name__)
 
@@ -113,11 +116,11 @@ def finish(store: MirroredJobStore, job_id: str, upload: FolderUpload, excludes:
 
     One that took the record and is too slow for a large file can be reached.
     """
-    outcome = _patiently(upload, held_back=[RECORD_FILE])
-    outcome.missing = [name for name in outcome.missing if name != RECORD_FILE]
+    outcome = _patiently(upload, held_back=_LAST)
+    outcome.missing = [name for name in outcome.missing if name not in _LAST]
     _note(store, job_id, upload.uri, outcome, excludes)
     last = _patiently(upload)
-    if outcome.error and not last.error:
+    if outcome.missing and not last.error:
         # What the first attempts left is there now, and so is a record that says it isn't.
         outcome = last
         _note(store, job_id, upload.uri, outcome, excludes)

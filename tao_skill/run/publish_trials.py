@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -16,6 +17,7 @@ from tao_skill.storage.upload import Uploaded
 
 __all__ = ["publishing_trials", "trials_left_behind"]
 
+_log = logging.getLogger(__name__)
 _CHECKPOINTS = [f"*{suffix}" for suffix in sorted(SUFFIXES)]
 
 
@@ -35,17 +37,19 @@ def publishing_trials(store: JobStore, history: SearchHistory, excludes: Sequenc
     finally:
         unreachable: UnreachableError | None = None
         for trial in _recorded(store, history):
-            upload = folder_upload(store, store.load(trial.job_id), excludes)
-            if unreachable is None:
-                unreachable = finish(store, trial.job_id, upload, list(excludes))
-            else:
-                leave(store, trial.job_id, upload, list(excludes), unreachable)
+            try:
+                upload = folder_upload(store, store.load(trial.job_id), excludes)
+                if unreachable is None:
+                    unreachable = finish(store, trial.job_id, upload, list(excludes))
+                else:
+                    leave(store, trial.job_id, upload, list(excludes), unreachable)
+            except TaoSkillError as wrong:  # its record can't be read; the others are sent
+                _log.warning("Files of trial %d are not sent: %s", trial.number, wrong.message)
 
 
 def trials_left_behind(store: JobStore, history: SearchHistory) -> list[str]:
     """Return what is to be said of trials whose files are not all on the server, if there are any."""
-    records = [store.load(one.job_id) for one in _recorded(store, history)]
-    left = [record.job_id for record in records if record.upload and record.upload.state != "complete"]
+    left = [one.job_id for one in _recorded(store, history) if _lacks_files(store, one.job_id)]
     if not left:
         return []
     again = f"python -m tao_skill jobs upload JOB --results-root {store.address}"
@@ -53,6 +57,14 @@ def trials_left_behind(store: JobStore, history: SearchHistory) -> list[str]:
     return [
         f"Files of {count} are not at {store.address} yet. Finish each with: {again}, where JOB is {', '.join(left)}"
     ]
+
+
+def _lacks_files(store: JobStore, job_id: str) -> bool:
+    try:
+        upload = store.load(job_id).upload
+    except TaoSkillError:  # its record can't be read
+        return True
+    return upload is not None and upload.state != "complete"
 
 
 def _sync_all(store: MirroredJobStore, history: SearchHistory, excludes: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill.automl.executor import End
-from tao_skill.automl.ray_cluster import RayWorker, check_nodes, cluster_gpus, connected, room_for
+from tao_skill.automl.ray_cluster import RayWorker, check_nodes, connected, most_gpus, room_for
 from tao_skill.automl.ray_room import RoomWatch
 from tao_skill.automl.warm_worker import Worker
 from tao_skill.bank.skill import DEFAULT_SKILL, SKILL_INFO, Skill
@@ -79,8 +79,9 @@ def ray_slots(prepared: PreparedSearch, store: JobStore, search: JobRecord) -> I
     with connected(settings.automl_ray_address):
         gpus = settings.automl_trial_gpus
         if gpus is None:
-            wanted = flatten(prepared.form.base).get("train.num_gpus", 1)
-            gpus = float(wanted) if cluster_gpus() and isinstance(wanted, int | float) else 0.0
+            wanted, most = flatten(prepared.form.base).get("train.num_gpus", 1), most_gpus()
+            gpus = float(wanted) if most and isinstance(wanted, int | float) else 0.0
+            gpus = most if gpus < 0 else gpus  # all that there are
         token = action_folder(search) / _TOKEN
         token.write_text(search.job_id, encoding="utf-8")
         needed = {"the results root": token}

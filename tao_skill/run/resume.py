@@ -15,6 +15,7 @@ from tao_skill.jobs.reconcile import action_folder, waits_for_this_process
 from tao_skill.jobs.record import BROKEN_OFF, JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
 from tao_skill.run.check_places import check_places
+from tao_skill.run.dispatch import AUTOML
 from tao_skill.run.inference_functions import Facts, Resolution, resolve_fields
 from tao_skill.run.launch_search import resume_search, settings_to_go_on_with
 from tao_skill.run.own_folder import refuse_shared_folder
@@ -112,6 +113,12 @@ def check_resumable(store: JobStore, record: JobRecord, changes: Mapping[str, An
             next_step=f"python -m tao_skill run {record.action}",
         )
     _check_broken_off(record)
+    if record.dispatch == AUTOML and not is_search(record):
+        raise JobError(
+            f"Job {record.job_id} was to be a search, but broke off before that began: there is nothing to go on with.",
+            problems=[Problem("job_id", record.job_id, "a search that began, or a training")],
+            next_step="run it again as a new job: with another idempotency key, where it has one",
+        )
     search = search_of(store, record)
     if search is not None:
         raise _trials_end(search, record)

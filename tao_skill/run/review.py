@@ -6,7 +6,6 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,10 @@ from tao_skill.automl.searcher import ask_patiently
 from tao_skill.bank.skill import Skill, find_skill
 from tao_skill.config.keys import get_leaf
 from tao_skill.errors import JobError, Problem, UsageError
-from tao_skill.jobs.record import JobRecord
-from tao_skill.jobs.store import JobStore
 from tao_skill.run.check_places import check_places
 from tao_skill.run.dispatch import AUTOML
 from tao_skill.run.make_plan import make_plan, search_settings
+from tao_skill.run.measured_trial import measure_trial
 from tao_skill.run.overrides import read_overrides
 from tao_skill.run.plan import RunPlan
 from tao_skill.run.prepare_search import PreparedSearch, new_history, prepare_search
@@ -28,10 +26,7 @@ from tao_skill.run.redaction import redacted
 from tao_skill.run.request import RunRequest
 from tao_skill.run.results_root import open_store
 from tao_skill.run.skill_of_job import skill_asked
-from tao_skill.run.slots import LocalSlots
 from tao_skill.run.stage import stage_inputs
-from tao_skill.run.trial_reports import epoch_cost
-from tao_skill.run.trial_sources import trial_job_id
 from tao_skill.storage.locate import is_remote
 
 __all__ = ["review_plan", "review_search"]
@@ -46,7 +41,7 @@ def review_search(request: RunRequest, measure_seconds: float) -> dict[str, Any]
     """Return what a search would do; nothing is written below the results root.
 
     With ``measure_seconds`` above 0, the baseline trains in a scratch folder until its program says what a step takes,
-    else for an epoch, or for as long as that: inputs are brought here for it.
+    else for two epochs, or for as long as that: inputs are brought here for it.
 
     Raises:
         UsageError: the request would train without a search.
@@ -77,8 +72,10 @@ def review_plan(
     if measure_seconds > 0:
         check_places(plan.inputs, None)
         here = prepared.on(stage_inputs(plan.spec, plan.inputs))
-        measured = _measured(here, plan, measure_seconds)
+        measured = measure_trial(here, plan.skill, plan.action, measure_seconds)
     proposals, notes = _proposals(prepared, model_seconds)
+    if prepared.at_once is None:
+        notes.append("The estimate is that of one trial at a time: what the cluster has room for shows once it starts.")
     return {
         "skill": plan.skill,
         "program": prepared.program.script or " ".join(prepared.program.arguments),
@@ -148,49 +145,6 @@ def _proposals(prepared: PreparedSearch, model_seconds: float) -> tuple[list[dic
     return found, history.notes
 
 
-def _measured(on: PreparedSearch, plan: RunPlan, seconds: float) -> dict[str, Any]:
-    """Train the baseline for a few steps, an epoch, or as long as ``seconds`` allow; start-up is measured too."""
-    trial = Trial(number=0, origin="baseline", values=dict(on.baseline), epochs=on.form.full_epochs())
-    with tempfile.TemporaryDirectory() as folder:
-        store = JobStore(folder)
-        record = store.create(
-            JobRecord(job_id=_ID, skill=plan.skill, action=plan.action, results_dir=str(store.folder(_ID)))
-        )
-        (store.folder(_ID) / plan.action).mkdir()
-        # One slot is used, with the share of the machine that a trial has in the search.
-        slots = LocalSlots(on.form, on.program, store, record, metric=on.metric, slots=on.at_once or 1)
-        try:
-            return _watch(slots, trial, seconds, store.folder(trial_job_id(_ID, 0)) / plan.action)
-        finally:
-            slots.close()
-
-
-def _watch(slots: LocalSlots, trial: Trial, seconds: float, folder: Path) -> dict[str, Any]:
-    """Return how far the trial came, after how many seconds, and what an epoch takes where that was seen."""
-    begin = time.monotonic()
-    running = slots.start(trial)
-    cost, reports, seen, is_asked = None, 0, 0.0, False
-    while True:
-        progress = running.poll()
-        reports += 0 if is_asked else len(progress.reports)
-        if progress.end is not None:
-            break
-        if not is_asked:
-            if not reports:
-                cost, seen = epoch_cost(folder), time.monotonic() - begin
-            if cost is not None or reports or seen > seconds:
-                running.stop("the review has seen enough")
-                is_asked = True
-        time.sleep(0.05)
-    if progress.end.failure is not None:
-        return {"state": "failed", "seconds": seen, "reason": progress.end.failure.message}
-    if cost is not None:
-        return {"state": "a few steps", "seconds": seen, "seconds_per_epoch": cost.seconds, **asdict(cost)}
-    if reports:
-        return {"state": "an epoch", "seconds": seen, "seconds_per_epoch": seen}
-    return {"state": "less than an epoch", "seconds": seen}
-
-
 def _estimate(prepared: PreparedSearch, measured: Mapping[str, Any]) -> dict[str, Any]:
     """Return the most that the search takes: every trial to the end, none stopped early."""
     settings, epochs = prepared.settings, prepared.form.full_epochs()
@@ -200,9 +154,7 @@ def _estimate(prepared: PreparedSearch, measured: Mapping[str, Any]) -> dict[str
     per_epoch = measured.get("seconds_per_epoch")
     if per_epoch is None:
         return {"epochs_at_most": trials * epochs, "minutes_at_most": limit}
-    # What came before the first steps is part of each trial; an epoch that was measured whole has it in itself.
-    start = measured["seconds"] if measured["state"] == "a few steps" else 0.0
-    trial = (start + per_epoch * epochs) / 60
+    trial = (measured["start_seconds"] + per_epoch * epochs) / 60
     return {
         "epochs_at_most": trials * epochs,
         "seconds_per_epoch": per_epoch,

@@ -20,7 +20,7 @@ from tao_skill.automl.history import SearchHistory
 from tao_skill.automl.notes import notes_on
 from tao_skill.automl.search import Search, Stopped
 from tao_skill.config.finite import finite
-from tao_skill.errors import InternalError, TaoSkillError
+from tao_skill.errors import InternalError, Problem, StorageError, TaoSkillError
 from tao_skill.jobs.files import write_atomically
 from tao_skill.jobs.identity import process_start_time, this_process
 from tao_skill.jobs.reconcile import LOG_FILE, RESULTS_FILE, action_folder
@@ -61,11 +61,25 @@ def run_search(prepared: PreparedSearch, store: JobStore, record: JobRecord, his
             reason = str(asked) or "interrupted"
             _conclude(store, record, history, JobStatus.CANCELED, f"{reason}; what was found is kept")
         except BaseException as error:
-            known = error if isinstance(error, TaoSkillError) else InternalError(f"{type(error).__name__}: {error}")
+            known = _known(error, record.job_id)
             _save_after_error(store, record, history, known)
             give_up(store, record.job_id, known)
+            if isinstance(error, OSError):
+                raise known from error
             raise
     return store.load(record.job_id)
+
+
+def _known(error: BaseException, job_id: str) -> TaoSkillError:
+    if isinstance(error, TaoSkillError):
+        return error
+    if isinstance(error, OSError):  # a full disk, a quota: no mistake of this program
+        return StorageError(
+            f"The search can't go on: {error.strerror or error}.",
+            problems=[Problem(str(error.filename or "results_root"), error.strerror or str(error), "room, and rights")],
+            next_step=f"make room, or mend what is told; then: python -m tao_skill automl resume {job_id}",
+        )
+    return InternalError(f"{type(error).__name__}: {error}")
 
 
 @contextmanager

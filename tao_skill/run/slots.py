@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tao_skill.automl.executor import End, Running
+from tao_skill.automl.executor import End, Progress, Running
 from tao_skill.automl.history import Trial
 from tao_skill.automl.warm_worker import WarmWorker, Worker
 from tao_skill.config.keys import flatten
@@ -25,7 +25,7 @@ from tao_skill.run.program import Program
 from tao_skill.run.redaction import redacted
 from tao_skill.run.running_trial import DoneTrial, RunningTrial, Slot, broken
 from tao_skill.run.spec_file import write_spec
-from tao_skill.run.trial_end import conclude_trial, forget_checkpoints
+from tao_skill.run.trial_end import checkpoint_bytes, conclude_trial, forget_checkpoints, held_value
 from tao_skill.run.trial_reports import ReportReader
 from tao_skill.run.trial_sources import TrialSources, trial_job_id
 from tao_skill.run.trial_spec import ACTION, TrialForm, goes_on_from
@@ -65,7 +65,7 @@ class LocalSlots:
     def can_begin_from(self, trial: Trial) -> bool:
         """Say whether another trial can begin from a trial's newest checkpoint, even while that one trains."""
         if trial.number in self._running:
-            return self._sources.can_be_copied(trial)
+            return self._sources.can_be_copied(trial.number)
         return trial.checkpoints_kept and self._sources.are_there(trial)
 
     def check(self, values: Mapping[str, Any]) -> Sequence[Problem]:
@@ -109,8 +109,27 @@ class LocalSlots:
         except JobError:  # somebody removed its folder
             return False
 
+    def leave(self, trial: Trial, reason: str) -> Progress:
+        """Write down that a trial of an earlier run of the search is over; return its last reports and its end."""
+        job_id = trial_job_id(self._search.job_id, trial.number)
+        folder = self._store.folder(job_id) / ACTION
+        record = self._known(job_id)
+        if record is None:  # it was killed before it began
+            return Progress(end=End("stopped"))
+        trial.job_id = job_id
+        reader = ReportReader(folder, self.metric, trial.epochs, self._form.skill.metric)
+        if record.status == JobStatus.COMPLETE:
+            return DoneTrial(reader, folder, self.metric).poll()
+        end = End("stopped", checkpoint_bytes=checkpoint_bytes(folder), held_value=held_value(folder, self.metric))
+        if record.status == JobStatus.ERROR:  # its search was killed; this is how it ends after all
+            self._store.update(job_id, status=JobStatus.RUNNING, reason="its search was resumed")
+        conclude_trial(self._store, job_id, folder, end, [reason])
+        return Progress(reader.new(), end)
+
     def forget(self, trial: Trial) -> None:
         """Delete a trial's checkpoints; its record and its numbers stay."""
+        if not trial.job_id:  # it never began
+            return
         try:
             forget_checkpoints(self._store, trial.job_id)
         except (TaoSkillError, OSError) as error:  # they may belong to somebody else
@@ -170,7 +189,9 @@ class LocalSlots:
         folder.mkdir(parents=True, exist_ok=True)
         parent = None
         if trial.continues is not None:
-            copied = trial.continues in self._running
+            # What stands still may train on before the other one has read it.
+            can_change = len(self._slots) > 1 and self._sources.can_be_copied(trial.continues)
+            copied = trial.continues in self._running or can_change
             parent = self._sources.copied(trial.continues, trial) if copied else self._sources.files(trial.continues)
         built = self._form.build(trial.values, trial.epochs, results_dir, goes_on_from(job_id, folder), parent)
         spec = without_secrets(built.spec)

@@ -35,10 +35,10 @@ class TrialSources:
         self._store, self._search_id = store, search.job_id
         self._folder = action_folder(search) / FOLDER
 
-    def can_be_copied(self, trial: Trial) -> bool:
-        """Say whether a trial that runs has a checkpoint that is surely whole: one that its program has recorded."""
+    def can_be_copied(self, number: int) -> bool:
+        """Say whether a trial has a checkpoint that is surely whole, though it runs: one that its program recorded."""
         try:
-            newest = self._newest(self._files(trial.number))
+            newest = self._newest(self._files(number))
         except CheckpointError:
             return False
         return newest is not None and newest.recorded
@@ -55,7 +55,7 @@ class TrialSources:
         return self._files(number)
 
     def copied(self, number: int, trial: Trial) -> Files:
-        """Return a copy of the newest checkpoint of trial ``number``, which runs, for another ``trial``.
+        """Return a copy of the newest checkpoint of trial ``number``, which runs or may soon, for another ``trial``.
 
         Raises:
             CheckpointError: there is none, or it can't be copied.
@@ -75,7 +75,7 @@ class TrialSources:
                 continue
             return replace(files, folder=copy.parent, candidates=[replace(newest, path=copy.name)])
         raise CheckpointError(
-            f"Trial {trial.number} can't begin from the checkpoint of trial {number}, which runs.",
+            f"Trial {trial.number} can't begin from the checkpoint of trial {number}.",
             problems=[Problem("checkpoint", str(problem or "none"), "a file that can be copied")],
         )
 

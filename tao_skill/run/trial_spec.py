@@ -116,7 +116,8 @@ class TrialForm:
     def _outputs(self, results_dir: Path) -> dict[str, Any]:
         known = {leaf.key for leaf in schema_leaves(self.schema)}
         folders = [key for key, fact in self.skill.info.actions[ACTION].outputs.items() if fact.type == "folder"]
-        own = {f"{ACTION}.results_dir": ""}  # a folder that all trials would share
+        # Folders that all trials would share.
+        own: dict[str, Any] = {f"{ACTION}.results_dir": "", f"{ACTION}.checkpointer.dirpath": None}
         places = own | dict.fromkeys(["results_dir", *folders], str(results_dir))
         return {key: place for key, place in places.items() if key in known}
 

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tao_skill.errors import NotAvailableError, Problem, StorageError
+from tao_skill.installation import install_command
 
 __all__ = ["QUIET_LOGGERS", "bucket_of", "client", "endpoint_name", "has_credentials", "timeout_seconds", "with_bucket"]
 
@@ -90,7 +91,7 @@ def _make() -> Any:
         from botocore.config import Config
     except ModuleNotFoundError as error:
         raise NotAvailableError(
-            "s3:// needs the package boto3, which is not installed.", next_step="pip install 'tao-skill[s3]'"
+            "s3:// needs the package boto3, which is not installed.", next_step=install_command("s3")
         ) from error
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)

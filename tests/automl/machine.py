@@ -72,6 +72,10 @@ class Machine:
         assert self.running <= self.slots
         return Training(self, trial)
 
+    def leave(self, trial: Trial, reason: str) -> Progress:
+        del trial, reason
+        return Progress(end=End("stopped"))
+
     def forget(self, trial: Trial) -> None:
         self.forgotten.append(trial.number)
         self.epochs.pop(trial.number, None)

@@ -103,6 +103,18 @@ class TestServer:
         ):
             chat(server).complete(HELLO)
 
+    @pytest.mark.parametrize("body", [gzip.compress(b"busy"), b"x" * 2_000_000], ids=["compressed", "large"])
+    def test_a_failure_is_one_whatever_its_body(self, body: bytes) -> None:
+        def answer(request: Request) -> None:
+            if request.number == 1:
+                headers = {"Content_Encoding": "gzip"} if len(body) < 1000 else {}
+                request.send(503, body, Retry_After="0", **headers)
+            else:
+                request.say("hello")
+
+        with serve(answer) as server:
+            assert chat(server).complete(HELLO) == "hello"
+
     @pytest.mark.parametrize("part", ["headers", "body", "nothing"])
     def test_a_slow_answer_is_given_up(self, part: str) -> None:
         def answer(request: Request) -> None:

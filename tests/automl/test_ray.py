@@ -233,7 +233,7 @@ def test_without_ray_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch
     from tao_skill.automl.ray_cluster import connected
 
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(NotAvailableError, match=r"tao-skill\[automl,ray\]"), connected("auto"):
+    with pytest.raises(NotAvailableError, match=r"\[automl,ray\]"), connected("auto"):
         pass
 
 

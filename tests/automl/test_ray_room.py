@@ -40,6 +40,8 @@ def test_a_cluster_without_nodes_is_told_of_and_given_up(caplog: pytest.LogCaptu
     cluster.wait(50)
     assert "has a node again" in caplog.messages[-1]
     cluster.room = 0
+    cluster.wait(20)
+    cluster.now += 600  # a trial was placed, and nothing waited for a while
     cluster.wait(60)
     with pytest.raises(NotAvailableError, match="lost all nodes") as caught:
         cluster.wait(10)

@@ -88,6 +88,9 @@ def test_the_winners_notes_say_whose_values_made_it() -> None:
     second.continues, second.begun, third.continues, third.begun = 0, 3, 1, 5
     (note,) = notes_on(history, third)
     assert "values of trial 0, then trial 1 first, and with its own from epoch 5" in note
+    second.values = third.values
+    (note,) = notes_on(history, third)
+    assert "values of trial 0 first, and with its own from epoch 3" in note
     first.best_value = 0.0  # a start that none of its epochs beat
     assert "No epoch of any trial beat" in notes_on(history, first)[0]
 
@@ -165,6 +168,61 @@ def test_failed_and_stopped_trials_tell_why() -> None:
     assert "data: no images" in page
     assert "hopeless after epoch 2" in page
     assert 'class="cross"' in page
+
+
+def test_a_baseline_that_failed_is_none() -> None:
+    history = new_history(4)
+    assert history.baseline == history.trials[0].best_value
+    history.trials[0].state = "failed"
+    report = search_report(history)
+    assert (report.baseline, report.gain) == (None, None)
+    assert 'class="baseline"' not in render_report(report)
+
+
+@pytest.mark.parametrize(("direction", "gains"), [("maximize", ["+0", "+1", "+2"]), ("minimize", ["+0", "-1", "-2"])])
+def test_a_gain_is_positive_where_a_trial_is_better(direction: str, gains: list[str]) -> None:
+    page = render_report(search_report(new_history(3, direction)))
+    rows = re.findall(r'<tr id="trial.*?</tr>', page)
+    assert [re.findall(r"<td[^>]*>([^<]*)", row)[2] for row in rows] == gains
+
+
+def test_a_search_that_runs_awaits_values_and_tells_no_importance() -> None:
+    history = new_history(4)
+    history.trials.append(Trial(number=4, origin="search", values={}, epochs=3, state="running"))
+    page = render_report(search_report(history, importance=False))
+    assert 'class="dot valueless" data-trial="4"' in page
+    assert 'class="cross"' not in page
+    assert "Told when the search has ended" in page
+
+
+def test_what_ends_alike_is_told_apart_and_metrics_are_told_whole() -> None:
+    history = new_history(4)
+    history.metric = "mAP@0.5"
+    for name, key in (("rate", "optim.trunk.rate"), ("size", "optim.embedder.rate"), ("kind", "fit.kind")):
+        for trial in history.trials:
+            trial.values[key] = trial.values.pop(f"fit.{name}")
+        next(one for one in history.space if one["key"] == f"fit.{name}")["key"] = key
+    page = render_report(search_report(history))
+    heads = re.findall(r'<button type="button" title="([^"]*)">([^<]*)', page)
+    assert ("optim.trunk.rate", "trunk.rate") in heads
+    assert ("optim.embedder.rate", "embedder.rate") in heads
+    assert ("fit.kind", "kind") in heads
+    assert ("mAP@0.5", "mAP@0.5") in heads
+    assert "trunk.rate 0.1, embedder.rate 2, kind plain" in page
+
+
+def test_many_axes_keep_their_size() -> None:
+    history = new_history(4)
+    assert '<svg class="wide"' not in render_report(search_report(history))
+    history.space += [history.space[1] | {"key": f"fit.size{number}"} for number in range(9)]
+    assert '<svg class="wide" width="1950"' in render_report(search_report(history))
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.987651, 0.987694), (0.0, 1.0), (-2e-7, 3e-7), (100000.0, 100003.0)])
+def test_no_two_ticks_read_alike(low: float, high: float) -> None:
+    said = [text for _, text in Axis(low, high).ticks()]
+    assert len(said) > 2
+    assert len(set(said)) == len(said)
 
 
 def test_places_on_axes() -> None:

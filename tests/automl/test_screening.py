@@ -7,7 +7,15 @@ from automl_machine import Machine, Training, new_history, searched  # loaded by
 
 from tao_skill.automl.history import SearchHistory, Trial
 from tao_skill.automl.retention import disk_bound
-from tao_skill.automl.screening import FINALISTS, can_be_judged, final_epoch, finalists, first_pause, is_flat
+from tao_skill.automl.screening import (
+    FINALISTS,
+    can_be_judged,
+    final_epoch,
+    finalists,
+    first_pause,
+    is_flat,
+    unfinished,
+)
 from tao_skill.config.automl import AutoML
 
 
@@ -44,11 +52,41 @@ def test_only_a_wall_clock_shortens_trials_and_never_for_algorithms_with_rungs()
     assert can_be_judged(limited, history, history.trials[0])
     assert not can_be_judged(AutoML(), history, history.trials[0])
     assert not can_be_judged(AutoML(automl_max_minutes=1, automl_early_stopping=False), history, history.trials[0])
+    others = new_history(0.5, 0.5, 0.5)
+    for trial in others.trials:
+        trial.state = "running"
+    assert not can_be_judged(limited, others, others.trials[1])
+    others.trials[0].state = "failed"
+    assert can_be_judged(limited, others, others.trials[1])  # the first that works
+    assert not can_be_judged(limited, others, others.trials[2])
     history.first_pause = 0
     assert not can_be_judged(limited, history, history.trials[0])  # once is enough
     for algorithm in ("asha", "pbt", "hyperband"):
         other = new_history(0.5, algorithm=algorithm)
         assert not can_be_judged(limited, other, other.trials[0])
+
+
+def test_time_that_failed_trials_took_is_not_there_for_comparing() -> None:
+    settings = AutoML(automl_max_minutes=20)
+    assert first_pause(settings, 1000, 1.0) == 75
+    assert first_pause(settings, 1000, 1.0, spent=600.0) == 38
+
+
+def test_what_trains_the_best_of_a_population_to_the_end_is_done_once() -> None:
+    history = new_history(0.9, 0.5, algorithm="pbt")
+    best, other = history.trials
+    best.state, best.epochs, other.state = "complete", 25, "complete"
+    assert unfinished(history) is best
+    heir = Trial(number=2, origin="member 0: goes on", continues=0, values={}, epochs=50, state="complete")
+    last = Trial(number=3, origin="member 0: goes on", continues=2, values={}, epochs=100, state="stopped")
+    history.trials += [heir, last]
+    assert unfinished(history) is last  # it was interrupted
+    last.state = "complete"
+    assert unfinished(history) is None
+    last.values = {"rate": 1.0}
+    assert unfinished(history) is best  # a copy with other values is none of it
+    best.epochs = 100
+    assert unfinished(history) is None
 
 
 @pytest.mark.parametrize(("direction", "best"), [("maximize", [3, 1, 2]), ("minimize", [0, 4, 2])])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from tao_skill.automl.history import SearchHistory
 from tao_skill.config.yaml_text import dump_yaml, load_yaml
-from tao_skill.errors import JobError, SpecError
+from tao_skill.errors import JobError, SpecError, StorageError
 from tao_skill.jobs.identity import this_process
 from tao_skill.jobs.record import JobRecord, JobStatus
 from tao_skill.jobs.store import JobStore
@@ -63,6 +64,32 @@ def test_a_search_that_can_not_be_written_does_not_stay_pending(tmp_path: Path, 
     assert found.status == JobStatus.ERROR
     assert found.error is not None
     assert "can't be written" in found.error.message
+
+
+def test_a_disk_that_is_full_is_told_as_such(tmp_path: Path, skill_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(folder: Path, history: SearchHistory) -> None:
+        if any(trial.reports for trial in history.trials):
+            raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+        save_history(folder, history)
+
+    monkeypatch.setattr("tao_skill.run.search_job.save_history", full)
+    with pytest.raises(StorageError, match="No space left on device") as caught:
+        run(request(tmp_path, skill_dir))
+    record = next(one for one in store(tmp_path).list() if one.parent_job is None)
+    assert f"automl resume {record.job_id}" in caught.value.next_step
+    assert record.status == JobStatus.ERROR
+    assert record.error is not None
+    assert record.error.code == "storage_error"
+    monkeypatch.undo()
+    assert resume_search(store(tmp_path), record.job_id).status == JobStatus.COMPLETE
+
+
+def test_what_was_to_be_a_search_does_not_go_on_as_a_training(tmp_path: Path, failed: JobRecord) -> None:
+    """Whoever asked for it broke off before it had a history, while its inputs were fetched."""
+    (tmp_path / "results" / failed.job_id / "train" / "search_history.json").unlink()
+    with pytest.raises(JobError, match="was to be a search, but broke off before that began"):
+        resume_job(store(tmp_path), failed.job_id)
+    assert store(tmp_path).load(failed.job_id) == failed
 
 
 def test_a_trial_is_its_searchs_to_resume(tmp_path: Path, failed: JobRecord) -> None:
@@ -186,7 +213,10 @@ def test_whatever_keeps_a_winner_from_being_measured_the_search_is_complete(
     assert result.status == JobStatus.COMPLETE
     assert result.search is not None
     final = result.search["final_evaluation"]
-    assert final == {"status": "skipped", "reason": "OSError: https://hidden@127.0.0.1:9/data is away"}
+    assert final == {"status": "failed", "reason": "OSError: https://hidden@127.0.0.1:9/data is away"}
+    again = resume_search(store(tmp_path), result.job_id)  # it is tried again
+    assert again.search is not None
+    assert "was a signed link" in again.search["final_evaluation"]["reason"]
 
 
 def test_checkpoints_that_can_not_be_removed_are_told_and_end_nothing(

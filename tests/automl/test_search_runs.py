@@ -216,7 +216,7 @@ entry = {"file": best.name, "kind": "best", "epoch": -1, "step": 0, "bytes": 7, 
 LIMITS = {"automl_trial_timeout_minutes": 0.01, "automl_max_recommendations": 2}
 
 
-def test_a_trial_that_takes_too_long_is_ended(tmp_path: Path, skill_dir: Path) -> None:
+def test_a_trial_that_takes_too_long_is_ended(tmp_path: Path, skill_dir: Path) -> None:  # 8.23
     with pytest.raises(JobError, match="without a trial") as caught:
         run(request(tmp_path, skill_dir, "seconds=0.5", **LIMITS))
     assert "automl_trial_timeout_minutes" in caught.value.problems[1].expected
@@ -308,6 +308,25 @@ def test_a_stopped_search_keeps_what_it_found_and_can_go_on(tmp_path: Path, skil
     assert len(history(tmp_path, result).trials) == len(before.trials) + 1
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_what_a_search_that_is_over_left_running_is_concluded(tmp_path: Path, skill_dir: Path, number: int) -> None:
+    """It is interrupted, and so much less is wanted when it is resumed that nothing is left to train."""
+    process = start(request(tmp_path, skill_dir, "seconds=1.0", automl_early_stopping=False))
+    job_id = wait_for(tmp_path, 2, 1)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    result = resume_search(store(tmp_path), job_id, {"automl_target": 0.01})
+    assert result.status == JobStatus.COMPLETE
+    found = history(tmp_path, result)
+    assert [trial.state for trial in found.trials] == ["complete", "stopped"]
+    assert "reached the target" in found.trials[1].reason
+    assert store(tmp_path).load(found.trials[1].job_id).status == JobStatus.CANCELED
+    kept = {trial.number for trial in found.trials if trial.checkpoints_kept}
+    assert kept == {found.winner}
+    left = {path.parts[-3] for path in (tmp_path / "results").glob("*/train/*.pth")}
+    assert left == {found.trials[found.winner or 0].job_id}
+
+
 def test_a_trial_that_somebody_cancels_is_not_tried_again(tmp_path: Path, skill_dir: Path) -> None:
     process = start(request(tmp_path, skill_dir, "seconds=0.3", automl_max_recommendations=2))
     job_id = wait_for(tmp_path, 1, 1)
@@ -334,23 +353,6 @@ def test_a_complete_search_has_nothing_to_resume(tmp_path: Path, skill_dir: Path
     result = run(request(tmp_path, skill_dir, automl_max_recommendations=1))
     with pytest.raises(JobError, match="nothing to resume"):
         resume_search(store(tmp_path), result.job_id)
-
-
-@pytest.mark.parametrize("slots", [1, 2])
-def test_a_population_trains_on_from_checkpoints(tmp_path: Path, skill_dir: Path, slots: int) -> None:
-    settings = {"automl_population_size": 3, "automl_max_recommendations": 12, "automl_max_concurrent": slots}
-    result = run(request(tmp_path, skill_dir, "seconds=0.05", automl_algorithm="pbt", **settings))
-    found = history(tmp_path, result)
-    newest: dict[str, int] = {}
-    for trial in found.trials:
-        member = str(trial.number) if trial.continues is None else trial.origin.split()[1].rstrip(":")
-        newest[member] = max(newest.get(member, 0), trial.last_epoch)
-    assert newest == {"0": 4, "1": 4, "2": 4}  # all are trained to the end, copied or not
-    later = [trial for trial in found.trials if trial.continues is not None]
-    assert later
-    for trial in later:
-        first = json.loads((tmp_path / "results" / trial.job_id / "train" / "status.json").read_text().splitlines()[0])
-        assert first["epoch"] == found.trials[trial.continues].last_epoch  # not from zero
 
 
 def test_the_plan_tells_the_search_and_writes_nothing(tmp_path: Path, skill_dir: Path) -> None:

@@ -214,6 +214,18 @@ def test_members_of_a_population_go_on_from_checkpoints(tmp_path: Path) -> None:
     assert loop.searcher.needed() <= {trial.number for trial in trials}
 
 
+def test_why_a_population_has_no_more_is_told(tmp_path: Path) -> None:
+    loop = Loop("pbt", tmp_path)
+    trials = loop.run(4)
+    assert loop.searcher.why_over() == "no more values were found that obey the rules"
+    for trial in trials:
+        trial.epochs = EPOCHS
+    assert loop.searcher.why_over() == "the population is trained to the end"
+    for trial in trials:
+        trial.state = "failed"
+    assert loop.searcher.why_over() == "all members of the population failed"
+
+
 @pytest.mark.parametrize("damage", [b'{"op_code": 4, "trial_', b"garbage\n{}\n"])
 def test_a_journal_that_a_kill_damaged_is_put_right(tmp_path: Path, damage: bytes) -> None:
     whole = [trial.values for trial in Loop("random", make(tmp_path / "a")).run(6)]

@@ -43,7 +43,7 @@ def test_the_schemas_default_parameters_are_searched_on_the_scale_that_fits() ->
     assert parameter(found, "train.optim.warmup_iters").kind == "integer"
 
 
-def test_what_has_no_effect_is_left_out_and_said_so() -> None:
+def test_what_has_no_effect_is_left_out_and_said_so() -> None:  # 8.20
     found = space()
     assert found.left_out[f"{TRUNK}.momentum"] == "no effect: Adam has no momentum setting"
     assert "no decay epoch of [40, 70] comes before the end" in found.left_out["train.optim.gamma"]
@@ -80,7 +80,7 @@ def test_the_range_holds_the_present_value() -> None:
     assert parameter(space({f"{TRUNK}.base_lr": 0.2}), f"{TRUNK}.base_lr").high == 0.2
 
 
-def test_batch_sizes_are_multiples_with_two_classes_at_least() -> None:  # R41
+def test_batch_sizes_are_multiples_with_two_classes_at_least() -> None:  # R41 8.21
     found = space({"dataset.num_instance": 6, "train.batch_size": 24}, automl_hyperparameters=["train.batch_size"])
     assert parameter(found, "train.batch_size").choices == (12, 24, 48, 96)
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tao_skill.automl.warm_worker import WarmWorker
+from tao_skill.errors import JobError
 
 SECONDS = 10.0
 
@@ -47,6 +48,13 @@ def script(tmp_path: Path, text: str, number: int = 0) -> dict[str, Any]:
     path = tmp_path / f"script_{number}.py"
     path.write_text(text)
     return {"id": number, "log": str(tmp_path / "log.txt"), "script": str(path), "args": []}
+
+
+def test_a_worker_that_dies_at_its_start_is_not_waited_for(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=r"could not be started: it ended with exit code \d") as caught:
+        WarmWorker(os.environ | {"PYTHONHOME": str(tmp_path / "none")}, tmp_path / "workers.log")
+    assert "workers.log" in caught.value.next_step
+    assert (tmp_path / "workers.log").read_text()
 
 
 def test_a_stop_that_comes_before_a_task_is_begun_counts(tmp_path: Path, worker: WarmWorker) -> None:

@@ -148,7 +148,7 @@ def test_the_train_script_hands_its_config_to_the_trainer(tmp_path: Path, monkey
     assert given == [["train", "-e", str(tmp_path / "spec.json")]]
 
 
-def test_deploy_facts_agree_with_the_main_ones() -> None:  # R5 R6 R73 R75
+def test_deploy_facts_agree_with_the_main_ones() -> None:  # R5 R6 R73 R75 8.27
     references = SKILL.directory / "references"
     deploy = load_skill_info(references / "tao-deploy-metric-learning-recognition.skill_info.yaml")
     assert (references / "tao-deploy-metric-learning-recognition.md").is_file()
@@ -208,7 +208,7 @@ def test_facts_that_the_document_must_state(fact: str) -> None:
     assert fact in " ".join(TEXT.split())
 
 
-def test_upload_excludes_match_what_they_mean() -> None:
+def test_upload_excludes_match_what_they_mean() -> None:  # 8.25
     from fnmatch import fnmatch
 
     for action in SKILL.info.actions.values():

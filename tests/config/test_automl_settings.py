@@ -97,7 +97,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", SETTING_NAMES)
-def test_every_setting_is_read_under_its_name(name: str) -> None:
+def test_every_setting_is_read_under_its_name(name: str) -> None:  # 8.22
     default = asdict(AutoML())[name]
     if name in OTHERS:
         value = OTHERS[name]

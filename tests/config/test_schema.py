@@ -27,7 +27,7 @@ def nodes(properties: dict[str, Any], prefix: str = "") -> list[tuple[str, dict[
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_schema_is_valid_draft_2020_12(action: str) -> None:  # R7
+def test_schema_is_valid_draft_2020_12(action: str) -> None:  # R7 8.26
     jsonschema.Draft202012Validator.check_schema(built_schema(action))
 
 

@@ -35,7 +35,7 @@ def test_without_pyarrow_it_is_said_before_anything_is_embedded(monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(NotAvailableError, match="pyarrow") as caught:
         check_can_write(True, "evaluate.save_embeddings")
-    assert "tao-skill[gallery]" in caught.value.next_step
+    assert "[gallery]" in caught.value.next_step
     check_can_write(False, "evaluate.save_embeddings")
 
 

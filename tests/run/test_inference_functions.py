@@ -10,6 +10,7 @@ from tao_skill.bank.skill import Skill
 from tao_skill.bank.tables import InferenceRow
 from tao_skill.errors import CheckpointError, SkillError
 from tao_skill.run.checkpoint_choice import from_name
+from tao_skill.run.checkpoint_files import from_entry
 from tao_skill.run.inference_functions import FUNCTIONS, Facts, Files, resolve_fields
 
 FOLDER = Path("/r/parent")
@@ -121,6 +122,19 @@ def test_train_resumes_from_its_own_results_only(skill: Skill) -> None:  # R68
         "results_dir": "/r/me",  # R67
         "train.resume_training_checkpoint_path": "/r/me/train/model_epoch_004.pth",
     }
+
+
+@pytest.mark.parametrize("kind", ["best", "top"])
+def test_what_holds_weights_alone_is_nothing_to_resume_from(skill: Skill, kind: str) -> None:
+    entry = {"file": "model_best.pth", "kind": kind, "epoch": 0, "step": 4}
+    best = from_entry(entry, {"best": "model_best.pth"}, "train/model_best.pth")
+    own = Files("me", "train", Path("/r/me"), [best])
+    assert values(skill, Facts("train", "/r/me", own=own)) == {"results_dir": "/r/me"}
+    found = values(skill, Facts("train", "/r/me", own=own, parent=TRAINED))
+    assert found["model.pretrained_model_path"] == "/r/parent/train/model_best.pth"
+    periodic = from_entry(entry | {"file": "a.pth", "kind": "periodic"}, {"latest": "a.pth"}, "train/a.pth")
+    found = values(skill, Facts("train", "/r/me", own=replace(own, candidates=[best, periodic])))
+    assert found["train.resume_training_checkpoint_path"] == "/r/me/train/a.pth"
 
 
 def test_train_starts_from_its_parents_model_if_there_is_nothing_to_resume(skill: Skill) -> None:  # R66

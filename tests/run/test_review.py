@@ -29,13 +29,17 @@ def request(tmp_path: Path, **options: Any) -> RunRequest:
     return RunRequest(action="train", skill=str(skill), **(defaults | options))
 
 
-def test_a_review_measures_an_epoch_and_leaves_nothing(tmp_path: Path) -> None:
-    found = review_search(request(tmp_path), 30.0)
-    assert found["measured"]["state"] == "an epoch"  # its program tells no step
-    assert found["measured"]["seconds_per_epoch"] >= 0.05
+def test_a_review_measures_two_epochs_and_leaves_nothing(tmp_path: Path) -> None:
+    found = review_search(request(tmp_path, overrides=["seconds=1.0"]), 30.0)
+    measured = found["measured"]
+    assert measured["state"] in ("2 epochs", "3 epochs")  # its program tells no step
+    # The start is part of a trial, and of no epoch.
+    assert 0.6 < measured["seconds_per_epoch"] < 3
+    assert measured["start_seconds"] < measured["seconds"] - measured["seconds_per_epoch"]
     assert found["estimate"]["epochs_at_most"] == 24
     # Two trials run at once.
-    assert found["estimate"]["minutes_at_most"] == pytest.approx(found["measured"]["seconds_per_epoch"] * 12 / 60)
+    trial = measured["start_seconds"] + 4 * measured["seconds_per_epoch"]
+    assert found["estimate"]["minutes_at_most"] == pytest.approx(3 * trial / 60)
     assert [one["trial"] for one in found["first_proposals"]] == [0, 1, 2, 3]
     assert found["first_proposals"][0]["values"] == found["baseline"]
     assert not (tmp_path / "results").exists()
@@ -55,6 +59,25 @@ def test_a_few_steps_tell_what_a_search_takes(tmp_path: Path) -> None:
     assert found["estimate"]["minutes_per_trial"] == pytest.approx(trial / 60)
     assert found["estimate"]["minutes_at_most"] == pytest.approx(6 / 2 * trial / 60)
     assert not (tmp_path / "results").exists()
+
+
+def test_a_program_that_tells_of_its_last_epoch_alone_is_taken_for_no_slower(tmp_path: Path) -> None:
+    asked = request(tmp_path, overrides=["seconds=0.6"])
+    script = tmp_path / "tiny-skill" / "scripts" / "train.py"
+    told, last = "    with status.open(", '    with (status if epoch + 1 == fit["epochs"] else folder / "untold").open('
+    assert told in script.read_text()
+    script.write_text(script.read_text().replace(told, last))
+    found = review_search(asked, 30.0)
+    assert found["measured"]["state"] == "4 epochs"
+    assert found["measured"]["seconds_per_epoch"] == pytest.approx(found["measured"]["seconds"] / 4, rel=0.3)
+    assert found["estimate"]["minutes_per_trial"] < 1.05 * found["measured"]["seconds"] / 60
+
+
+def test_a_metric_that_is_never_told_is_seen_before_the_search(tmp_path: Path) -> None:
+    settings = {"metric": "acuracy", "direction": "maximize"}
+    found = review_search(request(tmp_path, automl=[settings]), 30.0)
+    assert found["measured"]["state"] == "failed"
+    assert found["measured"]["reason"] == "it does not report acuracy; it reports score"
 
 
 def test_what_takes_too_long_is_not_waited_for(tmp_path: Path) -> None:

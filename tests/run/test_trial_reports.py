@@ -65,7 +65,7 @@ def test_lines_without_an_epoch_are_counted_one_by_one(tmp_path: Path) -> None:
     assert ReportReader(tmp_path / "train", "m", 9).new() == [(1, 0.1), (2, 0.2), (3, 0.3), (4, 0.4)]
 
 
-def test_other_metrics_show_that_one_is_missing(tmp_path: Path) -> None:
+def test_other_metrics_show_that_one_is_missing(tmp_path: Path) -> None:  # 8.23
     reader = ReportReader(tmp_path / "train", "val_ac", 9, "val_acc")
     other = ReportReader(tmp_path / "train", "speed", 9, "val_acc")
     write(tmp_path / "train" / "status.json", *({"epoch": one, "kpi": {"loss": 1.0}} for one in range(5)))

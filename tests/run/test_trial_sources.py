@@ -48,7 +48,7 @@ def trial(number: int) -> Trial:
 
 def test_the_newest_is_copied_and_outlives_its_original(tmp_path: Path, sources: TrialSources) -> None:
     folder = train(tmp_path, 1, 3, 12)
-    assert sources.can_be_copied(trial(1))
+    assert sources.can_be_copied(1)
     files = sources.copied(1, trial(7))
     (folder / "model_epoch_012.pth").unlink()
     (only,) = files.candidates
@@ -61,11 +61,11 @@ def test_the_newest_is_copied_and_outlives_its_original(tmp_path: Path, sources:
 def test_what_is_not_recorded_may_not_be_whole(tmp_path: Path, sources: TrialSources) -> None:
     train(tmp_path, 1, 3, recorded=False)
     train(tmp_path, 2)
-    assert not sources.can_be_copied(trial(1))
-    assert not sources.can_be_copied(trial(2))
-    assert not sources.can_be_copied(trial(3))  # it has no folder yet
+    assert not sources.can_be_copied(1)
+    assert not sources.can_be_copied(2)
+    assert not sources.can_be_copied(3)  # it has no folder yet
     (train(tmp_path, 4, 1) / "checkpoints.json").write_text("{")
-    assert not sources.can_be_copied(trial(4))
+    assert not sources.can_be_copied(4)
     with pytest.raises(CheckpointError, match="Trial 7 can't begin"):
         sources.copied(2, trial(7))
 

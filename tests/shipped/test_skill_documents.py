@@ -4,6 +4,7 @@ import io
 import re
 import shlex
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from tao_skill.bank.skill import DEFAULT_SKILL
 from tao_skill.cli.main import main
 from tao_skill.cli.parser import build_parser
-from tools.evals import ROOT, prepare
+from tools.evals import ROOT, end_jobs, prepare
 
 DOCUMENTS = sorted(ROOT.glob("skills/*/SKILL.md"))
 COMMAND = re.compile(r"python -m tao_skill [^\n`]*")
@@ -24,13 +25,17 @@ def commands(page: Path) -> list[str]:
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.parent.name)
 def test_every_command_runs(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     """What starts work is parsed, and planned where there is a plan; all else runs."""
     monkeypatch.delenv("TAO_RESULTS_ROOT", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    prepare(tmp_path)
+    request.addfinalizer(partial(end_jobs, prepare(tmp_path)))
     found = commands(page)
     assert len(found) >= 3
     for command in found:

@@ -78,7 +78,7 @@ def test_results_are_on_the_server_and_the_record_says_so(bucket: str, tmp_path:
 
 
 @pytest.mark.usefixtures("put")
-def test_a_failed_job_is_uploaded_too(bucket: str, tmp_path: Path) -> None:
+def test_a_failed_job_is_uploaded_too(bucket: str, tmp_path: Path) -> None:  # 8.25
     result = start(bucket, tmp_path, FAIL)
     assert result.status == JobStatus.ERROR
     uri = f"{bucket}/results/{result.job_id}"

@@ -44,6 +44,21 @@ def test_libraries_count_whole_though_others_use_them_too() -> None:
     assert measured.peak_mb > 0.97 * measured.peak_resident_mb
 
 
+def test_programs_that_just_start_have_no_memory_of_their_own_yet() -> None:
+    # Each waits in vfork, with all of its parent's memory, until its program is found; there is none in any folder.
+    program = """
+import contextlib, subprocess, time
+held, end = b"1" * 300_000_000, time.time() + 4
+path = ":".join(f"/no/such/folder/{number}" for number in range(2000))
+while time.time() < end:
+    with contextlib.suppress(FileNotFoundError):
+        subprocess.run(["no-such-program"], env={"PATH": path})
+"""
+    measured = run_measured([sys.executable, "-c", program])
+    assert 300 < measured.peak_mb < 340
+    assert 300 < measured.peak_resident_mb < 340
+
+
 def test_what_a_child_has_of_its_own_counts() -> None:
     program = TWO_PEAKS.replace("time.sleep(1.7)", "held = bytearray(held); time.sleep(1.7)").replace(
         "100_000_000", "1"

@@ -82,6 +82,10 @@ class _Instant:
         numbers = [value for value in trial.values.values() if isinstance(value, float)]
         return _Done(trial.epochs, sum(abs(number) for number in numbers) % 1.0)
 
+    def leave(self, trial: Any, reason: str) -> Any:
+        """Never happens: no search is interrupted."""
+        raise NotImplementedError
+
     def forget(self, trial: Any) -> None:
         """Have nothing to delete."""
 

@@ -13,6 +13,8 @@ from typing import Any
 __all__ = ["FOR_REFERENCE", "Measured", "answer_of", "child_environment", "own_peak_mb", "run_measured"]
 
 _SECONDS_BETWEEN_LOOKS, _LOOKS_BETWEEN_WALKS = 1.0, 10
+# A program that is started by vfork has its parent's memory until it runs: counted, all of that would count twice.
+_SECONDS_OF_VFORK = 0.2
 # What importing this project, or a package that it brings, tells PyTorch, OpenMP and the C library about threads and
 # memory. Each side of a comparison says it anew where it wants to; neither may inherit it from this process.
 _SET_BY_IMPORTS = ("GOMP_", "KMP_", "MALLOC_", "OMP_WAIT_POLICY", "PYTORCH_", "TORCHINDUCTOR_")
@@ -132,14 +134,26 @@ class _Memory(threading.Thread):
 
 
 def _family(pid: int) -> list[int]:
+    """Return a process and its descendants, but those that began just now."""
     found = [pid]
     for member in found:
         for children in Path(f"/proc/{member}/task").glob("*/children"):
             try:
-                found += [int(child) for child in children.read_text().split()]
+                found += [int(child) for child in children.read_text().split() if _age(child) > _SECONDS_OF_VFORK]
             except OSError:  # it has ended
                 continue
     return found
+
+
+def _age(pid: str) -> float:
+    """Return since how many seconds a process has been there; 0 where it has ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return 0.0
+    # The program's name may hold anything; the 20th field after it counts ticks from the machine's start.
+    began = stat.rpartition(")")[2].split()[19]
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(began) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident(pid: int) -> int:

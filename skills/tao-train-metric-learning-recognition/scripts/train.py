@@ -9,7 +9,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "tao_skill":
         raise
-    raise SystemExit('This script needs the tao-skill package: pip install "tao-skill[train]"') from error
+    raise SystemExit('This script needs the tao-skill package: in its checkout, pip install ".[train]"') from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int | None:

@@ -5,6 +5,7 @@ import importlib.util
 from typing import Any
 
 from tao_skill.errors import NotAvailableError
+from tao_skill.installation import install_command
 
 __all__ = ["import_extra", "is_installed"]
 
@@ -35,5 +36,5 @@ def import_extra(name: str, purpose: str) -> Any:
         extra = _EXTRA_OF[package]
         raise NotAvailableError(
             f"The package {package} is not installed, or can't be loaded ({error}). {purpose} needs it.",
-            next_step=f"pip install 'tao-skill[{extra}]'",
+            next_step=install_command(extra),
         ) from error

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 
 from tao_skill.errors import JobError, NotAvailableError, Problem
+from tao_skill.installation import install_command
 from tao_skill.metric_learning.engines.batches import Array
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 LibraryName = Literal["tensorrt", "tensorrt_rtx"]
-_INSTALL = {"tensorrt": "pip install 'tao-skill[tensorrt]'", "tensorrt_rtx": "pip install 'tao-skill[tensorrt-rtx]'"}
+_EXTRAS = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx"}
 _CPU_STEP = "on a CPU the ONNX file does the same: --parent-job-id of the export job, with evaluate or inference"
 _MEBIBYTE = 2**20
 
@@ -94,7 +95,7 @@ def find_library(name: LibraryName) -> Library:
     except (ImportError, OSError) as error:
         raise NotAvailableError(
             f"The package {name} is not installed, or can't be loaded ({error}): engines can be neither built nor run.",
-            next_step=f"{_INSTALL[name]}, on a machine with an NVIDIA GPU; {_CPU_STEP}",
+            next_step=f"{install_command(_EXTRAS[name])}, on a machine with an NVIDIA GPU; {_CPU_STEP}",
         ) from error
 
 

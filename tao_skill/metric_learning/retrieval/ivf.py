@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tao_skill.errors import NotAvailableError, Problem
+from tao_skill.installation import install_command
 from tao_skill.metric_learning.retrieval.search import Embeddings, check_k, check_widths, top_k, unit_rows
 
 __all__ = ["EXACT_UP_TO", "Found", "IvfIndex", "Kind", "search"]
@@ -58,7 +59,6 @@ _MOST_EQUAL = 8
 """References beside the k nearest among which equal ones are looked for."""
 
 _SAME = 1e-6
-_INSTALL = "pip install 'tao-skill[gallery]'"
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,8 @@ def _choose(kind: Kind, size: int, num_queries: int, *, kept: bool) -> tuple[Lit
     if size <= EXACT_UP_TO:
         return "exact", f"{size} references are at most {EXACT_UP_TO}"
     if importlib.util.find_spec("faiss") is None:
-        return "exact", f"{size} references are more than {EXACT_UP_TO}, but faiss is not installed: {_INSTALL}"
+        missing = f"faiss is not installed: {install_command('gallery')}"
+        return "exact", f"{size} references are more than {EXACT_UP_TO}, but {missing}"
     if kept and num_queries <= _SAMPLE:
         return "exact", f"{num_queries} queries are no more than an index is measured with"
     if not kept and num_queries < _QUERIES_THAT_PAY:
@@ -219,5 +220,5 @@ def _faiss() -> Any:
         raise NotAvailableError(
             "An inverted-file index needs faiss, which is not installed.",
             problems=[Problem("search", "ivf", "auto or exact without faiss")],
-            next_step=_INSTALL,
+            next_step=install_command("gallery"),
         ) from error

@@ -103,6 +103,7 @@ class Checkpointing(Checkpoint):
         self.take({}, [])
 
     def _write_periodic(self, module: TrainingModule, epoch_is_done: bool) -> None:
+        module.check_weights()  # before the last sound file goes
         name = periodic_name(module.epoch, module.step)
         state = module.training_state(epoch_is_done) | {"best": self.record.best_found()}
         self._write(module, name, self.trained, module.epoch, {TRAINING: state})

@@ -180,7 +180,7 @@ class TrainingModule(pl.LightningModule):
             embeddings, labels = self._of_all_processes(embeddings.float(), labels)
             loss = self.criterion(embeddings, labels)
         if not torch.isfinite(loss):
-            raise self._diverged(float(loss.detach()))
+            raise self._diverged(f"its loss is {float(loss.detach())}")
         self.manual_backward(loss / self._batches_of_update())
         self.step += 1
         self.epoch_step += 1
@@ -265,14 +265,24 @@ class TrainingModule(pl.LightningModule):
         first = self.epoch_step - self.epoch_step % self.accumulated
         return min(self.accumulated, int(self.trainer.num_training_batches) - first)
 
-    def _diverged(self, loss: float) -> JobError:
+    def check_weights(self) -> None:
+        """Look whether the weights can be kept.
+
+        Raises:
+            JobError: some are not finite, after an update that no later loss has told of.
+        """
+        tensors = [*self.recogniser.state_dict().values(), *self.best_weights.state_dict().values()]
+        if not all(bool(torch.isfinite(one).all()) for one in tensors):
+            raise self._diverged("its weights are not finite")
+
+    def _diverged(self, what: str) -> JobError:
         optim = self.spec.train.optim
         rates = [
             Problem(f"train.optim.{name}.base_lr", getattr(optim, name).base_lr, "a lower rate, or a longer warm-up")
             for name in self.learning
         ]
         return JobError(
-            f"The training diverged: its loss is {loss} in epoch {self.epoch}, step {self.step}.",
+            f"The training diverged: {what} in epoch {self.epoch}, step {self.step}.",
             problems=[*rates, Problem("train.precision", self.spec.train.precision, "fp32, if it is not")],
             next_step="correct what is listed; checkpoints written so far are sound",
         )

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from tao_skill.config.optim import LearningRate, Optim
+from tao_skill.errors import CheckpointError, Problem
 
 __all__ = ["build_loss_optimizer", "build_optimizer", "restore_optimizer", "set_rates"]
 
@@ -47,8 +48,19 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> float:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Give an optimizer the averages it had, but leave its rates and decays as the spec of this run says."""
+    """Give an optimizer the averages it had, but leave its rates and decays as the spec of this run says.
+
+    Raises:
+        CheckpointError: it has other parameters: several processes don't learn those that no embedding depends on.
+    """
     settings = [{name: group[name] for name in group if name != "params"} for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
+    try:
+        optimizer.load_state_dict(state)
+    except ValueError as error:
+        expected = "as many processes as before, one or several: train.num_gpus, train.cpu_processes"
+        raise CheckpointError(
+            "The checkpoint to resume has the state of an optimizer of other parameters.",
+            problems=[Problem("train.resume_training_checkpoint_path", str(error), expected)],
+        ) from error
     for group, own in zip(optimizer.param_groups, settings, strict=True):
         group.update(own)

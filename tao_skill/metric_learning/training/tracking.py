@@ -124,6 +124,8 @@ def _open_wandb(settings: Wandb, folder: Path, config: Mapping[str, Any]) -> _We
     """Open a run: as WANDB_MODE says, else on the server where there is a key for it, else offline."""
     import wandb
 
+    quiet = _quiet(wandb, settings.save_code)
+    wandb.setup(quiet)  # in a terminal it would ask for a key, and wait, before it looks at a run's own settings
     run_file = folder / _RUN_FILE
     run_id = settings.run_id or (run_file.read_text(encoding="utf-8").strip() if run_file.is_file() else None)
 
@@ -144,7 +146,7 @@ def _open_wandb(settings: Wandb, folder: Path, config: Mapping[str, Any]) -> _We
                 dir=folder,
                 config=dict(config),
                 mode=mode,
-                settings=_quiet(wandb, settings.save_code),
+                settings=quiet,
             )
 
     try:

@@ -112,7 +112,7 @@ def test_without_faiss_the_search_stays_exact_and_says_what_to_install(monkeypat
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     found = search(vectors(5, 1), vectors(50, 2), 2)
     assert found.facts["kind"] == "exact"
-    assert "tao-skill[gallery]" in found.facts["reason"]
+    assert "[gallery]" in found.facts["reason"]
     with pytest.raises(NotAvailableError, match="faiss"):
         search(vectors(5, 1), vectors(50, 2), 2, kind="ivf")
 

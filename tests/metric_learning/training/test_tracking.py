@@ -3,6 +3,8 @@
 import json
 import logging
 import os
+import pty
+import select
 import subprocess
 import sys
 import threading
@@ -36,7 +38,7 @@ def everything_in(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-def train_outside(spec: dict[str, Any], folder: Path, **environment: str) -> str:
+def train_outside(spec: dict[str, Any], folder: Path, *, in_terminal: bool = False, **environment: str) -> str:
     """Train in a process of its own, which finds no key but those given, and return what it said."""
     pytest.importorskip("wandb")
     folder.mkdir()
@@ -44,9 +46,33 @@ def train_outside(spec: dict[str, Any], folder: Path, **environment: str) -> str
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     home = {"HOME": str(folder.parent), "NETRC": str(folder.parent / "netrc")}
     command = [sys.executable, "-m", "tao_skill.cli.ml_recog", "train", "-e", str(folder / "spec.yaml")]
-    done = subprocess.run(command, env=kept | home | environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stderr
+    said, code = (_of_terminal if in_terminal else _of_pipe)(command, kept | home | environment)
+    assert code == 0, said
+    return said
+
+
+def _of_pipe(command: list[str], environment: dict[str, str]) -> tuple[str, int]:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.stderr, done.returncode
+
+
+def _of_terminal(command: list[str], environment: dict[str, str]) -> tuple[str, int]:
+    """Run a program in a terminal at which nobody sits, and end it where it waits for somebody."""
+    ours, theirs = pty.openpty()
+    environment = environment | {"TERM": "xterm"}
+    with subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        said = b""
+        while select.select([ours], [], [], 60)[0]:
+            try:
+                said += os.read(ours, 65536)
+            except OSError:  # the program has ended, and its terminal with it
+                break
+        else:
+            process.kill()
+        code = process.wait()
+    os.close(ours)
+    return said.decode(errors="replace"), code
 
 
 @pytest.fixture
@@ -97,6 +123,12 @@ def test_run_without_a_key_is_kept_offline(spec: dict[str, Any], tmp_path: Path)
     assert all(word.encode() in content for word in ("stripes", "tiny", "tests", MONITOR, "train_loss"))
     run_id = (folder / "train" / "wandb_run.txt").read_text().strip()
     assert kept.stem == f"run-{run_id}"
+
+
+def test_nobody_is_asked_for_a_key(spec: dict[str, Any], tmp_path: Path) -> None:
+    said = train_outside(spec | {"train.num_epochs": 1}, tmp_path / "results", in_terminal=True)
+    assert "No API key configured" in said
+    assert list(tmp_path.glob("results/train/wandb/offline-run-*/run-*.wandb"))
 
 
 def test_refused_key_keeps_the_run_offline_and_no_secret_is_written(
