@@ -13,8 +13,6 @@ from typing import Any
 __all__ = ["FOR_REFERENCE", "Measured", "answer_of", "child_environment", "own_peak_mb", "run_measured"]
 
 _SECONDS_BETWEEN_LOOKS, _LOOKS_BETWEEN_WALKS = 1.0, 10
-# A program that is started by vfork has its parent's memory until it runs: counted, all of that would count twice.
-_SECONDS_OF_VFORK = 0.2
 # What importing this project, or a package that it brings, tells PyTorch, OpenMP and the C library about threads and
 # memory. Each side of a comparison says it anew where it wants to; neither may inherit it from this process.
 _SET_BY_IMPORTS = ("GOMP_", "KMP_", "MALLOC_", "OMP_WAIT_POLICY", "PYTORCH_", "TORCHINDUCTOR_")
@@ -134,26 +132,22 @@ class _Memory(threading.Thread):
 
 
 def _family(pid: int) -> list[int]:
-    """Return a process and its descendants, but those that began just now."""
+    """Return a process and its descendants, but those that still have their parent's memory for their own.
+
+    Who starts a program by vfork lends it the whole memory, and waits in a sleep that can't be interrupted until the
+    program runs: counted then, all of that would count twice.
+    """
     found = [pid]
     for member in found:
-        for children in Path(f"/proc/{member}/task").glob("*/children"):
+        for thread in Path(f"/proc/{member}/task").glob("*"):
             try:
-                found += [int(child) for child in children.read_text().split() if _age(child) > _SECONDS_OF_VFORK]
+                children = [int(child) for child in (thread / "children").read_text().split()]
+                # Looked at after its children were: if it doesn't wait now, they have memory of their own.
+                waits = (thread / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "D"
             except OSError:  # it has ended
                 continue
+            found += [] if waits else children
     return found
-
-
-def _age(pid: str) -> float:
-    """Return since how many seconds a process has been there; 0 where it has ended."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return 0.0
-    # The program's name may hold anything; the 20th field after it counts ticks from the machine's start.
-    began = stat.rpartition(")")[2].split()[19]
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(began) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident(pid: int) -> int:
