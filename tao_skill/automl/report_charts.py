@@ -90,7 +90,11 @@ def parallel_chart(history: SearchHistory) -> str:
         parts.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>')
         parts += [_text(x + 5, bottom - place * (bottom - top) + 4, said[:16], "tick") for place, said in axis.ticks()]
         # Every other name stands higher, so that long ones don't meet.
-        parts.append(_text(x, 18 if number % 2 else 36, _end_of(endings.get(name, name)), "", "middle", title=name))
+        y = 18 if number % 2 else 36
+        if number < len(history.space):
+            parts.append(_text(x, y, _end_of(endings[name]), "", "middle", title=name))
+        else:  # what the search is about is told whole
+            parts.append(_text(width - 5, y, name, "", "end"))
     return _svg(height, "Values of all trials", parts, width)
 
 
