@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup schemas format check test test-all demo bench clean
+.PHONY: help setup schemas format check test ship test-all demo bench clean
 
 help:  ## Say what each word does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ check: setup  ## Lint, types, import rules, generated files, skills
 
 test: setup  ## Run the tests that take minutes, not more
 	$(BIN)/pytest -m 'not long' -n auto
+
+ship: setup  ## Try the built wheel in an empty environment, and the quick demo
+	$(BIN)/pytest -n auto -m long tests/shipped tests/tools/test_demo.py
 
 test-all: setup  ## Run all tests, the long ones too
 	$(BIN)/pytest -n auto
