@@ -141,7 +141,8 @@ def _status(options: argparse.Namespace) -> Outcome:
         f"  {history.metric}: baseline {_number(short['baseline'])}, best {_number(short['best'])}"
         + (f" (trial {history.winner}, job {record.best_child})" if history.winner is not None else ""),
     ]
-    lines += [f"  running: {', '.join(f'trial {number}' for number in running)}"] if running else []
+    word = "ran when it broke off" if record.ended else "running"
+    lines += [f"  {word}: {', '.join(f'trial {number}' for number in running)}"] if running else []
     lines += [f"  ended: {history.end_reason}"] if history.end_reason else []
     if lacks_evaluation(record, history):
         why = (history.final_evaluation or {}).get("reason", "")
