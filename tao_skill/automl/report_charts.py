@@ -42,8 +42,9 @@ def curves_chart(history: SearchHistory) -> str:
     }  # fmt: skip
     values = [value for line in lines.values() for _, value in line]
     last = max((epoch for line in lines.values() for epoch, _ in line), default=1)
-    frame = _Frame(height, Axis(0.5, max(last, history.full_epochs) + 0.5), nice_range(values))
-    parts = [*frame.grid(), *frame.numbers(range(1, max(last, history.full_epochs) + 1), "epoch")]
+    # A full training may have many more than the time allowed.
+    frame = _Frame(height, Axis(0.5, last + 0.5), nice_range(values))
+    parts = [*frame.grid(), *frame.numbers(range(1, last + 1), f"epoch (a full training has {history.full_epochs})")]
     upper = _upper_half(history)
     for trial in sorted(history.trials, key=lambda one: (one.number == history.winner, one.number in upper)):
         points = " ".join(f"{frame.x(epoch)},{frame.y(value)}" for epoch, value in lines[trial.number])
