@@ -41,7 +41,7 @@ def curves_chart(history: SearchHistory) -> str:
         for trial in history.trials
     }  # fmt: skip
     values = [value for line in lines.values() for _, value in line]
-    last = max((epoch for line in lines.values() for epoch, _ in line), default=1)
+    last = max([1, *(epoch for line in lines.values() for epoch, _ in line)])
     # A full training may have many more than the time allowed.
     frame = _Frame(height, Axis(0.5, last + 0.5), nice_range(values))
     parts = [*frame.grid(), *frame.numbers(range(1, last + 1), f"epoch (a full training has {history.full_epochs})")]

@@ -41,7 +41,6 @@ def disk_bound(history: SearchHistory, settings: AutoML, slots: int) -> str:
         words = f"the checkpoints of all {trials} trials: automl_delete_intermediate_ckpt is false"
     else:
         population = settings.automl_population_size if history.algorithm == "pbt" else 0
-        population += slots if population and slots > 1 else 0  # copies that those that run begin from
         # And the baseline, and what those that run went on from.
         paused = FINALISTS + 1 + slots if history.first_pause else 0
         trials = settings.automl_keep_trials + slots + 1 + population + paused

@@ -154,7 +154,10 @@ class TrialRunner:
     def leave_interrupted(self, reason: str) -> None:
         """Let what ran when the search was interrupted or killed be as it is, where the search is over without it."""
         for trial in self._interrupted:
-            running, now = _Ended(self._left(trial, reason)), time.monotonic()
+            progress, now = self._left(trial, reason), time.monotonic()
+            if progress.end is not None and progress.end.state == "failed":  # what it had before is no more
+                trial.went_on = trial.checkpoints_kept = False
+            running = _Ended(progress)
             self._attempts.append(
                 Attempt(trial, running, now, reported=trial.last_epoch, counted=now, asked_to_stop=reason)
             )
@@ -164,8 +167,9 @@ class TrialRunner:
     def _left(self, trial: Trial, reason: str) -> Progress:
         try:
             return self._executor.leave(trial, reason)
-        except (TaoSkillError, OSError):  # its folder can't be read: what the history knows of it is left
-            return Progress(end=End("stopped"))
+        except (TaoSkillError, OSError) as error:  # its folder can't be read
+            code = error.code if isinstance(error, TaoSkillError) else "storage_error"
+            return Progress(end=End("failed", classify(code=code, message=str(error))))
 
     def _started(self, trial: Trial) -> Running:
         try:

@@ -30,6 +30,7 @@ __all__ = ["main"]
 STOPPED = "stopped"
 ENDED = "ended"
 _INTERRUPTED = 128 + signal.SIGINT
+_WAKE_SECONDS = (0.1, 1.0)
 
 
 class _Worker:
@@ -49,6 +50,7 @@ class _Worker:
     def run(self) -> None:
         # What a script starts in the background ignores Ctrl-C, and hands that on to its children.
         signal.signal(signal.SIGINT, _pass_over)
+        signal.signal(signal.SIGURG, _pass_over)
         threading.Thread(target=self._read, daemon=True).start()
         self._answer({"ready": os.getpid()})
         while True:
@@ -72,6 +74,21 @@ class _Worker:
             self._is_stopped = True
             if self._runs:
                 os.kill(os.getpid(), signal.SIGINT)
+                for seconds in _WAKE_SECONDS:
+                    timer = threading.Timer(seconds, self._wake, [task_id])
+                    timer.daemon = True
+                    timer.start()
+
+    def _wake(self, task_id: int) -> None:
+        """Let the main thread look whether it was interrupted.
+
+        A signal that comes in the moment before it begins to wait, for a sleep or a child, doesn't end the wait, and
+        Python would see it only afterwards.
+        """
+        with self._lock:
+            main = threading.main_thread().ident
+            if self._given == task_id and self._runs and main is not None:
+                signal.pthread_kill(main, signal.SIGURG)
 
     def _one(self, task: dict[str, Any]) -> dict[str, Any]:
         begin = time.time()
@@ -167,7 +184,7 @@ def _exit_code(end: SystemExit) -> int:
 
 
 def _pass_over(number: int, frame: FrameType | None) -> None:
-    """Take Ctrl-C, and do nothing: no task runs, or it has ended."""
+    """Take a signal, and do nothing: as Ctrl-C where no task runs, or it has ended."""
     del number, frame
 
 

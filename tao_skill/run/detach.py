@@ -125,7 +125,7 @@ def detach(
     _send(process.stdin, message)
     with process.stdout as answers:
         said = _first_line(answers)
-    late = not said and process.poll() is None
+    late = said is None
     if late:  # nobody would know of what it did later
         stop_group(process.pid, process_start_time(process.pid))
     # Nobody waits for the job, but a process that ended must not stay behind as a zombie.
@@ -243,6 +243,7 @@ def _send(pipe: IO[bytes], message: dict[str, Any]) -> None:
         pipe.write(json.dumps(message).encode())
 
 
-def _first_line(answers: IO[bytes]) -> str:
+def _first_line(answers: IO[bytes]) -> str | None:
+    """Return what a process says first, empty where it ended without a word; None where it says nothing for long."""
     ready, _, _ = select.select([answers], [], [], _BEGIN_SECONDS)
-    return answers.readline().decode(errors="replace").strip() if ready else ""
+    return answers.readline().decode(errors="replace").strip() if ready else None

@@ -123,6 +123,7 @@ def finish(store: MirroredJobStore, job_id: str, upload: FolderUpload, excludes:
     if outcome.missing and not last.error:
         # What the first attempts left is there now, and so is a record that says it isn't.
         outcome = last
+        outcome.missing = [name for name in outcome.missing if name not in _LAST]
         _note(store, job_id, upload.uri, outcome, excludes)
         last = _patiently(upload)
     if last.error and (not outcome.error or RECORD_FILE in last.missing):

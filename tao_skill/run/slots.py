@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill.automl.executor import End, Progress, Running
-from tao_skill.automl.history import Trial
+from tao_skill.automl.history import Failure, Trial
 from tao_skill.automl.warm_worker import WarmWorker, Worker
 from tao_skill.config.keys import flatten
 from tao_skill.config.secrets import without_secrets
@@ -114,6 +114,8 @@ class LocalSlots:
         job_id = trial_job_id(self._search.job_id, trial.number)
         folder = self._store.folder(job_id) / ACTION
         record = self._known(job_id)
+        if record is None and trial.reports:
+            return Progress(end=End("failed", Failure(kind="infrastructure", message="its job is gone")))
         if record is None:  # it was killed before it began
             return Progress(end=End("stopped"))
         trial.job_id = job_id
@@ -189,9 +191,7 @@ class LocalSlots:
         folder.mkdir(parents=True, exist_ok=True)
         parent = None
         if trial.continues is not None:
-            # What stands still may train on before the other one has read it.
-            can_change = len(self._slots) > 1 and self._sources.can_be_copied(trial.continues)
-            copied = trial.continues in self._running or can_change
+            copied = trial.continues in self._running
             parent = self._sources.copied(trial.continues, trial) if copied else self._sources.files(trial.continues)
         built = self._form.build(trial.values, trial.epochs, results_dir, goes_on_from(job_id, folder), parent)
         spec = without_secrets(built.spec)

@@ -55,7 +55,7 @@ class TrialSources:
         return self._files(number)
 
     def copied(self, number: int, trial: Trial) -> Files:
-        """Return a copy of the newest checkpoint of trial ``number``, which runs or may soon, for another ``trial``.
+        """Return a copy of the newest checkpoint of trial ``number``, which runs, for another ``trial``.
 
         Raises:
             CheckpointError: there is none, or it can't be copied.
