@@ -81,7 +81,7 @@ def check_nodes(cpus: float, gpus: float, needed: Mapping[str, Path]) -> int:
     ray = _ray()
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    nodes = [node for node in ray.nodes() if node["Alive"]]
+    nodes = _alive()
     room = {node["NodeID"]: _room(node["Resources"], cpus, gpus) for node in nodes}
     useful = [node for node in nodes if room[node["NodeID"]] > 0]
     if not useful:
@@ -114,12 +114,17 @@ def check_nodes(cpus: float, gpus: float, needed: Mapping[str, Path]) -> int:
 
 def room_for(cpus: float, gpus: float) -> int:
     """Return how many trials the nodes that live could run at once, were nothing else to run there."""
-    return sum(_room(node["Resources"], cpus, gpus) for node in _ray().nodes() if node["Alive"])
+    return sum(_room(node["Resources"], cpus, gpus) for node in _alive())
 
 
 def most_gpus() -> float:
     """Return how many GPUs the node with the most of them has."""
-    return max((float(node["Resources"].get("GPU", 0)) for node in _ray().nodes() if node["Alive"]), default=0.0)
+    return max((float(node["Resources"].get("GPU", 0)) for node in _alive()), default=0.0)
+
+
+def _alive() -> list[dict[str, Any]]:
+    """Return the nodes that live."""
+    return [node for node in _ray().nodes() if node["Alive"]]
 
 
 class RayWorker:

@@ -170,10 +170,10 @@ def _best_so_far(history: SearchHistory, scored: Sequence[Trial], frame: _Frame)
 def _mark(history: SearchHistory, trial: Trial, frame: _Frame) -> str:
     x = frame.x(trial.number)
     y = frame.bottom - 6
-    if trial.best_value is None and trial.state != "failed":
-        return f'<circle class="dot valueless" data-trial="{trial.number}" cx="{x}" cy="{y}" r="5"/>'
-    if trial.best_value is None or trial.state == "failed":
+    if trial.state == "failed":
         return f'<path class="cross" data-trial="{trial.number}" d="M{x - 5} {y - 5}l10 10m0 -10l-10 10"/>'
+    if trial.best_value is None:
+        return f'<circle class="dot valueless" data-trial="{trial.number}" cx="{x}" cy="{y}" r="5"/>'
     kind = "winner" if trial.number == history.winner else trial.state
     return (
         f'<circle class="dot {kind}" data-trial="{trial.number}" cx="{x}" cy="{frame.y(trial.best_value)}" '

@@ -95,14 +95,14 @@ def _table(report: SearchReport) -> str:
     history = report.history
     keys = [one["key"] for one in history.space]
     endings = endings_of(keys)
-    heads_of = [
+    names = [
         "Trial", "State", history.metric, "Gain over baseline", "Epochs", *keys, "Seconds", "Proposed by", "Why"
     ]  # fmt: skip
     texts = {"State", "Proposed by", "Why"}
     heads = "".join(
         f'<th scope="col"{" class=text" if name in texts else ""}><button type="button" title="{_safe(name)}">'
         f"{_safe(endings.get(name, name))}</button></th>"
-        for name in heads_of
+        for name in names
     )
     rows = "".join(_row(report, trial, keys) for trial in history.trials)
     return (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tao_skill.errors import NotAvailableError, SpecError
-from tao_skill.installation import install_command
+from tao_skill.errors import SpecError
 from tao_skill.run.data_sources import fill_data_sources
 from tao_skill.run.exported_files import exported_files
+from tao_skill.run.packages import needing
 from tao_skill.run.results_root import open_store
 from tao_skill.run.skill_of_job import skill_of
 from tao_skill.run.stage import stage_all
@@ -55,13 +55,6 @@ def compare_engines(
     wanted = {key: images[key] for key in (_REFERENCE, _QUERY)} | {f"{kind} file": files[kind] for kind in fetched}
     local = stage_all(list(wanted.values()), list(wanted))
     files |= dict(zip(fetched, local[2:], strict=True))
-    try:
+    with needing("train,deploy", "deploy compare"):
         from tao_skill.metric_learning.compare.compare import compare
-    except ModuleNotFoundError as error:
-        if error.name and error.name.startswith("tao_skill"):
-            raise
-        raise NotAvailableError(
-            f"The package {error.name} is not installed, which deploy compare needs.",
-            next_step=install_command("train,deploy"),
-        ) from error
     return {"job_id": record.job_id, **compare(files, local[0], local[1], batches=batches, rounds=rounds)}

@@ -23,9 +23,9 @@ _ACTION = "evaluate"
 
 def lacks_evaluation(record: JobRecord, history: SearchHistory) -> bool:
     """Say whether a search is complete but for its final evaluation: it was killed in between, or that failed."""
-    has_failed = (history.final_evaluation or {"status": "failed"})["status"] == "failed"
-    wanted = bool(history.settings.get("run_final_evaluation", True))
-    return record.status == JobStatus.COMPLETE and has_failed and wanted
+    final = history.final_evaluation
+    missing = record.status == JobStatus.COMPLETE and (final is None or final["status"] == "failed")
+    return missing and bool(history.settings.get("run_final_evaluation", True))
 
 
 def evaluate_winner(skill: Skill, store: JobStore, record: JobRecord, data_root: str | None) -> dict[str, Any]:

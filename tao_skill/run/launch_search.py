@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from tao_skill.automl.documents import search_report
 from tao_skill.automl.history import SearchHistory
 from tao_skill.bank.skill import Skill
 from tao_skill.config.automl import AutoML
@@ -152,7 +151,8 @@ def _told(store: JobStore, record: JobRecord) -> Iterator[None]:
 
 def summary(history: SearchHistory, record: JobRecord, elsewhere: str | None = None) -> dict[str, Any]:
     """Return in a few numbers what a search came to so far; ``elsewhere`` is the URI of its folder on a server."""
-    report = search_report(history, importance=False)
+    winner = None if history.winner is None else history.trials[history.winner]
+    best = None if winner is None else winner.best_value
     folder = action_folder(record) if elsewhere is None else f"{elsewhere}/{record.action}"
     return {
         "state": history.state,
@@ -160,12 +160,12 @@ def summary(history: SearchHistory, record: JobRecord, elsewhere: str | None = N
         "trials": len(history.trials),
         "algorithm": history.algorithm,
         "metric": history.metric,
-        "baseline": report.baseline,
-        "best": report.best,
-        "gain": report.gain,
+        "baseline": history.baseline,
+        "best": best,
+        "gain": history.gain(best),
         "best_trial": history.winner,
         "best_child": record.best_child,
-        "values": {} if history.winner is None else history.trials[history.winner].values,
+        "values": {} if winner is None else winner.values,
         "final_evaluation": history.final_evaluation,
         "disk_bound": history.disk_bound,
         "history": f"{folder}/{HISTORY}",

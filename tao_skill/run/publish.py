@@ -116,14 +116,12 @@ def finish(store: MirroredJobStore, job_id: str, upload: FolderUpload, excludes:
 
     One that took the record and is too slow for a large file can be reached.
     """
-    outcome = _patiently(upload, held_back=_LAST)
-    outcome.missing = [name for name in outcome.missing if name not in _LAST]
+    outcome = _but_the_last(_patiently(upload, held_back=_LAST))
     _note(store, job_id, upload.uri, outcome, excludes)
     last = _patiently(upload)
     if outcome.missing and not last.error:
         # What the first attempts left is there now, and so is a record that says it isn't.
-        outcome = last
-        outcome.missing = [name for name in outcome.missing if name not in _LAST]
+        outcome = _but_the_last(last)
         _note(store, job_id, upload.uri, outcome, excludes)
         last = _patiently(upload)
     if last.error and (not outcome.error or RECORD_FILE in last.missing):
@@ -131,6 +129,11 @@ def finish(store: MirroredJobStore, job_id: str, upload: FolderUpload, excludes:
         _note(store, job_id, upload.uri, outcome, excludes)
     _tell(store, job_id, upload.uri, outcome)
     return last.unreachable if RECORD_FILE in last.missing else None
+
+
+def _but_the_last(outcome: Uploaded) -> Uploaded:
+    outcome.missing = [name for name in outcome.missing if name not in _LAST]
+    return outcome
 
 
 def leave(

@@ -271,8 +271,8 @@ class TrainingModule(pl.LightningModule):
         Raises:
             JobError: some are not finite, after an update that no later loss has told of.
         """
-        tensors = [*self.recogniser.state_dict().values(), *self.best_weights.state_dict().values()]
-        if not all(bool(torch.isfinite(one).all()) for one in tensors):
+        held = {self.recogniser, self.best_weights}  # one and the same where nothing is averaged
+        if not all(bool(torch.isfinite(one).all()) for part in held for one in part.state_dict().values()):
             raise self._diverged("its weights are not finite")
 
     def _diverged(self, what: str) -> JobError:
